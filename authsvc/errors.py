@@ -1,0 +1,123 @@
+"""
+One leaf for each refusal; its docstring is the condition.
+
+A leaf carries facts with their units, and never a secret, a token or the expected signature. There is no HTTP here:
+`problems` gives each leaf its status, code and help page. Imports nothing of the project.
+"""
+
+
+class AuthsvcError(Exception):
+    """Root of everything that authsvc raises."""
+
+
+class SettingsError(AuthsvcError):
+    """The settings cannot be used. `faults` names every fault, one sentence each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Refusal(AuthsvcError):
+    """
+    A request that is answered with a reason instead of its result.
+
+    `detail` is the reason in one sentence, fit for the asker's eyes. `retry_after_s` is set where trying again later
+    can help.
+    """
+
+    retry_after_s: int | None = None
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidRequest(Refusal):
+    """The request's shape is wrong: not JSON, not an object, an unknown field, a missing field, a wrong type."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+
+
+class InvalidRandomStr(Refusal):
+    """The random_str is not 20 to 36 characters of A-Z a-z 0-9 _ -."""
+
+
+class NotLoggedIn(Refusal):
+    """No way of logging in applies to the request, or the credential that it brings is bad."""
+
+
+class CrossSite(Refusal):
+    """A request that the browser authenticates by itself comes from another site that is not allowed."""
+
+
+class UnknownAppkey(Refusal):
+    """The appkey is none of those served here."""
+
+    def __init__(self) -> None:
+        super().__init__("appkey: is none of those served here")
+
+
+class Replayed(Refusal):
+    """The payload was used before by another holder, or the random_str was signed before."""
+
+
+class BadSignature(Refusal):
+    """The signature is not the one of these fields under the app's masterSecret."""
+
+    def __init__(self) -> None:
+        super().__init__("signature: is not the MD5 of these fields under the app's masterSecret")
+
+
+class Expired(Refusal):
+    """The payload is ten minutes old or older, or older than the memory of the store that would know of its use."""
+
+
+class NotYetValid(Refusal):
+    """The payload's timestamp is more than 30 seconds in the future."""
+
+
+class TooManyRequests(Refusal):
+    """The user has spent the rate limit of the window."""
+
+    retry_after_s: int
+
+    def __init__(self, *, limit: int, window_ms: int, retry_after_s: int) -> None:
+        super().__init__(f"more than {limit} requests in {window_ms // 1000} s; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(Refusal):
+    """Something that the answer depends on is away; `what` names it."""
+
+    retry_after_s = 1
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is away; try again in {self.retry_after_s} s")
+        self.what = what
+
+
+class StoreAway(Unavailable):
+    """The store cannot be reached, is read-only, full or too slow, so a claim cannot be made."""
+
+    def __init__(self) -> None:
+        super().__init__("the store")
+
+
+class KeysAway(Unavailable):
+    """The JWKS URL cannot be reached and no keys from it are known, so a token cannot be checked."""
+
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("the login service's JWKS URL")
+
+
+class MemoryLost(AuthsvcError):
+    """The store was born after the moment that a claim reaches back to. `born_ms` is its birth mark, Unix ms."""
+
+    def __init__(self, born_ms: int) -> None:
+        super().__init__(f"the store remembers nothing before {born_ms}")
+        self.born_ms = born_ms

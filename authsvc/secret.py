@@ -1,0 +1,70 @@
+"""
+A secret that does not show itself: masked in repr, str, format, JSON and pickle.
+
+Imports nothing of the project.
+"""
+
+import hmac
+from typing import Any, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+_MASK = "**********"
+
+
+class Secret:
+    """Holds one secret text. Only `reveal()` gives it, and a pickled copy has nothing left to reveal."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """
+        Return the secret text.
+
+        Raises:
+            ValueError: this is an unpickled copy, which never had it.
+        """
+        if self._text is None:
+            raise ValueError("a secret does not travel by pickle")
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret('{_MASK}')"
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __reduce__(self) -> tuple[type[Self], tuple[None]]:
+        return type(self), (None,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._of, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def _of(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("must be text")  # noqa: TRY004 -- pydantic reports a ValueError as the field's fault
+        if not value:
+            raise ValueError("is empty")
+        return cls(value)

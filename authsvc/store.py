@@ -1,0 +1,50 @@
+"""
+What the rules ask of a store; `stores` has the two that answer.
+
+Expiry is a rule of the callers of a store, from their own numbers: a store is told how long to keep an entry and may
+keep it longer, never shorter. Imports nothing but `errors`.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Store(Protocol):
+    """
+    Memory shared by all workers.
+
+    Keys and values are short ASCII strings. Every method raises `StoreAway` within a second when the store cannot be
+    reached, cannot write or is too slow.
+    """
+
+    def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
+        """
+        Claim a key and return whether it is ours: True if the key now holds this very value.
+
+        The first value stays. A claimant brings a fresh id as its value, so exactly one wins, and one whose answer was
+        lost on the way finds its own id when it asks again and has won, not lost.
+
+        Args:
+            keep_ms: how long the claim must be remembered, milliseconds.
+            since_ms: the moment (Unix ms) from which an earlier claim on this key must not have been forgotten.
+
+        Raises:
+            MemoryLost: the store's birth mark is `since_ms` or later, so an earlier claim may have been lost with
+                the store's memory. The claim may or may not have been recorded.
+            StoreAway: whether the claim was made is not known; making it again is safe.
+        """
+
+    def get(self, key: str) -> str | None:
+        """Return the key's value, or None."""
+
+    def put(self, key: str, value: str, *, keep_ms: int) -> None:
+        """Set the key's value, whatever it was, and keep it for `keep_ms` milliseconds."""
+
+    def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
+        """Add to many counters in one round trip, each starting from 0; return their totals under the same keys."""
+
+    def ping(self) -> int:
+        """Take a write, make sure of the birth mark, and return the store's clock, Unix milliseconds."""
+
+    def close(self) -> None:
+        """Let go of connections. A store may be used again afterwards."""

@@ -1,0 +1,88 @@
+"""
+Verify a payload that somebody presents, and use it up.
+
+The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
+Imports `payload`, `apps`, `store`, `secret` and `errors`.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+
+from authsvc import payload
+from authsvc.apps import Apps
+from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
+from authsvc.payload import MAX_SKEW_MS, AuthPayload
+from authsvc.secret import Secret
+from authsvc.store import Store
+
+_HOLDER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+
+def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Store, now_ms: int) -> None:
+    """
+    Accept a payload once, or raise the first rule that it breaks.
+
+    Args:
+        holder: the connection that presents it, 1 to 128 printable ASCII characters. The same holder may present the
+            same payload again, because the vendor's SDK retransmits an identical `c_init` up to 5 times.
+        now_ms: Unix milliseconds by the server's clock.
+
+    Raises:
+        InvalidRequest: the holder's shape.
+        UnknownAppkey, BadSignature, Expired, NotYetValid, Replayed: in this order.
+        StoreAway: whether it was used before cannot be known now.
+    """
+    if holder is not None and not _HOLDER.fullmatch(holder):
+        raise InvalidRequest("holder", "must be 1 to 128 printable ASCII characters without spaces")
+    check(presented, apps=apps, now_ms=now_ms)
+    _claim(presented, holder, store, now_ms)
+
+
+def check(presented: AuthPayload, *, apps: Apps, now_ms: int) -> None:
+    """Raise the first of UnknownAppkey, BadSignature, Expired and NotYetValid that applies; use up nothing."""
+    served = apps.find(presented.appkey)
+    payload.check_signature(presented, served.secrets_for(presented.timestamp_ms))
+    payload.check_time(presented, now_ms)
+
+
+def nonce_key(presented: AuthPayload) -> str:
+    """Return the store's key of the claim on this payload. Neither part may hold a colon, so no two collide."""
+    return f"verify:{presented.appkey}:{presented.random_str}"
+
+
+class Verifiers:
+    """Who may call the verify route: the holders of one of the keys. `replace` swaps the keys in one step."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        self._keys = keys
+
+    def replace(self, keys: Sequence[Secret]) -> None:
+        """Accept these keys from now on, and no others."""
+        self._keys = keys
+
+    def check(self, authorization: str | None) -> None:
+        """Raise NotLoggedIn unless the Authorization header's value is `Bearer` and one of the keys."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotLoggedIn("a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>")
+        if not any(hmac.compare_digest(token.encode(), key.reveal().encode()) for key in self._keys):
+            raise NotLoggedIn("the Bearer token is none of AUTHSVC_VERIFIER_KEYS")
+
+
+def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int) -> None:
+    claimant = f"once:{secrets.token_hex(16)}" if holder is None else f"holder:{holder}"
+    try:
+        won = store.add(
+            nonce_key(presented),
+            f"{presented.timestamp_ms}:{claimant}",
+            keep_ms=presented.expires_at_ms - now_ms + 2 * MAX_SKEW_MS,
+            since_ms=presented.timestamp_ms,
+        )
+    except MemoryLost as lost:
+        raise Expired(
+            f"timestamp: the payload is older than the store's memory, which begins at {lost.born_ms}; get a fresh one"
+        ) from lost
+    if not won:
+        raise Replayed("the payload was used before")

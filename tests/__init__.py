@@ -1,0 +1,1 @@
+"""The suite mirrors authsvc/: one test module a module."""

@@ -1,0 +1,142 @@
+"""The shape of the code, read from its syntax: who imports what, where the clock is read, how secrets are compared."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "authsvc"
+
+# Imports only point down: a module may import those of lower layers and of its own. A new module needs a place here.
+LAYERS = (
+    {"errors", "clock", "store", "secret", "background"},
+    {"signature", "origins", "body", "problems", "jwks"},
+    {"payload", "tokens"},
+    {"apps"},
+    {"callers", "issuing", "verifying", "limiter", "readiness"},
+    {"stores", "stores.sqlite", "stores.redis"},
+    {"fields"},
+    {"appsfile"},
+    {"config"},
+    {"environ", "checking"},
+    {"views"},
+    {"app"},
+    {"servers"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+)
+ONLY_IN = {
+    "flask": {"app", "views", "demo"},
+    "werkzeug": {"views", "demo"},
+    "gunicorn": {"servers"},
+    "granian": {"servers"},
+    "redis": {"stores.redis"},
+    "sqlite3": {"stores.sqlite"},
+    "jwt": {"tokens"},
+    "itsdangerous": {"callers"},
+    "urllib3": {"vendor"},
+    "pydantic": {"secret", "fields", "appsfile", "config", "environ"},
+    "pydantic_core": {"secret"},
+    "click": {"cli", "demo"},
+}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+SECRETIVE = ("signature", "digest", "secret", "token", "password", "_key")
+
+
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text())
+
+
+def imports(name: str) -> Iterator[str]:
+    """Yield what a module imports, those of the package as `authsvc.module`."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            for alias in node.names:
+                yield (
+                    f"{module}.{alias.name}" if f"{module}.{alias.name}".removeprefix("authsvc.") in MODULES else module
+                )
+
+
+def layer(name: str) -> int:
+    found = [level for level, names in enumerate(LAYERS) if name in names]
+    assert len(found) == 1, f"{name} has no place in LAYERS"
+    return found[0]
+
+
+def compared_secrets(source: str) -> list[str]:
+    """Return the comparisons by == or != of something that is named like a secret."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
+        and any(
+            name.endswith(SECRETIVE)
+            for side in (node.left, *node.comparators)
+            for name in [ast.unparse(side).lower()]
+            if isinstance(side, ast.Name | ast.Attribute)
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_only_point_down(name: str) -> None:
+    """A module imports nothing of a layer above its own."""
+    for imported in imports(name):
+        if imported.startswith("authsvc."):
+            assert layer(imported.removeprefix("authsvc.")) <= layer(name), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_library_is_known_in_one_place(name: str) -> None:
+    """Whoever replaces a library has one module to change."""
+    for imported in imports(name):
+        library = imported.partition(".")[0]
+        assert name in ONLY_IN.get(library, {name}), f"{name} imports {library}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_clock_is_read_in_one_place(name: str) -> None:
+    """The time of day comes from `clock`; monotonic clocks, for waiting, are free."""
+    readings = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today"}
+    read = {ast.unparse(node.func) for node in ast.walk(tree(name)) if isinstance(node, ast.Call)} & readings
+    assert not read or name == "clock"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_exception_is_caught_that_is_not_known(name: str) -> None:
+    """Only the handler for 500 takes any exception, and only to tell of it."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{name}:{node.lineno}"
+            assert "Exception" not in ast.unparse(node.type).split(), f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_secrets_are_compared_in_constant_time(name: str) -> None:
+    """No == and no != on anything that is named like a secret."""
+    assert compared_secrets(MODULES[name].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["signature == other", "if given != self.master_secret: pass", "x = a.digest == b", "found = jwt_key == presented"],
+)
+def test_a_plain_comparison_would_be_found(source: str) -> None:
+    """The test above can fail."""
+    assert compared_secrets(source)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is(name: str) -> None:
+    """Its docstring is the first thing in it."""
+    assert ast.get_docstring(tree(name))
