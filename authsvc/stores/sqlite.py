@@ -1,0 +1,221 @@
+"""
+The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
+
+Imports `errors`.
+"""
+
+import fcntl
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from authsvc.errors import MemoryLost, StoreAway
+
+WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
+FORGOTTEN = 100  # expired entries deleted by one write, which adds one
+COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX entry_expires_ms ON entry (expires_ms)",
+    "CREATE TABLE birth (file_and_boot TEXT PRIMARY KEY, born_ms INTEGER NOT NULL, pings INTEGER) WITHOUT ROWID",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_ADD = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
+_COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
+_GET = "SELECT value FROM entry WHERE key = ?"
+_FORGET = "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE expires_ms <= ? LIMIT ?)"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A connection, the file and the log that it was opened for, by device and inode, and the birth mark."""
+
+    connection: sqlite3.Connection
+    file: tuple[int, int] | None
+    log: tuple[int, int] | None
+    born_ms: int
+
+    def get(self, key: str) -> str | None:
+        row = self.connection.execute(_GET, (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+class SqliteStore:
+    """
+    A store in the file at `path`, which is made when it is first used, as is its folder.
+
+    Safe to use from many threads, and before and after a fork. If the file is removed or replaced while in use, what
+    is found at the path instead is used from the next call on, with a birth mark of its own.
+    """
+
+    def __init__(self, path: str, *, now_ms: Callable[[], int], boot_id: Path = BOOT_ID) -> None:
+        self._path = Path(path)
+        self._now_ms = now_ms
+        self._boot_id = boot_id
+        self._lock = threading.Lock()
+        self._opened: _Opened | None = None
+        # SQLite keeps account of its file locks by process. A child that inherits an open file, even one that it never
+        # uses, takes its parent's locks for its own, and loses what it writes when another process closes the file.
+        os.register_at_fork(
+            before=self._before_fork, after_in_parent=self._lock.release, after_in_child=self._lock.release
+        )
+
+    def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
+        """See `Store.add`."""
+        with self._transaction() as opened:
+            added = opened.connection.execute(_ADD, (key, value, self._now_ms() + keep_ms)).rowcount == 1
+            won = added or opened.get(key) == value
+        if since_ms is not None and opened.born_ms >= since_ms:
+            raise MemoryLost(opened.born_ms)
+        return won
+
+    def get(self, key: str) -> str | None:
+        """See `Store.get`."""
+        with self._transaction() as opened:
+            return opened.get(key)
+
+    def put(self, key: str, value: str, *, keep_ms: int) -> None:
+        """See `Store.put`."""
+        with self._transaction() as opened:
+            opened.connection.execute(_PUT, (key, value, self._now_ms() + keep_ms))
+
+    def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
+        """See `Store.count`."""
+        totals: dict[str, int] = {}
+        counters = list(hits.items())
+        for start in range(0, len(counters), COUNTERS):
+            with self._transaction(forgotten=2 * COUNTERS) as opened:
+                expires_ms = self._now_ms() + keep_ms
+                for key, hit in counters[start : start + COUNTERS]:
+                    opened.connection.execute(_COUNT, (key, hit, expires_ms))
+                    totals[key] = int(opened.get(key) or 0)
+        return totals
+
+    def ping(self) -> int:
+        """See `Store.ping`."""
+        with self._transaction() as opened:
+            opened.connection.execute("UPDATE birth SET pings = pings + 1")  # SQLite writes only what differs
+        return self._now_ms()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            self._drop()
+
+    @contextmanager
+    def _transaction(self, *, forgotten: int = FORGOTTEN) -> Iterator[_Opened]:
+        deadline_s = time.monotonic() + WAIT_S
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise StoreAway from TimeoutError("other threads kept the store busy")
+        try:
+            opened = _patiently(self._begin, deadline_s)
+            yield opened
+            opened.connection.execute(_FORGET, (self._now_ms(), forgotten))
+            opened.connection.execute("COMMIT")
+        except BaseException as exc:
+            self._drop()  # be it an exception from a signal handler: it must not leave the transaction open
+            if isinstance(exc, sqlite3.Error | OSError):
+                raise StoreAway from exc
+            raise
+        finally:
+            self._lock.release()
+
+    def _begin(self) -> _Opened:
+        if self._opened is None or self._opened.file != _file_at(self._path):
+            former_log = None if self._opened is None else self._opened.log
+            self._drop()
+            self._opened = self._open(former_log)
+        self._opened.connection.execute("BEGIN IMMEDIATE")
+        return self._opened
+
+    def _open(self, former_log: tuple[int, int] | None) -> _Opened:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one process at a time makes the file and its tables
+            log = Path(f"{self._path}-wal")
+            is_new = not self._path.exists()
+            if is_new or (former_log is not None and former_log == _file_at(log)):
+                # SQLite would take the log that a removed or replaced file leaves behind for the new one's.
+                log.unlink(missing_ok=True)
+                Path(f"{self._path}-shm").unlink(missing_ok=True)
+            if is_new:
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            # Looked up before SQLite opens it: were it replaced in between, the next call would see that.
+            file = _file_at(self._path)
+            boot_id = self._boot_id.read_text() if self._boot_id.exists() else ""
+            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                born_ms = self._prepare(connection, f"{file}:{boot_id}")
+            except sqlite3.Error:
+                connection.close()
+                raise
+            return _Opened(connection, file, _file_at(log), born_ms)
+        finally:
+            os.close(folder)
+
+    def _prepare(self, connection: sqlite3.Connection, file_and_boot: str) -> int:
+        """Make what is missing, and return the birth mark."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchall() == []
+        if not is_empty and version != _VERSION:
+            raise sqlite3.DatabaseError(f"the file's tables are of version {version}, not {_VERSION}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA if is_empty else ():
+            connection.execute(statement)
+        # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
+        # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.
+        connection.execute("DELETE FROM birth WHERE file_and_boot <> ?", (file_and_boot,))
+        connection.execute("INSERT OR IGNORE INTO birth VALUES (?, ?, 0)", (file_and_boot, self._now_ms()))
+        ((born_ms,),) = connection.execute("SELECT born_ms FROM birth").fetchall()
+        connection.execute("COMMIT")
+        return int(born_ms)
+
+    def _drop(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.connection.close()
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        self._drop()
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        file = path.stat()
+    except FileNotFoundError:
+        return None
+    return file.st_dev, file.st_ino
+
+
+def _patiently(attempt: Callable[[], T], deadline_s: float) -> T:
+    """
+    Return what the attempt returns, trying again while another process has the lock, until the deadline.
+
+    SQLite's own way of waiting sleeps up to 0.1 s at a time and lets latecomers pass: with four processes at full load
+    the longest waits were two to ten times as long with it.
+    """
+    while True:
+        try:
+            return attempt()
+        except (BlockingIOError, sqlite3.OperationalError) as exc:
+            is_busy = isinstance(exc, BlockingIOError) or exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline_s:
+                raise
+        time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311 -- it parts processes that wait, nothing more

@@ -1,0 +1,40 @@
+"""
+Every call that a store has, and what it must do when the store is away.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from authsvc.errors import StoreAway
+from authsvc.store import Store
+
+CALLS: Final[dict[str, Callable[[Store], object]]] = {
+    "add": lambda store: store.add("key", "value", keep_ms=60_000),
+    "get": lambda store: store.get("key"),
+    "put": lambda store: store.put("key", "value", keep_ms=60_000),
+    "count": lambda store: store.count({"counter": 1}, keep_ms=60_000),
+    "ping": lambda store: store.ping(),
+}
+WRITES: Final = {name: call for name, call in CALLS.items() if name != "get"}
+
+
+def check_away(store: Store, call: Callable[[Store], object]) -> StoreAway:
+    """Hold a call to the promise: StoreAway within a second. Return what was raised."""
+    began_s = time.monotonic()
+    with pytest.raises(StoreAway) as raised:
+        call(store)
+    assert time.monotonic() - began_s < 1.0
+    assert raised.value.__cause__ is not None, "`authsvc check` prints the cause"
+    return raised.value
+
+
+def works(store: Store) -> bool:
+    """Return whether the store takes a write."""
+    try:
+        store.ping()
+    except StoreAway:
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""Which store a URL opens, and which URLs are refused."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from authsvc import stores
+from authsvc.errors import SettingsError
+from authsvc.store import Store
+from authsvc.stores import open_store
+from authsvc.stores.redis import RedisStore
+from authsvc.stores.sqlite import SqliteStore
+from tests import made_up
+from tests.stores.calls import CALLS, check_away
+
+
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_sqlite(tmp_path: Path, slashes: str) -> None:
+    """sqlite:// and an absolute path open that file; a fourth slash, as SQLAlchemy writes it, changes nothing."""
+    with closing(open_store(f"sqlite://{slashes}{str(tmp_path)[1:]}/a b%20c.db")) as store:
+        assert isinstance(store, SqliteStore)
+        store.ping()
+        assert (tmp_path / "a b%20c.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:p%2Fw@redis.example:6380/15",
+        "redis://[::1]:6379",
+        "redis://localhost?db=3",
+        "rediss://user:pw@redis.example/0?ssl_ca_certs=/etc/ssl/ca.pem",
+        "unix:///run/redis/redis.sock",
+        "unix://user:pw@/run/redis/redis.sock?db=2",
+        "unix:///run/redis/redis.sock?password=pw",
+    ],
+)
+def test_redis(url: str) -> None:
+    """The URLs of redis-py open a Redis store; nothing is connected to yet."""
+    with closing(open_store(url)) as store:
+        assert isinstance(store, RedisStore)
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("/var/lib/store.db", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("redis+sentinel://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("redis+cluster://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("mysql://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("sqlite://", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
+        ("sqlite:///", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
+        ("sqlite://store.db", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
+        ("sqlite:///s.db?timeout=5", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
+        ("redis://host:0", "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
+        ("redis://host:65536", "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
+        ("redis://" + "x" * 64, "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
+        ("redis://host?socket_timeout=9", "may have only the parameters db"),
+        ("redis://host?decode_responses=", "may have only the parameters db"),
+        ("redis://host?ssl_ca_certs=x", "may have only the parameters db"),
+        ("redis://host/one", "names a database that is not a number"),
+        ("redis://host?db=one", "names a database that is not a number"),
+        ("rediss://host?db=one", "names a database that is not a number"),
+        ("unix:///redis.sock?db=one", "names a database that is not a number"),
+        ("unix://?db=1", "must name the socket's path, like unix:///run/redis/redis.sock"),
+    ],
+)
+def test_refused(url: str, rule: str) -> None:
+    """Any other URL is a fault in the settings that says what it may be."""
+    with pytest.raises(SettingsError) as refused:
+        open_store(url)
+    assert refused.value.faults == [f"AUTHSVC_STORE_URL: {rule}"]
+    with pytest.raises(ValueError, match=f"^{re.escape(rule)}$"):
+        stores.check_url(url)
+
+
+@pytest.mark.parametrize("mark", "/?#[]")
+def test_password_that_is_not_encoded(mark: str) -> None:
+    """A password that breaks its URL is not repeated in the refusal."""
+    password = f"{made_up.VERIFIER_KEY}{mark}{made_up.VERIFIER_KEY}"
+    with pytest.raises(SettingsError) as refused:
+        open_store(f"redis://:{password}@localhost:6379/0")
+    assert "percent-encoded" in str(refused.value)
+    assert made_up.VERIFIER_KEY not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_nobody_there(scheme: str, call: Callable[[Store], object]) -> None:
+    """A host where nobody listens is away."""
+    with closing(open_store(f"{scheme}://127.0.0.1:1")) as store:
+        check_away(store, call)
+
+
+def test_redis_is_loaded_for_redis_only() -> None:
+    """Those who use SQLite do not wait for redis-py to be imported."""
+    script = (
+        "import sys; from authsvc.stores import open_store; open_store('sqlite:///x'); print('redis' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,296 @@
+"""The Redis store: what it leaves in Redis, and what can go wrong on the way there."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+
+from authsvc.errors import MemoryLost
+from authsvc.store import Store
+from authsvc.stores import open_store
+from authsvc.stores.redis import MAX_CONNECTIONS, RedisStore
+from tests import made_up
+from tests.conftest import Clock
+from tests.running import wait_until
+from tests.services import RedisServer
+from tests.stores.calls import CALLS, WRITES, check_away, works
+from tests.stores.proxy import Proxy
+
+BORN_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until a test moves it."""
+    return Clock(BORN_MS)
+
+
+@pytest.fixture
+def store(redis_server: RedisServer, clock: Clock) -> Iterator[RedisStore]:
+    """A store whose Redis runs. It is connected to nothing yet."""
+    with closing(RedisStore(redis_server.url, now_ms=clock)) as store:
+        yield store
+
+
+@pytest.fixture
+def behind(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """A plain client, to look behind the store's back."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects an entry for each time that redis-py sends something."""
+    sent: list[str] = []
+    send = redis.UnixDomainSocketConnection.send_packed_command
+
+    def counting(self: redis.UnixDomainSocketConnection, command: object, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 -- as it is there
+        sent.append(repr(command)[:100])
+        send(self, command, check_health)  # type: ignore[no-untyped-call] # redis-py's own
+
+    monkeypatch.setattr(redis.UnixDomainSocketConnection, "send_packed_command", counting)
+    return sent
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALLS["add"],
+        CALLS["get"],
+        CALLS["put"],
+        lambda store: store.count({f"user:{number}": 1 for number in range(3_000)}, keep_ms=MINUTE_MS),
+        CALLS["ping"],
+    ],
+    ids=CALLS,
+)
+def test_one_round_trip(store: RedisStore, round_trips: list[str], call: Callable[[Store], object]) -> None:
+    """Every call is one round trip, once there is a connection: birth mark and thousands of counters included."""
+    store.ping()
+    round_trips.clear()
+    call(store)
+    assert len(round_trips) == 1
+
+
+def test_what_is_left_in_redis(store: RedisStore, behind: redis.Redis) -> None:
+    """Every key is under one prefix and lives as long as asked, a counter from its first hit; the mark stays."""
+    store.add("claim", "x", keep_ms=100_000)
+    store.put("text", "x", keep_ms=200_000)
+    store.count({"counter": 1}, keep_ms=300_000)
+    store.count({"counter": 1}, keep_ms=900_000)
+    store.ping()
+    lives_ms = {key: behind.pttl(key) for key in behind.scan_iter()}
+    assert lives_ms.pop("authsvc:birth") == -1
+    assert behind.get("authsvc:birth") == str(BORN_MS)
+    asked = {"claim": 100_000, "text": 200_000, "counter": 300_000, "ping": 1_000}
+    assert lives_ms.keys() == {f"authsvc:{key}" for key in asked}
+    assert all(0 <= ms - lives_ms[f"authsvc:{key}"] < 1_000 for key, ms in asked.items())
+
+
+def test_password_goes_with_auth_alone(redis_server: RedisServer, behind: redis.Redis, round_trips: list[str]) -> None:
+    """HELLO, which would carry it too, is not sent: a server that does not know it repeats it in its error."""
+    behind.config_set("requirepass", "made-up")
+    round_trips.clear()
+    with closing(open_store(f"unix://:made-up@{redis_server.socket}")) as store:
+        store.ping()
+    carrying = [sent for sent in round_trips if "made-up" in sent]
+    assert len(carrying) == 1
+    assert "AUTH" in carrying[0]
+    assert "HELLO" not in carrying[0]
+
+
+def test_names_itself(store: RedisStore, behind: redis.Redis) -> None:
+    """`CLIENT LIST` shows whose connection it is."""
+    store.ping()
+    assert "authsvc" in {client["name"] for client in behind.client_list()}
+
+
+def test_flushed(store: RedisStore, behind: redis.Redis, clock: Clock) -> None:
+    """After a FLUSHALL a payload from before is refused, and one from after is claimed as ever."""
+    store.ping()
+    clock.now_ms += 1_000
+    assert store.add("old", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    behind.flushall()
+    clock.now_ms += 1_000
+    with pytest.raises(MemoryLost) as lost:
+        store.add("old", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    assert lost.value.born_ms == BORN_MS + 2_000
+    with pytest.raises(MemoryLost):
+        store.add("old", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    assert store.add("new", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
+    assert not store.add("new", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
+
+
+@pytest.mark.parametrize(
+    ("call", "connected"),
+    [*((call, True) for call in CALLS.values()), (CALLS["add"], False)],
+    ids=[*CALLS, "add-not-connected"],
+)
+def test_killed(
+    store: RedisStore, redis_server: RedisServer, call: Callable[[Store], object], *, connected: bool
+) -> None:
+    """A Redis that has died is away at once, and there again when it is."""
+    if connected:
+        store.ping()
+    redis_server.kill()
+    check_away(store, call)
+    redis_server.start()
+    wait_until(lambda: works(store), timeout_s=5)
+    call(store)
+
+
+@pytest.mark.parametrize(
+    ("call", "connected"),
+    [*((call, True) for call in CALLS.values()), (CALLS["add"], False)],
+    ids=[*CALLS, "add-not-connected"],
+)
+def test_paused(
+    store: RedisStore, redis_server: RedisServer, call: Callable[[Store], object], *, connected: bool
+) -> None:
+    """A Redis that hangs is away within a second, and there again when it goes on."""
+    if connected:
+        store.ping()
+    redis_server.pause()
+    check_away(store, call)
+    redis_server.resume()
+    wait_until(lambda: works(store), timeout_s=5)
+    call(store)
+
+
+def test_paused_for_many(store: RedisStore, redis_server: RedisServer) -> None:
+    """More threads than there are connections all have their answer within a second."""
+    redis_server.pause()
+    threads = 3 * MAX_CONNECTIONS
+    with ThreadPoolExecutor(threads) as pool:
+        assert len(list(pool.map(lambda call: check_away(store, call), threads * [CALLS["add"]]))) == threads
+
+
+def test_a_hanging_redis_does_not_hold_every_thread(store: RedisStore, redis_server: RedisServer) -> None:
+    """While Redis hangs, one thread at a time waits for it; the others have their answer at once."""
+    store.ping()
+    redis_server.pause()
+    check_away(store, CALLS["add"])
+    waits_s: list[float] = []
+    until_s = time.monotonic() + 1.5
+
+    def ask() -> None:
+        while time.monotonic() < until_s:
+            began_s = time.monotonic()
+            check_away(store, CALLS["add"])
+            waits_s.append(time.monotonic() - began_s)
+            threading.Event().wait(0.01)
+
+    with ThreadPoolExecutor(8) as pool:
+        for asking in [pool.submit(ask) for _ in range(8)]:
+            asking.result()
+    assert 1 <= sum(wait_s > 0.2 for wait_s in waits_s) <= 3
+    assert sum(wait_s < 0.1 for wait_s in waits_s) > 100
+
+
+def test_read_only(store: RedisStore, behind: redis.Redis) -> None:
+    """A replica, which answers READONLY, is away for every write."""
+    store.ping()
+    behind.replicaof("127.0.0.1", 1)
+    for call in WRITES.values():
+        raised = check_away(store, call)
+        assert isinstance(raised.__cause__, redis.ReadOnlyError | TimeoutError)
+    behind.replicaof("NO", "ONE")
+    wait_until(lambda: works(store), timeout_s=5)
+
+
+def test_failed_over(store: RedisStore, redis_server: RedisServer, behind: redis.Redis, tmp_path: Path) -> None:
+    """When the address comes to mean another Redis, the store follows, though the old one keeps its connections."""
+    store.ping()
+    (tmp_path / "next").mkdir()
+    with RedisServer(tmp_path / "next") as following:
+        behind.replicaof("127.0.0.1", 1)
+        following.socket.rename(redis_server.socket)
+        check_away(store, CALLS["add"])
+        wait_until(lambda: works(store), timeout_s=5)
+        with redis_server.client() as client:
+            assert client.get("authsvc:birth") is not None
+
+
+@pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
+def test_out_of_memory(store: RedisStore, behind: redis.Redis, call: Callable[[Store], object]) -> None:
+    """A Redis that is full and may not evict is away for every write, and can still be read."""
+    store.put("key", "text", keep_ms=MINUTE_MS)
+    behind.config_set("maxmemory-policy", "noeviction")
+    behind.config_set("maxmemory", 1)
+    assert store.get("key") == "text"
+    raised = check_away(store, call)
+    assert isinstance(raised.__cause__, redis.OutOfMemoryError)
+    behind.config_set("maxmemory", 0)
+    wait_until(lambda: works(store), timeout_s=5)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_loading(tmp_path: Path, call: Callable[[Store], object]) -> None:
+    """A Redis that is still reading its file is away."""
+    with RedisServer(
+        tmp_path, "--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"
+    ) as server:
+        with server.client() as client:
+            client.config_set("rdbcompression", "no")
+            client.mset({f"key:{number}": "x" * 1_024 for number in range(200)})
+            client.save()
+        server.kill()
+        server.start()
+        with closing(RedisStore(server.url, now_ms=lambda: BORN_MS)) as store:
+            raised = check_away(store, call)
+    assert isinstance(raised.__cause__, redis.BusyLoadingError)
+
+
+@pytest.mark.parametrize("user", ["", "somebody"])
+def test_wrong_password(redis_server: RedisServer, behind: redis.Redis, user: str) -> None:
+    """A password that Redis refuses makes the store away, and is shown nowhere."""
+    behind.config_set("requirepass", "another")
+    url = f"unix://{user}:{made_up.VERIFIER_KEY}@{redis_server.socket}"
+    with closing(open_store(url)) as store:
+        for call in CALLS.values():
+            raised = check_away(store, call)
+            assert isinstance(raised.__cause__, redis.AuthenticationError | TimeoutError)
+            shown = [str(store), repr(store), repr(raised), *traceback.format_exception(raised)]
+            assert made_up.VERIFIER_KEY not in "".join(shown)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, redis_server: RedisServer) -> Iterator[Proxy]:
+    """A way to Redis that can lose an answer."""
+    with Proxy(tmp_path / "proxy.sock", redis_server.socket) as proxy:
+        yield proxy
+
+
+def test_redis_py_takes_a_lost_answer_for_a_lost_claim(proxy: Proxy) -> None:
+    """Why `add` asks with GET: redis-py repeats a plain SET NX whose answer was lost, and says that it lost."""
+    with redis.Redis(unix_socket_path=proxy.path, decode_responses=True) as client:
+        client.ping()
+        proxy.lose_next_answer = True
+        assert client.set("nonce", "mine", nx=True, px=MINUTE_MS) is None
+        assert not proxy.lose_next_answer
+        assert client.get("nonce") == "mine"
+
+
+def test_lost_answer_is_not_a_lost_claim(proxy: Proxy, clock: Clock) -> None:
+    """A claim whose answer was lost on the way is ours all the same, and so is the birth mark that came with it."""
+    with closing(RedisStore(proxy.url, now_ms=clock)) as store:
+        assert store.get("nonce") is None
+        proxy.lose_next_answer = True
+        assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1)
+        assert not proxy.lose_next_answer
+        assert not store.add("nonce", "other", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1)
+
+
+def test_lost_answer_counts_twice(proxy: Proxy) -> None:
+    """A count whose answer was lost is made twice, which errs on the strict side."""
+    with closing(open_store(proxy.url)) as store:
+        store.ping()
+        proxy.lose_next_answer = True
+        assert store.count({"counter": 1}, keep_ms=MINUTE_MS) == {"counter": 2}

@@ -1,0 +1,389 @@
+"""The SQLite store: its file, what becomes of it, and what can be wrong with it."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from authsvc.errors import MemoryLost
+from authsvc.store import Store
+from authsvc.stores.sqlite import FORGOTTEN, SqliteStore
+from tests.conftest import Clock
+from tests.stores.calls import CALLS, check_away, works
+
+BORN_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store's file will be."""
+    return tmp_path / "folder" / "store.db"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until a test moves it."""
+    return Clock(BORN_MS)
+
+
+@pytest.fixture
+def store(path: Path, clock: Clock) -> Iterator[SqliteStore]:
+    """A store that is not used yet."""
+    with closing(SqliteStore(str(path), now_ms=clock)) as store:
+        yield store
+
+
+def look(path: Path, query: str) -> list[tuple[object, ...]]:
+    """Look into the file behind the store's back."""
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def born_ms(store: Store) -> int:
+    """Return the store's birth mark."""
+    with pytest.raises(MemoryLost) as lost:
+        store.add("asked", "x", keep_ms=1, since_ms=0)
+    return lost.value.born_ms
+
+
+def run(script: str, path: Path) -> "subprocess.Popen[str]":
+    """Start a process of its own that has a store at `path`; it is talked to by lines."""
+    prelude = (
+        "import os, resource, signal, sys\n"
+        "from authsvc import clock\n"
+        "from authsvc.errors import StoreAway\n"
+        "from authsvc.stores.sqlite import SqliteStore\n"
+        f"store = SqliteStore({str(path)!r}, now_ms=clock.now_ms)\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", prelude + script], stdin=-1, stdout=-1, text=True, bufsize=1)
+
+
+def test_opening_does_nothing(store: SqliteStore, path: Path) -> None:
+    """A store touches the disk when it is first used, not when it is made."""
+    assert not path.parent.exists()
+    store.ping()
+    assert path.exists()
+
+
+def test_only_the_owner_may_look(store: SqliteStore, path: Path) -> None:
+    """The folder is made with mode 0700, and the file and its log with 0600."""
+    store.ping()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+def test_write_ahead_log(store: SqliteStore, path: Path) -> None:
+    """The file is in WAL mode and says which version its tables are of."""
+    store.ping()
+    assert look(path, "PRAGMA journal_mode") == [("wal",)]
+    assert look(path, "PRAGMA user_version") == [(1,)]
+
+
+def test_entries_are_kept_as_long_as_asked(store: SqliteStore, path: Path) -> None:
+    """Each kind of entry expires `keep_ms` after it was made; a counter after its first hit."""
+    store.add("claim", "x", keep_ms=1_000)
+    store.put("text", "x", keep_ms=2_000)
+    store.count({"counter": 1}, keep_ms=3_000)
+    store.count({"counter": 1}, keep_ms=9_000)
+    assert dict(look(path, "SELECT key, expires_ms - 1700000000000 FROM entry")) == {  # type: ignore[arg-type] # pairs
+        "claim": 1_000,
+        "text": 2_000,
+        "counter": 3_000,
+    }
+
+
+def test_remembers_longer_than_asked(store: SqliteStore, clock: Clock) -> None:
+    """A claim that has expired still counts until a later write has cleared it away."""
+    store.add("key", "first", keep_ms=1_000)
+    clock.now_ms += 1_000
+    assert not store.add("key", "second", keep_ms=1_000)
+    assert store.add("key", "second", keep_ms=1_000)
+
+
+def test_size_is_bounded(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Of entries that live a second, written one a millisecond, a second's worth is there, and never less."""
+    for number in range(5_000):
+        store.put(f"key:{number}", "x", keep_ms=1_000)
+        assert number < 999 or store.get(f"key:{number - 999}") == "x"
+        clock.now_ms += 1
+    assert look(path, "SELECT count(*) FROM entry") == [(1_000,)]
+
+
+def test_size_is_bounded_after_a_burst(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """What a burst has left behind goes with the writes that follow it, a bounded number with each."""
+    store.count({f"key:{number}": 1 for number in range(1_000)}, keep_ms=1_000)
+    clock.now_ms += 1_000
+    for number in range(1, 10):
+        store.ping()
+        assert look(path, "SELECT count(*) FROM entry") == [(1_000 - number * FORGOTTEN,)]
+
+
+def test_counting_keeps_up_with_itself(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Windows of many users, one after the other, leave no more than two windows behind."""
+    for window in range(5):
+        store.count({f"{window}:{number}": 1 for number in range(1_200)}, keep_ms=1_000)
+        clock.now_ms += 1_000
+        assert look(path, "SELECT count(*) <= 2400 FROM entry") == [(1,)]
+
+
+def test_survives_a_kill(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """A process that is killed right after its claim leaves the claim and the birth mark behind."""
+    store.ping()
+    store.close()
+    killed = run("store.add('key', 'killed', keep_ms=60000); os.kill(os.getpid(), signal.SIGKILL)", path)
+    killed.communicate(timeout=20)
+    clock.now_ms += 5_000
+    assert not store.add("key", "next", keep_ms=MINUTE_MS)
+    assert born_ms(store) == BORN_MS
+
+
+def test_child_outlives_parent(store: SqliteStore, path: Path) -> None:
+    """A forked worker's claims last, also when the master that had the store open is gone and others come and go."""
+    script = """
+store.add("master", "x", keep_ms=60000)
+if os.fork():
+    os._exit(0)
+print(store.add("first", "worker", keep_ms=60000), flush=True)
+sys.stdin.readline()
+print(store.add("second", "worker", keep_ms=60000), flush=True)
+"""
+    with run(script, path) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "True\n"
+        worker.wait(20)
+        assert not store.add("first", "other", keep_ms=MINUTE_MS)
+        store.close()
+        worker.stdin.write("\n")
+        assert worker.stdout.readline() == "True\n"
+        assert not store.add("second", "other", keep_ms=MINUTE_MS)
+
+
+@pytest.mark.parametrize("left_behind", [("-wal", "-shm"), ()])
+def test_file_removed(store: SqliteStore, path: Path, clock: Clock, left_behind: tuple[str, ...]) -> None:
+    """When the file is removed under running workers they all go on with one new store, with a mark of its own."""
+    other = SqliteStore(str(path), now_ms=clock)
+    assert store.add("key", "before", keep_ms=MINUTE_MS)
+    assert not other.add("key", "other", keep_ms=MINUTE_MS)
+    for suffix in {"", "-wal", "-shm"} - {*left_behind}:
+        Path(f"{path}{suffix}").unlink()
+    clock.now_ms += 5_000
+    assert born_ms(store) == born_ms(other) == BORN_MS + 5_000
+    assert store.add("key", "after", keep_ms=MINUTE_MS, since_ms=BORN_MS + 5_001)
+    assert not other.add("key", "other", keep_ms=MINUTE_MS, since_ms=BORN_MS + 5_001)
+    other.close()
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_file_removed_before_a_worker_starts(store: SqliteStore, path: Path) -> None:
+    """A worker that starts where the file was removed makes a new one, though others still have the old one open."""
+    script = """
+store.ping()
+print("open", flush=True)
+sys.stdin.readline()
+print(store.add("key", "other", keep_ms=60000), flush=True)
+"""
+    with run(script, path) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        path.unlink()
+        assert store.add("key", "new", keep_ms=MINUTE_MS)
+        other.stdin.write("\n")
+        assert other.stdout.readline() == "False\n"
+
+
+def test_backup_put_back(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """When a copy of the file is put in its place, running workers use it, and trust it from then on only."""
+    copy = path.with_name("copy.db")
+    other = SqliteStore(str(path), now_ms=clock)
+    store.put("key", "copied", keep_ms=MINUTE_MS)
+    store.close()
+    shutil.copy(path, copy)
+    assert store.add("claim", "forgotten", keep_ms=MINUTE_MS)
+    assert not other.add("claim", "other", keep_ms=MINUTE_MS)
+    copy.rename(path)
+    clock.now_ms += 5_000
+    assert store.get("key") == other.get("key") == "copied"
+    assert store.get("claim") is None
+    assert born_ms(store) == born_ms(other) == BORN_MS + 5_000
+    other.close()
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize(("next_boot", "later_ms"), [("a\n", 0), ("b\n", 5_000), (None, 5_000)])
+def test_boot(tmp_path: Path, path: Path, clock: Clock, next_boot: str | None, later_ms: int) -> None:
+    """After a restart of the machine, and not of the process alone, the store has a new birth mark."""
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("a\n")
+    with closing(SqliteStore(str(path), now_ms=clock, boot_id=boot_id)) as store:
+        store.put("key", "x", keep_ms=MINUTE_MS)
+    clock.now_ms += 5_000
+    if next_boot is None:
+        boot_id.unlink()
+    else:
+        boot_id.write_text(next_boot)
+    with closing(SqliteStore(str(path), now_ms=clock, boot_id=boot_id)) as store:
+        assert born_ms(store) == BORN_MS + later_ms
+        assert store.get("key") == "x"
+
+
+def path_is_a_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def parent_is_a_file(path: Path) -> None:
+    path.parent.touch()
+
+
+def not_a_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, though it is as long as one" * 1_000)
+
+
+def of_a_later_version(path: Path) -> None:
+    path.parent.mkdir()
+    look(path, "CREATE TABLE entry (key)")
+    look(path, "PRAGMA user_version = 2")
+
+
+def of_somebody_else(path: Path) -> None:
+    path.parent.mkdir()
+    look(path, "CREATE TABLE entry (something, quite, different)")
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    "fault", [path_is_a_folder, parent_is_a_file, not_a_database, of_a_later_version, of_somebody_else]
+)
+def test_unusable(
+    store: SqliteStore, path: Path, fault: Callable[[Path], None], call: Callable[[Store], object]
+) -> None:
+    """A file that is not a store's is refused every time, and left as it is."""
+    fault(path)
+    before = path.read_bytes() if path.is_file() else None
+    for _ in range(3):
+        check_away(store, call)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_corrupted_in_use(store: SqliteStore, path: Path) -> None:
+    """A file that is overwritten with rubbish is refused from then on, and never made anew by itself."""
+    for number in range(1_000):
+        store.put(f"key:{number}", "x" * 40, keep_ms=MINUTE_MS)
+    store.close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * (path.stat().st_size - 100))
+    before = path.read_bytes()
+    for call in CALLS.values():
+        check_away(store, call)
+    assert path.read_bytes() == before
+
+
+def test_disk_full(path: Path) -> None:
+    """A store that cannot grow is away, and works again when there is room."""
+    script = """
+store.ping()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1))
+taken = 0
+try:
+    while taken < 1000:
+        store.put(f"key:{taken}", "x" * 1000, keep_ms=60000)
+        taken += 1
+except StoreAway as exc:
+    print(type(exc.__cause__).__name__, store.get("key:0") is None)
+try:
+    for _ in range(1000):
+        store.ping()
+except StoreAway:
+    print("a ping is a write")
+resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+print(store.add("key", "x", keep_ms=60000), store.get(f"key:{taken}"), len(store.get(f"key:{taken - 1}")))
+"""
+    with run(script, path) as process:
+        output, _ = process.communicate(timeout=20)
+    assert output == "OperationalError False\na ping is a write\nTrue None 1000\n"
+
+
+@pytest.fixture
+def locked(store: SqliteStore, path: Path) -> Iterator[sqlite3.Connection]:
+    """The store's file, its write lock held by somebody else."""
+    store.ping()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield connection
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_locked(store: SqliteStore, locked: sqlite3.Connection, call: Callable[[Store], object]) -> None:
+    """A file that somebody else keeps locked is away within a second, and there again when it is let go."""
+    check_away(store, call)
+    locked.execute("COMMIT")
+    call(store)
+
+
+def test_locked_for_many(store: SqliteStore, locked: sqlite3.Connection) -> None:
+    """Threads that wait one behind the other for a locked file all have their answer within a second."""
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(lambda call: check_away(store, call), 8 * [CALLS["add"]]))) == 8
+
+
+def test_slow_for_one(path: Path) -> None:
+    """A thread does not wait longer than a second for another one's call either."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def now_ms() -> int:
+        inside.set()
+        assert go_on.wait(20)
+        return BORN_MS
+
+    with closing(SqliteStore(str(path), now_ms=now_ms)) as store, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(store.add, "key", "slow", keep_ms=MINUTE_MS)
+        assert inside.wait(20)
+        check_away(store, CALLS["add"])
+        go_on.set()
+        assert slow.result()
+
+
+def test_locked_for_a_moment(store: SqliteStore, locked: sqlite3.Connection) -> None:
+    """A lock that is let go in time costs nothing but the wait."""
+    with ThreadPoolExecutor(1) as pool:
+        began_s = time.monotonic()
+        waiting = pool.submit(store.add, "key", "x", keep_ms=MINUTE_MS)
+        while time.monotonic() < began_s + 0.2:
+            assert not waiting.done()
+        locked.execute("COMMIT")
+        assert waiting.result()
+
+
+def test_folder_locked(store: SqliteStore, path: Path) -> None:
+    """While another process is kept from finishing the new file, this one is away."""
+    path.parent.mkdir()
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    check_away(store, CALLS["add"])
+    os.close(folder)
+    assert works(store)
+
+
+def test_a_failure_of_the_caller_leaves_nothing_open(store: SqliteStore, path: Path) -> None:
+    """A value that SQLite cannot hold is the caller's error, and the next caller finds the store as it was."""
+    other = SqliteStore(str(path), now_ms=lambda: BORN_MS)
+    with pytest.raises(OverflowError):
+        store.add("key", "x", keep_ms=2**70)
+    assert other.add("key", "other", keep_ms=MINUTE_MS)
+    assert not store.add("key", "x", keep_ms=MINUTE_MS)
+    other.close()
