@@ -1,0 +1,159 @@
+"""
+The keys behind a JWKS URL: fetched when needed, kept for a while, and kept longer while the URL is away.
+
+It knows HTTP and time; what a key is, `tokens` tells it. Imports only `errors`.
+"""
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any, Generic, TypeVar
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from authsvc.errors import KeysAway, NotLoggedIn
+
+FRESH_S = 300.0  # a key set of this age is fetched anew
+STALE_S = 3600.0  # a key set of this age is used no more, even if the URL is away
+RETRY_S = 5.0  # from a failed fetch to the next, so that a frozen URL does not cost every request a timeout
+COOL_DOWN_S = 30.0  # from a fetch to the next one for a key id that it did not bring
+TIMEOUT_S = 2.0
+MAX_BYTES = 262_144
+
+_URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.ASCII | re.IGNORECASE)
+_Key = TypeVar("_Key")
+
+_log = logging.getLogger(__name__)
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError unless it is a URL that keys can be fetched from; the text is not repeated."""
+    if not _URL.fullmatch(url):
+        raise ValueError("must be an http:// or https:// URL, without user name or password")
+
+
+@dataclass(frozen=True, slots=True)
+class _KeySet(Generic[_Key]):
+    """What one fetch brought: pairs of key id and key. `fetched_s` is of the monotonic clock."""
+
+    keys: tuple[tuple[object, _Key], ...]
+    fetched_s: float
+
+    def find(self, kid: str) -> _Key | None:
+        return next((key for known, key in self.keys if known == kid), None)
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """The keys come from the URL that is set, or not at all."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None: ...
+
+
+class Jwks(Generic[_Key]):
+    """
+    The keys of one URL. Safe to use from many threads.
+
+    One thread fetches; the others go on with the keys that are known, as long as these may be used. A proxy that the
+    environment names (`HTTPS_PROXY`, `NO_PROXY`) is used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        read: Callable[[Mapping[str, Any]], _Key | None],
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Take a URL that `check_url` accepts.
+
+        Args:
+            read: makes a key of one JWK, or None if the JWK cannot be used.
+        """
+        self._request = Request(  # noqa: S310 -- the scheme is checked
+            url, headers={"Accept": "application/json", "User-Agent": "authsvc"}
+        )
+        self._opener = build_opener(_NoRedirect)
+        self._read = read
+        self._monotonic_s = monotonic_s
+        self._lock = threading.Lock()
+        self._known: _KeySet[_Key] = _KeySet((), float("-inf"))
+        self._failed_s = float("-inf")
+
+    def find(self, kid: str | None) -> _Key:
+        """
+        Return the key with this id; without an id, the only key.
+
+        Raises:
+            NotLoggedIn: there is no key with this id, or no id and several keys.
+            KeysAway: that cannot be known now.
+        """
+        known = self._known
+        age_s = self._monotonic_s() - known.fetched_s
+        if age_s >= FRESH_S:
+            known = self._newer(known, wait_s=0 if age_s < STALE_S else TIMEOUT_S)
+            if self._monotonic_s() - known.fetched_s >= STALE_S:
+                raise KeysAway
+        if kid is None:
+            # A key id is optional in a token (RFC 7515, 4.1.4), and with a single key there is nothing to choose.
+            if len(known.keys) > 1:
+                raise NotLoggedIn("the token names no key (kid), and the login service has several")
+            return known.keys[0][1]
+        key = known.find(kid)
+        if key is None and self._monotonic_s() - known.fetched_s >= COOL_DOWN_S:
+            newer = self._newer(known, wait_s=TIMEOUT_S)
+            if newer is known:
+                raise KeysAway
+            key = newer.find(kid)
+        if key is None:
+            raise NotLoggedIn("the token names a key (kid) that the login service does not have")
+        return key
+
+    def _newer(self, known: _KeySet[_Key], *, wait_s: float) -> _KeySet[_Key]:
+        """Return a newer key set, or this one if a newer is not to be had; wait so long for a thread that fetches."""
+        if not self._lock.acquire(timeout=wait_s):
+            return known
+        try:
+            if self._known is known and self._monotonic_s() - self._failed_s >= RETRY_S:
+                self._fetch()
+            return self._known
+        finally:
+            self._lock.release()
+
+    def _fetch(self) -> None:
+        try:
+            keys = self._keys(json.loads(self._download()))
+        except (OSError, HTTPException, ValueError, RecursionError) as exc:
+            self._failed_s = self._monotonic_s()
+            _log.warning("no keys from AUTHSVC_JWT_JWKS_URL: %s", str(exc))
+        else:
+            self._known = _KeySet(keys, self._monotonic_s())
+
+    def _download(self) -> bytes:
+        # The timeout of a socket is for each read; a URL that sends byte by byte has to end too.
+        deadline_s = time.monotonic() + TIMEOUT_S
+        body = b""
+        with self._opener.open(self._request, timeout=TIMEOUT_S) as response:
+            while chunk := response.read1(MAX_BYTES):
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise ValueError(f"the answer is larger than {MAX_BYTES} bytes")
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError("the answer takes too long")
+        return body
+
+    def _keys(self, answer: object) -> tuple[tuple[object, _Key], ...]:
+        jwks = answer.get("keys") if isinstance(answer, dict) else None
+        if not isinstance(jwks, list):
+            raise ValueError("the answer is no JSON object with a list of keys")  # noqa: TRY004 -- as if not JSON
+        read = ((jwk.get("kid"), self._read(jwk)) for jwk in jwks if isinstance(jwk, dict))
+        keys = tuple((kid, key) for kid, key in read if key is not None)
+        if not keys:
+            raise ValueError("the answer has no key that could verify a token")
+        return keys

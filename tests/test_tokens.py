@@ -1,0 +1,644 @@
+"""Which tokens are believed: the rules, the classic forgeries, and anything at all that is no token."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import jwt
+import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from authsvc.errors import KeysAway, NotLoggedIn
+from authsvc.tokens import (
+    MAX_TOKEN_BYTES,
+    Token,
+    TokenRules,
+    Tokens,
+    check_algorithms,
+    check_jwks_url,
+    check_key,
+    checked_user_id,
+)
+from tests import keys
+from tests.login_service import LoginService
+from tests.made_up import JWT_KEY
+
+NOW_S = 1_750_000_000
+HS256 = TokenRules(("HS256",))
+FAMILIES: dict[tuple[str, ...], Callable[[], keys.PrivateKey]] = {
+    ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"): keys.rsa,
+    ("ES256",): keys.ec,
+    ("ES384",): partial(keys.ec, "P-384"),
+    ("ES512",): partial(keys.ec, "P-521"),
+    ("EdDSA",): keys.ed25519,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def now() -> Iterator[None]:
+    """Stop the clock that PyJWT reads."""
+    with freeze_time(datetime.fromtimestamp(NOW_S, UTC)):
+        yield
+
+
+def signed(claims: Mapping[str, Any], *, key: Any = JWT_KEY, algorithm: str = "HS256", **header: Any) -> str:
+    """Return a token of these claims, over those that every token has; None takes one away."""
+    given_claims = {"sub": "ming", "exp": NOW_S + 300} | dict(claims)
+    kept = {name: value for name, value in given_claims.items() if value is not None}
+    return jwt.encode(kept, key, algorithm=algorithm, headers=header)
+
+
+def by_hand(header: bytes, payload: bytes, key: bytes = JWT_KEY.encode()) -> str:
+    """Return an HS256 token of these very bytes, as no library would make it."""
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, payload)]
+    digest = hmac.new(key, b".".join(parts), hashlib.sha256).digest()
+    return b".".join([*parts, base64.urlsafe_b64encode(digest).rstrip(b"=")]).decode()
+
+
+def reason(token: str, rules: TokenRules = HS256, key: str = JWT_KEY) -> str:
+    """Return why the token is refused."""
+    with pytest.raises(NotLoggedIn) as refused:
+        Tokens.with_key(rules, key).verify(token)
+    return refused.value.detail
+
+
+def _resigned(token: str) -> str:
+    """Return the token with one character of its signature changed, still in canonical encoding."""
+    signature = token.rpartition(".")[2]
+    return token.removesuffix(signature) + ("A" if signature[0] != "A" else "B") + signature[1:]
+
+
+def test_a_good_token_says_who_and_until_when() -> None:
+    """The claims come out parsed, times in milliseconds, the leeway counted in."""
+    token = signed({"jti": "one", "iss": "login", "iat": NOW_S - 5})
+    assert Tokens.with_key(TokenRules(("HS256",), leeway_s=10), JWT_KEY).verify(token) == Token(
+        sub="ming", jti="one", issuer="login", issued_ms=(NOW_S - 5) * 1000, expires_ms=(NOW_S + 310) * 1000
+    )
+
+
+def test_only_sub_and_exp_are_needed() -> None:
+    """A token without id, issuer and time of issue is good."""
+    assert Tokens.with_key(HS256, JWT_KEY).verify(signed({})) == Token(
+        sub="ming", jti=None, issuer=None, issued_ms=None, expires_ms=(NOW_S + 300) * 1000
+    )
+
+
+def test_fractions_of_a_second_count_as_pyjwt_counts_them() -> None:
+    """A time claim with a fraction is rounded down, in the check and in what comes out."""
+    token = Tokens.with_key(HS256, JWT_KEY).verify(signed({"exp": NOW_S + 1.9, "iat": NOW_S - 0.5}))
+    assert (token.issued_ms, token.expires_ms) == ((NOW_S - 1) * 1000, (NOW_S + 1) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "key", "algorithm"), [(names, key, name) for names, key in FAMILIES.items() for name in names]
+)
+def test_every_public_key_algorithm_verifies(
+    algorithms: tuple[str, ...], key: Callable[[], keys.PrivateKey], algorithm: str
+) -> None:
+    """Each algorithm accepts its own signature and no other."""
+    tokens = Tokens.with_key(TokenRules(algorithms), keys.public_pem(key()))
+    token = signed({}, key=key(), algorithm=algorithm)
+    assert tokens.verify(token).sub == "ming"
+    with pytest.raises(NotLoggedIn, match=r"^the token's signature does not match$"):
+        tokens.verify(_resigned(token))
+
+
+@pytest.mark.parametrize(("algorithm", "key_bytes"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_every_hmac_algorithm_verifies_with_a_secret_of_its_length(algorithm: str, key_bytes: int) -> None:
+    """As many bytes as the hash has are enough, counted in UTF-8, and one fewer is refused as a setting."""
+    secret = "é" + "k" * (key_bytes - 2)
+    tokens = Tokens.with_key(TokenRules((algorithm,)), secret)
+    token = signed({}, key=secret, algorithm=algorithm)
+    assert tokens.verify(token).sub == "ming"
+    with pytest.raises(NotLoggedIn, match=r"^the token's signature does not match$"):
+        tokens.verify(_resigned(token))
+    with pytest.raises(ValueError, match=f"^is shorter than the {key_bytes} bytes that {algorithm} needs$"):
+        check_key(secret[:-1], (algorithm,))
+
+
+def test_ed448_is_eddsa_too() -> None:
+    """RFC 8037 has one algorithm name for both curves."""
+    token = signed({}, key=keys.ed448(), algorithm="EdDSA")
+    assert Tokens.with_key(TokenRules(("EdDSA",)), keys.public_pem(keys.ed448())).verify(token).sub == "ming"
+
+
+@pytest.mark.parametrize(
+    ("after_s", "leeway_s", "is_good"), [(-1, 0, True), (0, 0, False), (1, 0, False), (29, 30, True), (30, 30, False)]
+)
+def test_exp_at_its_boundary(after_s: int, leeway_s: int, is_good: bool) -> None:  # noqa: FBT001 -- a column
+    """A token is refused from the second that `exp` names, plus the leeway; so says `expires_ms` too."""
+    tokens = Tokens.with_key(TokenRules(("HS256",), leeway_s=leeway_s), JWT_KEY)
+    token = signed({"exp": NOW_S})
+    with freeze_time(datetime.fromtimestamp(NOW_S - 60, UTC)):
+        expires_ms = tokens.verify(token).expires_ms
+    assert ((NOW_S + after_s) * 1000 < expires_ms) == is_good
+    with freeze_time(datetime.fromtimestamp(NOW_S + after_s, UTC)):
+        if is_good:
+            tokens.verify(token)
+        else:
+            with pytest.raises(NotLoggedIn, match=r"^the token has expired$"):
+                tokens.verify(token)
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+@pytest.mark.parametrize(
+    ("ahead_s", "leeway_s", "is_good"), [(0, 0, True), (1, 0, False), (30, 30, True), (31, 30, False)]
+)
+def test_a_token_from_the_future(claim: str, ahead_s: int, leeway_s: int, is_good: bool) -> None:  # noqa: FBT001 -- a column
+    """A token that begins later than now, by more than the leeway, is refused."""
+    rules = TokenRules(("HS256",), leeway_s=leeway_s)
+    token = signed({claim: NOW_S + ahead_s})
+    if is_good:
+        Tokens.with_key(rules, JWT_KEY).verify(token)
+    else:
+        assert reason(token, rules) == "the token is not valid yet"
+
+
+@pytest.mark.parametrize(
+    ("audience", "aud", "expected"),
+    [
+        ((), None, None),
+        ((), [], None),
+        ((), "sign", "the token is for another audience (aud)"),
+        (("sign",), "sign", None),
+        (("sign",), ["app", "sign"], None),
+        (("sign", "app"), "app", None),
+        (("sign",), "app", "the token is for another audience (aud)"),
+        (("sign",), "sign2", "the token is for another audience (aud)"),
+        (("sign",), ["app", ["sign"]], "the token is for another audience (aud)"),
+        (("sign",), {"sign": 1}, "the token is for another audience (aud)"),
+        (("sign",), 5, "the token is for another audience (aud)"),
+        (("sign",), None, "the token has no aud"),
+        (("sign",), [], "the token has no aud"),
+    ],
+)
+def test_audience(audience: tuple[str, ...], aud: Any, expected: str | None) -> None:
+    """A token must be for one of the audiences; where none is set, it must not be for anybody."""
+    rules = TokenRules(("HS256",), audience=audience)
+    if expected is None:
+        Tokens.with_key(rules, JWT_KEY).verify(signed({"aud": aud}))
+    else:
+        assert reason(signed({"aud": aud}), rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("issuer", "iss", "expected"),
+    [
+        (None, b'"anybody"', None),
+        (None, b"null", None),
+        (None, b"5", "the token's iss must be a string"),
+        ("login", b'"login"', None),
+        ("login", b'"log"', "the token is from another issuer (iss)"),
+        ("login", b'"login2"', "the token is from another issuer (iss)"),
+        ("login", b'["login"]', "the token is from another issuer (iss)"),
+        ("login", b"null", "the token is from another issuer (iss)"),
+    ],
+)
+def test_issuer(issuer: str | None, iss: bytes, expected: str | None) -> None:
+    """The issuer must be the very one that is set, not a part of it and not a list."""
+    rules = TokenRules(("HS256",), issuer=issuer)
+    token = by_hand(b'{"alg":"HS256"}', b'{"sub":"ming","exp":%d,"iss":%s}' % (NOW_S + 300, iss))
+    if expected is None:
+        Tokens.with_key(rules, JWT_KEY).verify(token)
+    else:
+        assert reason(token, rules) == expected
+
+
+def test_a_missing_claim_is_named() -> None:
+    """The refusal says which claim is missing, so that the login service can be mended."""
+    assert reason(signed({"exp": None})) == "the token has no exp"
+    assert reason(signed({"sub": None})) == "the token has no sub"
+    assert reason(signed({}), TokenRules(("HS256",), issuer="login")) == "the token has no iss"
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        (b'"sub":5,"exp":1750000300', "the token's sub must be a string"),
+        (b'"sub":null,"exp":1750000300', "the token has no sub"),
+        (b'"sub":"","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (b'"sub":"%s","exp":1750000300' % (b"a" * 256), "the token's sub must be 1 to 255 printable characters"),
+        (rb'"sub":"a\nb","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (rb'"sub":"a\u0000","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (rb'"sub":"\ud800","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (rb'"sub":"a\u202eb","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (b'"sub":"ming","exp":null', "the token has no exp"),
+        (b'"sub":"ming","exp":"1750000300"', "the token's exp must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":1750000300000', "the token's exp must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":1e300', "the token's exp must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":253402300800', "the token's exp must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":true', "the token has expired"),
+        (b'"sub":"ming","exp":-1', "the token has expired"),
+        (b'"sub":"ming","exp":NaN', "the token is malformed"),
+        (b'"sub":"ming","exp":Infinity', "the token is malformed"),
+        (b'"sub":"ming","exp":1e999', "the token is malformed"),
+        (b'"sub":"ming","exp":"soon"', "the token is malformed"),
+        (b'"sub":"ming","exp":[1750000300]', "the token is malformed"),
+        (b'"sub":"ming","exp":{}', "the token is malformed"),
+        (b'"sub":"ming","exp":%s' % (b"9" * 4400), "the token is malformed"),
+        (b'"sub":"ming","exp":1750000300,"iat":"1750000000"', "the token's iat must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":1750000300,"iat":-1', "the token's iat must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":1750000300,"iat":true', "the token's iat must be a number of seconds since 1970"),
+        (b'"sub":"ming","exp":1750000300,"iat":null', "the token is malformed"),
+        (b'"sub":"ming","exp":1750000300,"nbf":"soon"', "the token is malformed"),
+        (b'"sub":"ming","exp":1750000300,"jti":5', "the token's jti must be a string"),
+        (b'"sub":"ming","exp":1750000300,"jti":null', "the token's jti must be a string"),
+    ],
+    ids=lambda value: value.decode()[:50] if isinstance(value, bytes) else "",
+)
+def test_claims_of_a_wrong_kind(claims: bytes, expected: str) -> None:
+    """A claim that is no string or no time is refused, never rounded, wrapped or guessed at."""
+    assert reason(by_hand(b'{"alg":"HS256"}', b"{%s}" % claims)) == expected
+
+
+def test_the_longest_sub_and_one_outside_ascii() -> None:
+    """255 characters of any script are a user id."""
+    assert Tokens.with_key(HS256, JWT_KEY).verify(signed({"sub": "用" * 255})).sub == "用" * 255
+    assert checked_user_id("a b", "it") == "a b"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"none"}',
+        b'{"alg":"None"}',
+        b'{"alg":"nOnE"}',
+        b'{"alg":""}',
+        b'{"alg":null}',
+        b'{"alg":["HS256"]}',
+        b'{"alg":{"HS256":1}}',
+        b'{"alg":0}',
+        b'{"alg":"hs256"}',
+        b'{"alg":"HS512"}',
+        b'{"alg":"RS256"}',
+        b"{}",
+    ],
+)
+def test_alg_is_never_the_tokens_choice(header: bytes) -> None:
+    """No spelling of none, no other algorithm and no missing one gets past the accepted algorithms."""
+    expected = "the token's algorithm (alg) is not the one that is accepted with its key"
+    token = by_hand(header, b'{"sub":"admin","exp":1750000300}')
+    assert reason(token) == expected
+    assert reason(f"{token.rpartition('.')[0]}.") == expected
+
+
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", keys.rsa), ("ES256", keys.ec), ("EdDSA", keys.ed25519)])
+def test_a_public_key_is_no_hmac_secret(algorithm: str, key: Callable[[], keys.PrivateKey]) -> None:
+    """The classic confusion: a token signed by HMAC with the text of the public key is refused."""
+    pem = keys.public_pem(key())
+    for secret in (pem, pem.strip(), pem.replace("\n", "")):
+        token = by_hand(b'{"alg":"HS256"}', b'{"sub":"admin","exp":1750000300}', secret.encode())
+        assert "algorithm" in reason(token, TokenRules((algorithm,)), pem)
+        relabelled = by_hand(b'{"alg":"%s"}' % algorithm.encode(), b'{"sub":"admin","exp":1750000300}', secret.encode())
+        assert reason(relabelled, TokenRules((algorithm,)), pem) == "the token's signature does not match"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"HS256","crit":["exp"],"exp":1}',
+        b'{"alg":"HS256","crit":["urn:x"],"urn:x":1}',
+        b'{"alg":"HS256","crit":["b64"]}',
+        b'{"alg":"HS256","crit":[]}',
+        b'{"alg":"HS256","crit":"b64"}',
+        b'{"alg":"HS256","crit":null}',
+        b'{"alg":"HS256","crit":[["b64"]],"b64":true}',
+        b'{"alg":"HS256","b64":false}',
+        b'{"alg":"HS256","b64":false,"crit":["b64"]}',
+        b'{"alg":"HS256","kid":5}',
+        b'{"alg":"HS256","kid":null}',
+        b'{"alg":"HS256","kid":["../../dev/null"]}',
+        b"[]",
+        b'"HS256"',
+        b"null",
+        b"5",
+        b"",
+        b"{",
+        b'{"alg":"HS256"',
+        b"\xff\xfe",
+        b'{"alg":"HS256","x":"\xff"}',
+        b"[" * 5000,
+        b'{"alg":%s}' % (b"9" * 4400),
+    ],
+    ids=lambda header: header[:40].decode(errors="replace"),
+)
+def test_headers_that_are_not_understood(header: bytes) -> None:
+    """A header with critical extensions, a detached payload or no sense is refused, never read on a guess."""
+    assert reason(by_hand(header, b'{"sub":"admin","exp":1750000300}')) == "the token is malformed"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"null", b'"admin"', b"{", b"\xff", b"[" * 5000, b'{"a":' * 900, b'{"sub":"a","exp":1750000300}x'],
+    ids=lambda payload: payload[:20].decode(errors="replace"),
+)
+def test_payloads_that_are_no_claims(payload: bytes) -> None:
+    """A payload that is no JSON object is refused, however deep it is nested."""
+    assert reason(by_hand(b'{"alg":"HS256"}', payload)) == "the token is malformed"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"kid": "../../../../dev/null"},
+        {"kid": "' UNION SELECT 'k"},
+        {"kid": ""},
+        {"jku": "http://127.0.0.1:1/evil.json"},
+        {"x5u": "http://127.0.0.1:1/evil.pem"},
+        {"jwk": {"kty": "oct", "k": "AAAA"}},
+        {"typ": "at+jwt", "cty": "JWT"},
+    ],
+    ids=str,
+)
+def test_a_token_cannot_bring_its_own_key(header: dict[str, Any]) -> None:
+    """Hints at keys in the header change nothing: the key that is set decides."""
+    assert Tokens.with_key(HS256, JWT_KEY).verify(signed({}, **header)).sub == "ming"
+    assert reason(signed({}, key="e" * 32, **header)) == "the token's signature does not match"
+
+
+@pytest.mark.parametrize("nested", [b"[" * 2900 + b"]" * 2900, b'{"a":' * 900 + b"1" + b"}" * 900])
+def test_deep_nesting_does_no_harm(nested: bytes) -> None:
+    """However deep a header or a payload is nested, it is refused or read; which of them is up to the Python."""
+    with suppress(NotLoggedIn):
+        Tokens.with_key(HS256, JWT_KEY).verify(by_hand(b'{"alg":"HS256","a":%s}' % nested, b"{}"))
+    with suppress(NotLoggedIn):
+        Tokens.with_key(HS256, JWT_KEY).verify(by_hand(b'{"alg":"HS256"}', b'{"a":%s}' % nested))
+
+
+def test_tokens_that_were_tampered_with() -> None:
+    """Not one part may be changed, swapped, lost, padded, wrapped or added."""
+    token, other = signed({}), signed({"sub": "hua"}, typ="other")
+    header, payload, signature = token.split(".")
+    _, other_payload, other_signature = other.split(".")
+    for forged in (
+        f"{header}.{other_payload}.{signature}",
+        f"{header}.{payload}.{other_signature}",
+        f"{header}.{payload}.",
+        f"{header}.{payload}",
+        f"{header}..{signature}",
+        f".{payload}.{signature}",
+        f"{token}.",
+        f"{token}.{signature}",
+        f"{token}!",
+        f"{token}====",
+        f"{token}\n",
+        f" {token}",
+        f"{header}. {payload}.{signature}",
+        f"{header}.{payload}.{signature[:-1]}",
+        f"{header}.{payload}.{signature[:20]} {signature[20:]}",
+        f"{token},{token}",
+        f"{token}\u00e9",
+        f"{token}\ud800",
+        f"{token}\u212a",
+        token.upper(),
+        "",
+        ".",
+        "..",
+        "...",
+        "\x00",
+        "a.b.c",
+    ):
+        with pytest.raises(NotLoggedIn):
+            Tokens.with_key(HS256, JWT_KEY).verify(forged)
+
+
+def test_the_length_of_a_token() -> None:
+    """8192 bytes are read, one more is refused before anything is parsed."""
+    empty = len(signed({"pad": ""}))
+    pad = "x" * ((MAX_TOKEN_BYTES - empty) * 3 // 4)
+    longest = next(token for cut in range(5) if len(token := signed({"pad": pad[: len(pad) - cut]})) <= MAX_TOKEN_BYTES)
+    assert len(longest) > MAX_TOKEN_BYTES - 4
+    assert Tokens.with_key(HS256, JWT_KEY).verify(longest).sub == "ming"
+    assert reason("x" * MAX_TOKEN_BYTES) == "the token is malformed"
+    assert reason("x" * (MAX_TOKEN_BYTES + 1)) == "the token is longer than 8192 bytes"
+
+
+def test_a_refusal_tells_nothing_of_the_token() -> None:
+    """Neither a claim's value nor a part of the token is in the reason."""
+    canary = "canary-in-a-claim"
+    token = signed({"aud": canary, "iss": canary, "sub": canary, "jti": canary, "exp": NOW_S - 1}, kid=canary)
+    assert canary not in reason(token)
+    assert token.split(".")[2] not in reason(token)
+
+
+_CLAIM_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@given(st.text() | st.from_regex(r"[\w-]*\.[\w-]*\.[\w-]*", fullmatch=True))
+def test_garbage_is_refused_and_nothing_else_happens(text: str) -> None:
+    """Whatever text comes, the one answer is NotLoggedIn."""
+    with pytest.raises(NotLoggedIn):
+        Tokens.with_key(HS256, JWT_KEY).verify(text)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_signed_garbage_is_refused_and_nothing_else_happens(header: bytes, payload: bytes) -> None:
+    """The same with a right signature over bytes of any kind."""
+    with pytest.raises(NotLoggedIn):
+        Tokens.with_key(HS256, JWT_KEY).verify(by_hand(header, payload))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["typ", "kid", "crit", "b64", "jku", "zip"]), _CLAIM_VALUES),
+    st.dictionaries(st.sampled_from(["sub", "exp", "iat", "nbf", "aud", "iss", "jti"]), _CLAIM_VALUES),
+)
+def test_any_values_are_accepted_or_refused_and_nothing_else_happens(
+    header: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    """Claims and headers of any type give a token that is sound, or NotLoggedIn."""
+    token = by_hand(
+        json.dumps({"alg": "HS256"} | header).encode(),
+        json.dumps({"sub": "ming", "exp": NOW_S + 300} | claims).encode(),
+    )
+    try:
+        verified = Tokens.with_key(HS256, JWT_KEY).verify(token)
+    except NotLoggedIn:
+        return
+    assert verified.sub
+    assert NOW_S * 1000 < verified.expires_ms < 253_402_300_800_000
+    assert verified.issuer is None or isinstance(verified.issuer, str)
+
+
+@pytest.mark.parametrize(
+    "algorithms", [(), ("none",), ("HS256", "none"), ("ES256K",), ("rs256",), ("HS1",), ("",), ("HS256 RS256",)]
+)
+def test_algorithms_that_are_not_accepted(algorithms: tuple[str, ...]) -> None:
+    """`none`, unknown names and an empty list are refused as settings."""
+    with pytest.raises(ValueError, match=r"^must be one or more of HS256, HS384, .*, EdDSA$"):
+        check_algorithms(algorithms)
+
+
+def test_hmac_and_public_key_algorithms_are_not_mixed() -> None:
+    """A setting that would invite the confusion of keys is refused; others may stand together."""
+    with pytest.raises(ValueError, match="must not be mixed"):
+        check_algorithms(("HS256", "RS256"))
+    check_algorithms(("RS256", "ES256", "EdDSA"))
+    check_algorithms(("HS256", "HS512"))
+
+
+NOT_PEM = "is no public key in PEM form (-----BEGIN PUBLIC KEY-----)"
+PRIVATE = "is a private key; only the public key belongs here"
+NOT_HMAC = "is a public key, a certificate or a JWK, which is no HMAC secret"
+NOT_RSA = "is no key for PS256, which needs an RSA key of at least 2048 bits"
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "key", "expected"),
+    [
+        (("HS256",), lambda: "", "is shorter than the 32 bytes that HS256 needs"),
+        (("HS256", "HS512"), lambda: "k" * 63, "is shorter than the 64 bytes that HS512 needs"),
+        (("HS256",), lambda: "k" * 32 + "\udcff", "is not UTF-8 text"),
+        (("HS256",), lambda: keys.public_pem(keys.rsa()), NOT_HMAC),
+        (("HS256",), lambda: keys.private_pem(keys.ec()), NOT_HMAC),
+        (("HS256",), lambda: json.dumps(keys.jwk(keys.rsa())), NOT_HMAC),
+        (("RS256",), lambda: keys.private_pem(keys.rsa()), PRIVATE),
+        (("ES256",), lambda: keys.private_pem(keys.ec()), PRIVATE),
+        (("RS256",), lambda: "k" * 64, NOT_PEM),
+        (("RS256",), lambda: "k" * 64 + "\udcff", NOT_PEM),
+        (("RS256",), lambda: keys.public_pem(keys.rsa())[:100], NOT_PEM),
+        (("RS256",), lambda: keys.public_pem(keys.rsa()).replace("PUBLIC KEY", "CERTIFICATE"), NOT_PEM),
+        (("PS256",), lambda: keys.public_pem(keys.rsa("weak", bits=1024)), NOT_RSA),
+        (("PS256",), lambda: keys.public_pem(keys.ec()), NOT_RSA),
+        (
+            ("RS256", "ES256"),
+            lambda: keys.public_pem(keys.rsa()),
+            "is no key for ES256, which needs a key on the curve secp256r1",
+        ),
+        (
+            ("ES256", "ES384"),
+            lambda: keys.public_pem(keys.ec()),
+            "is no key for ES384, which needs a key on the curve secp384r1",
+        ),
+        (("EdDSA",), lambda: keys.public_pem(keys.ec()), "is no key for EdDSA, which needs an Ed25519 or Ed448 key"),
+        ((), lambda: keys.public_pem(keys.ec()), "must be one or more of"),
+    ],
+)
+def test_keys_that_cannot_serve(algorithms: tuple[str, ...], key: Callable[[], str], expected: str) -> None:
+    """A key that could not verify is refused as a setting, in a sentence without a bit of the key."""
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}") as refused:
+        check_key(key(), algorithms)
+    assert not any(line in str(refused.value) for line in key().splitlines() if len(line) > 30)
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
+        Tokens.with_key(TokenRules(algorithms), key())
+
+
+def test_jwks_urls_as_settings() -> None:
+    """A JWKS URL serves public-key algorithms, and only over HTTP."""
+    check_jwks_url("https://login.example/jwks.json", ("RS256", "ES256"))
+    with pytest.raises(ValueError, match=r"^HMAC algorithms \(HS\.\.\.\) need AUTHSVC_JWT_KEY"):
+        check_jwks_url("https://login.example/jwks.json", ("HS256",))
+    with pytest.raises(ValueError, match=r"^AUTHSVC_JWT_JWKS_URL: must be an http:// or https:// URL"):
+        check_jwks_url("file:///etc/passwd", ("RS256",))
+    with pytest.raises(ValueError, match=r"^must be one or more of"):
+        Tokens.with_jwks(TokenRules(()), "https://login.example/jwks.json")
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoginService]:
+    """A login service that publishes its keys."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with LoginService() as service:
+        yield service
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (keys.rsa, "RS256"),
+        (keys.rsa, "PS512"),
+        (keys.ec, "ES256"),
+        (partial(keys.ec, "P-384"), "ES384"),
+        (partial(keys.ec, "P-521"), "ES512"),
+        (keys.ed25519, "EdDSA"),
+    ],
+)
+def test_published_keys_verify(login: LoginService, key: Callable[[], keys.PrivateKey], algorithm: str) -> None:
+    """A published key serves the algorithms of its kind that are accepted, whether it names its own or none."""
+    accepted = TokenRules(("RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA"))
+    for members in ({}, {"alg": algorithm}, {"use": None}):
+        login.publish(keys.jwk(keys.rsa("other"), "other"), keys.jwk(key(), "this", **members))
+        tokens = Tokens.with_jwks(accepted, login.url)
+        assert tokens.verify(signed({}, key=key(), algorithm=algorithm, kid="this")).sub == "ming"
+        with pytest.raises(NotLoggedIn, match=r"^the token's (signature|algorithm)"):
+            tokens.verify(signed({}, key=key(), algorithm=algorithm, kid="other"))
+        with pytest.raises(NotLoggedIn, match="kid"):
+            tokens.verify(signed({}, key=key(), algorithm=algorithm))
+
+
+def test_a_published_key_verifies_only_what_it_is_made_for(login: LoginService) -> None:
+    """A key that names its algorithm serves no other, and no key serves one that is not accepted."""
+    login.publish(keys.jwk(keys.rsa(), "bound", alg="RS256"), keys.jwk(keys.rsa(), "free"))
+    tokens = Tokens.with_jwks(TokenRules(("RS256", "PS256")), login.url)
+    assert tokens.verify(signed({}, key=keys.rsa(), algorithm="PS256", kid="free")).sub == "ming"
+    for algorithm, kid in (("PS256", "bound"), ("RS512", "free"), ("RS512", "bound")):
+        with pytest.raises(NotLoggedIn, match="algorithm"):
+            tokens.verify(signed({}, key=keys.rsa(), algorithm=algorithm, kid=kid))
+
+
+def test_a_published_key_is_no_hmac_secret(login: LoginService) -> None:
+    """The confusion of keys fails with published keys as it does with a fixed one."""
+    login.publish(keys.jwk(keys.rsa(), "this"))
+    tokens = Tokens.with_jwks(TokenRules(("RS256",)), login.url)
+    for alg in (b"HS256", b"none", b"RS256"):
+        header = b'{"alg":"%s","kid":"this"}' % alg
+        forged = by_hand(header, b'{"sub":"admin","exp":1750000300}', keys.public_pem(keys.rsa()).encode())
+        with pytest.raises(NotLoggedIn):
+            tokens.verify(forged)
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        lambda: {"kty": "oct", "k": base64.urlsafe_b64encode(JWT_KEY.encode()).decode(), "kid": "this"},
+        lambda: {"kty": "oct", "kid": "this"},
+        lambda: keys.jwk(keys.rsa(), "this", use="enc"),
+        lambda: keys.jwk(keys.rsa(), "this", alg="RSA-OAEP"),
+        lambda: keys.jwk(keys.rsa(), "this", alg="HS256"),
+        lambda: keys.jwk(keys.rsa(), "this", alg=["RS256"]),
+        lambda: keys.jwk(keys.rsa(), "this", kty="EC"),
+        lambda: keys.jwk(keys.rsa(), "this", kty=["RSA"]),
+        lambda: keys.jwk(keys.rsa(), "this", n=5),
+        lambda: keys.jwk(keys.rsa(), "this", n="é"),
+        lambda: keys.jwk(keys.rsa(), "this", e="AA"),
+        lambda: keys.jwk(keys.rsa("weak", bits=1024), "this"),
+        lambda: keys.jwk(keys.ec("secp256k1"), "this"),
+        lambda: keys.jwk(keys.ec("P-384"), "this", alg="ES256"),
+        lambda: keys.jwk(keys.ec(), "this", x="A" * 43),
+        lambda: {"kid": "this"} | json.loads(ECAlgorithm.to_jwk(keys.ec())),
+        lambda: {"kid": "this"} | json.loads(RSAAlgorithm.to_jwk(keys.rsa())),
+    ],
+)
+def test_published_keys_that_are_left_out(login: LoginService, jwk: Callable[[], dict[str, Any]]) -> None:
+    """A key that is secret, private, weak, broken or made for something else does not count, and harms no other."""
+    login.publish(jwk(), keys.jwk(keys.ed25519(), "good"))
+    tokens = Tokens.with_jwks(TokenRules(("RS256", "ES256", "EdDSA")), login.url)
+    assert tokens.verify(signed({}, key=keys.ed25519(), algorithm="EdDSA", kid="good")).sub == "ming"
+    for key, algorithm in ((keys.rsa(), "RS256"), (keys.ec(), "ES256"), (JWT_KEY, "HS256")):
+        with pytest.raises(NotLoggedIn, match=r"names a key \(kid\) that the login service does not have"):
+            tokens.verify(signed({}, key=key, algorithm=algorithm, kid="this"))
+    # Alone it leaves nothing to verify with.
+    login.publish(jwk())
+    with pytest.raises(KeysAway):
+        Tokens.with_jwks(TokenRules(("RS256", "ES256", "EdDSA")), login.url).verify(signed({}))
+
+
+def test_a_login_service_that_is_away_refuses_nobody(login: LoginService) -> None:
+    """While the keys cannot be had, a token is neither good nor bad; one that is no token at all is bad still."""
+    login.answer(b"<h1>Bad gateway</h1>", status=502)
+    tokens = Tokens.with_jwks(TokenRules(("RS256",)), login.url)
+    with pytest.raises(KeysAway):
+        tokens.verify(signed({}, key=keys.rsa(), algorithm="RS256", kid="this"))
+    with pytest.raises(NotLoggedIn):
+        tokens.verify("no token")
