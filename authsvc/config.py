@@ -1,0 +1,188 @@
+"""
+The settings: every field with its default, its rule and its one line of help; frozen once checked.
+
+`environ` reads them from the environment. Imports `fields` and `appsfile` for their values, `tokens` and
+`stores` for their checks; nothing below `app` imports this module.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from authsvc import appsfile, stores, tokens
+from authsvc.apps import App
+from authsvc.fields import (
+    PREFIX,
+    HeaderName,
+    Origins,
+    RateText,
+    SecretLines,
+    SecretText,
+    SecretWords,
+    Text,
+    Words,
+    check_appkey,
+    check_master_secret,
+    default_store,
+)
+from authsvc.limiter import Rate
+from authsvc.secret import Secret
+
+
+class AppSettings(BaseModel):
+    """
+    Which apps are served and where the memory is: all that `authsvc sign` and `authsvc verify` need.
+
+    The environment variable of a field is its name in capitals after `AUTHSVC_`. The order matters: a rule over
+    several settings stands at the last of them, so that it is reported together with the faults of all the others.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, arbitrary_types_allowed=True
+    )
+
+    appkey: Text | None = Field(None, description="The app's appkey, when there is one app.")
+    master_secret: SecretText | None = Field(None, description="Its masterSecret.")
+    previous_master_secret: SecretText | None = Field(
+        None, description="The masterSecret before this one: verifies what it signed until that is dead."
+    )
+    flag: int = Field(0, ge=0, le=1, description="The SDK's message roaming flag, 0 or 1.")
+    apps_file: Path | None = Field(
+        None, description="TOML file with many apps, instead of the four above; see “Several apps”."
+    )
+    apps: tuple[App, ...] = Field((), description="", exclude=True)
+    store_url: SecretText = Field(
+        default_factory=default_store,
+        description="`sqlite:///path`, `redis://`, `rediss://`, or `unix://` for Redis on a socket.",
+    )
+
+    @field_validator("appkey")
+    @classmethod
+    def _check_appkey(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_appkey(value)
+        return value
+
+    @field_validator("master_secret", "previous_master_secret")
+    @classmethod
+    def _check_master_secret(cls, value: Secret | None) -> Secret | None:
+        if value is not None:
+            check_master_secret(value)
+        return value
+
+    @field_validator("apps", mode="before")
+    @classmethod
+    def _gather_apps(cls, value: object, info: ValidationInfo) -> object:
+        given = info.data
+        if value or not {"appkey", "master_secret", "previous_master_secret", "flag", "apps_file"} <= given.keys():
+            return value  # given by the caller, or a fault in one of them is reported already
+        if given["apps_file"] is not None:
+            if given["appkey"] or given["master_secret"] or given["previous_master_secret"]:
+                raise ValueError(
+                    "AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"
+                )
+            return appsfile.read(given["apps_file"])
+        missing = [name for name in ("appkey", "master_secret") if given[name] is None]
+        if missing:
+            raise ValueError(
+                "".join(
+                    f"{PREFIX}{name.upper()}: is required, unless AUTHSVC_APPS_FILE is set\n" for name in missing
+                ).strip()
+            )
+        return (
+            App(given["appkey"], given["master_secret"], given["previous_master_secret"], given["flag"], default=True),
+        )
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, value: Secret) -> Secret:
+        stores.check_url(value.reveal())
+        return value
+
+
+class Settings(AppSettings):
+    """Every setting of the service."""
+
+    rate_limit: RateText = Field(
+        Rate.parse("60/minute"),
+        description="Requests a user and app may make: a number and `second`, `minute` or `hour`.",
+    )
+    allowed_origins: Origins = Field(
+        frozenset(), description="Other origins whose pages may call, such as `https://app.example`; comma-separated."
+    )
+    verifier_keys: SecretWords = Field(
+        (), description="Bearer keys that may call the verify route; comma-separated or one a line."
+    )
+    jwt_key: SecretText | None = Field(
+        None, description="Verifies users' tokens: an HMAC secret, or a public key in PEM form."
+    )
+    jwt_jwks_url: Text | None = Field(
+        None, description="Instead of a key: where the login service publishes its keys (JWKS)."
+    )
+    jwt_algorithms: Words = Field(
+        (), description="Algorithms accepted in tokens, such as `HS256` or `RS256,ES256`; required with a key."
+    )
+    jwt_audience: Words = Field((), description="Audiences (`aud`) of which a token must have one; comma-separated.")
+    jwt_issuer: Text | None = Field(None, description="The issuer (`iss`) that a token must have.")
+    jwt_leeway_s: int = Field(0, ge=0, le=300, description="Seconds that the login service's clock may be off.")
+    jwt_single_use: bool = Field(default=False, description="`true`: a token's `jti` is good for one request.")
+    jwt_header: HeaderName | None = Field(
+        None, description="Header in which a gateway passes a signed assertion, such as `X-Pomerium-Jwt-Assertion`."
+    )
+    session_key: SecretLines = Field(
+        (), description="The Flask app's SECRET_KEY, to read its session cookie; several lines: all of them verify."
+    )
+    session_cookie: Text = Field("session", description="Name of that cookie.")
+    session_user_field: Text = Field("_user_id", description="Where the session keeps the user's id.")
+    session_max_age_s: int = Field(2_678_400, ge=1, description="Seconds after which the cookie counts no more.")
+    gateway_secret: SecretLines = Field(
+        (), description="What the gateway sends as `X-Gateway-Secret` to be believed; several lines: any of them."
+    )
+    gateway_user_header: HeaderName = Field(
+        "X-Forwarded-User", description="The header in which that gateway names the user."
+    )
+    drain_delay_s: int = Field(
+        5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
+    )
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
+        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _check_algorithms(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        key, url = info.data.get("jwt_key"), info.data.get("jwt_jwks_url")
+        if key and url:
+            raise ValueError("AUTHSVC_JWT_JWKS_URL: stands instead of AUTHSVC_JWT_KEY, not beside it")
+        if not value:
+            if key or url:
+                raise ValueError("is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256")
+            return value
+        tokens.check_algorithms(value)
+        if key:
+            try:
+                tokens.check_key(key.reveal(), value)
+            except ValueError as exc:
+                raise ValueError(f"AUTHSVC_JWT_KEY: {exc}") from None
+        elif url:
+            tokens.check_jwks_url(url, value)
+        return value
+
+    @field_validator("jwt_header")
+    @classmethod
+    def _check_header(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
+            raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the assertion with")
+        return value
+
+    @field_validator("gateway_secret")
+    @classmethod
+    def _check_some_login(cls, value: tuple[Secret, ...], info: ValidationInfo) -> tuple[Secret, ...]:
+        others = ("jwt_key", "jwt_jwks_url", "session_key")
+        if not value and all(way in info.data and not info.data[way] for way in others):
+            raise ValueError(
+                "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET: "
+                "none is set, so nobody could log in; set at least one"
+            )
+        return value

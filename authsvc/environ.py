@@ -1,0 +1,162 @@
+"""
+Read the settings from the environment and from the files that it names, and watch those files.
+
+Every secret `NAME` may be given as `NAME_FILE` instead. All faults are reported together, in sentences that name the
+variable and never show a value. Imports `config`, `secret` and `errors`.
+"""
+
+import difflib
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from authsvc.config import AppSettings, Settings
+from authsvc.errors import SettingsError
+from authsvc.fields import PREFIX, sentences
+
+MAX_FILE_BYTES = 65_536
+SECRETS = frozenset(
+    {
+        "gateway_secret",
+        "jwt_key",
+        "master_secret",
+        "previous_master_secret",
+        "session_key",
+        "store_url",  # it may hold a password
+        "verifier_keys",
+    }
+)
+_FIELDS = frozenset(Settings.model_fields) - {"apps"}
+_Model = TypeVar("_Model", bound=AppSettings)
+
+_log = logging.getLogger(__name__)
+
+
+def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
+    """
+    Return the settings that the environment gives.
+
+    Args:
+        model: `Settings` for the service, `AppSettings` for what needs no more; other known names are then let be.
+
+    Raises:
+        SettingsError: with every fault in it.
+    """
+    values: dict[str, object] = {}
+    unknown = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        field, path = _field_and_path(name, environ[name])
+        if field is None:
+            unknown.append(f"{name}: is not a setting of authsvc{_suggestion(name)}")
+        elif field in values:
+            values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
+        elif path is not None:
+            values[field] = _read(name, path)
+        else:
+            values[field] = environ[name] if _is_text(environ[name]) else ValueError(f"{name}: is not UTF-8 text")
+    try:
+        settings = model.model_validate(
+            {field: value for field, value in values.items() if field in model.model_fields}
+        )
+    except ValidationError as exc:
+        raise SettingsError(unknown + [_named(fault) for fault in sentences(exc)]) from None
+    if unknown:
+        raise SettingsError(unknown)
+    return settings
+
+
+def watched_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the files that hold settings: every secret's and the apps file."""
+    pairs = (_field_and_path(name, value) for name, value in environ.items() if name.startswith(PREFIX))
+    return tuple(path for field, path in pairs if path is not None) + tuple(
+        Path(environ[name]) for name in (f"{PREFIX}APPS_FILE",) if name in environ
+    )
+
+
+class Watch:
+    """
+    Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
+
+    A file that cannot be used keeps the settings as they are, and the log says why, once for each content.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._files = watched_files(environ)
+        self._seen = self._content()
+
+    def look(self, apply: Callable[[Settings], None]) -> None:
+        """If a file's content has changed since the last look, read all settings anew and apply them."""
+        content = self._content()
+        if content == self._seen:
+            return
+        self._seen = content
+        try:
+            settings = load(self._environ, Settings)
+        except SettingsError as exc:
+            for fault in exc.faults:
+                _log.error("changed settings are not used: %s", fault)
+            return
+        apply(settings)
+        _log.warning("changed settings are in use")
+
+    def _content(self) -> str:
+        digest = hashlib.sha256()
+        for path in self._files:
+            try:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as exc:
+                digest.update(str(exc.errno).encode())
+        return digest.hexdigest()
+
+
+def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
+    """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
+    if name != name.upper():
+        return None, None
+    field = name.removeprefix(PREFIX).lower()
+    if field in _FIELDS:
+        return field, None
+    twin = field.removesuffix("_file")
+    return (twin, Path(value)) if twin in SECRETS and twin != field else (None, None)
+
+
+def _read(name: str, path: Path) -> str | ValueError:
+    """Return the file's text less one trailing newline, or what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        return ValueError(f"{name}: cannot be read: {exc.strerror}")
+    if len(content) > MAX_FILE_BYTES:
+        return ValueError(f"{name}: is larger than {MAX_FILE_BYTES} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return ValueError(f"{name}: is not UTF-8 text")
+    if text.startswith("\ufeff"):
+        return ValueError(f"{name}: begins with a byte order mark; save it as UTF-8 without one")
+    text = text.removesuffix("\n").removesuffix("\r")
+    return text or ValueError(f"{name}: is empty")
+
+
+def _is_text(value: str) -> bool:
+    """Return whether an environment variable was UTF-8; Python keeps other bytes as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _named(fault: str) -> str:
+    field, _, reason = fault.partition(": ")
+    return reason if reason.startswith(PREFIX) else f"{PREFIX}{field.upper()}: {reason}"
+
+
+def _suggestion(name: str) -> str:
+    known = [PREFIX + field.upper() for field in _FIELDS] + [f"{PREFIX}{field.upper()}_FILE" for field in SECRETS]
+    near = difflib.get_close_matches(name.upper(), known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,85 @@
+"""
+How the text of one setting becomes its value, and how its faults read.
+
+Imports `secret`, `origins` and `limiter` for the values.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from authsvc import origins
+from authsvc.limiter import Rate
+from authsvc.secret import Secret
+
+PREFIX = "AUTHSVC_"
+_APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+
+def _given(value: object) -> object:
+    if isinstance(value, ValueError):  # what went wrong while it was read, see `environ`
+        raise value
+    if value == "":
+        raise ValueError("is empty; give it a value or unset it")
+    return value
+
+
+def _words(value: object) -> object:
+    return tuple(word for word in re.split(r"[,\s]+", value) if word) if isinstance(value, str) else value
+
+
+def _lines(value: object) -> object:
+    return tuple(line for line in value.splitlines() if line) if isinstance(value, str) else value
+
+
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
+def _origin_set(value: object) -> object:
+    words = _words(value)
+    return frozenset(map(origins.parse_origin, words)) if isinstance(words, tuple) else words
+
+
+def default_store() -> Secret:
+    """Return the URL of a SQLite file in the user's state folder, or in the one that systemd made for the service."""
+    folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's StateDirectory=
+    if not folder:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        folder = str(Path(state) / "authsvc")
+    return Secret(f"sqlite://{folder}/store.db")
+
+
+Text = Annotated[str, BeforeValidator(_given)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words), BeforeValidator(_given)]
+SecretText = Annotated[Secret, BeforeValidator(_given)]
+SecretWords = Annotated[tuple[Secret, ...], BeforeValidator(_words), BeforeValidator(_given)]
+SecretLines = Annotated[tuple[Secret, ...], BeforeValidator(_lines), BeforeValidator(_given)]
+HeaderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
+Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidator(_given)]
+RateText = Annotated[Rate, BeforeValidator(_rate), BeforeValidator(_given)]
+
+
+def check_appkey(appkey: str) -> None:
+    """Raise ValueError unless it can stand in a sign string and in a store's key without ambiguity."""
+    if not _APPKEY.fullmatch(appkey):
+        raise ValueError("an appkey is 1 to 64 characters of A-Z a-z 0-9 _ - (the vendor's have 24)")
+
+
+def check_master_secret(secret: Secret) -> None:
+    """Raise ValueError for what a file saved wrongly brings: spaces, line breaks, a byte order mark."""
+    if not _MASTER_SECRET.fullmatch(secret.reveal()):
+        raise ValueError("a masterSecret is 1 to 128 visible ASCII characters: no space, line break or BOM")
+
+
+def sentences(exc: ValidationError) -> list[str]:
+    """Return every fault as `field: what is wrong`, without the value."""
+    faults = []
+    for error in exc.errors(include_url=False, include_input=False):
+        reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+        faults += [f"{error['loc'][0]}: {line}" for line in reason.splitlines()]
+    return faults

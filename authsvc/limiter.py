@@ -1,0 +1,143 @@
+"""
+The rate limit of each user and app: counted in the worker, reconciled with the store in the background.
+
+`hit` never waits for the network. `reconcile` tells the store in one round trip what this worker has let through for
+all users since the last time, and learns what the others have. Imports only `store` and `errors`.
+
+The bound: in one window a user gets at most `limit + workers x what arrives in one reconcile interval`. While the
+store is away each worker holds the limit by itself, which makes it `limit x workers`.
+"""
+
+import hashlib
+import re
+import threading
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Self
+
+from authsvc.errors import StoreAway, TooManyRequests
+from authsvc.store import Store
+
+_WINDOWS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
+MAX_USERS = 65_536  # remembered in one worker, some 20 MB; past that the longest known is forgotten early
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`limit` requests in a window of `window_ms` milliseconds."""
+
+    limit: int
+    window_ms: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `60/minute` and the like; raises ValueError."""
+        match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", text, re.ASCII)
+        if match is None:
+            raise ValueError("must be a number and a unit, like 60/minute (second, minute, hour)")
+        return cls(limit=int(match[1]), window_ms=_WINDOWS_MS[match[2]])
+
+    def __str__(self) -> str:
+        return f"{self.limit}/{next(unit for unit, ms in _WINDOWS_MS.items() if ms == self.window_ms)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a user has left: `remaining` requests in the next `reset_s` seconds."""
+
+    rate: Rate
+    remaining: int
+    reset_s: int
+
+
+class _Tally:
+    """One user's window. `shared` is what the store knows of, `pending` what it has yet to be told."""
+
+    __slots__ = ("pending", "shared", "window")
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.shared = 0
+        self.pending = 0
+
+
+_Key = tuple[str, str]
+
+
+class Limiter:
+    """Counts hits by (appkey, user). Safe to use from many threads."""
+
+    def __init__(self, rate: Rate, store: Store) -> None:
+        self.rate = rate
+        self._store = store
+        self._lock = threading.Lock()
+        self._tallies: OrderedDict[_Key, _Tally] = OrderedDict()
+        self._dirty: dict[_Key, _Tally] = {}
+
+    def __len__(self) -> int:
+        """Return how many users are remembered."""
+        return len(self._tallies)
+
+    def hit(self, user_id: str, appkey: str, now_ms: int) -> Quota:
+        """
+        Count one request and return what is left.
+
+        A refused request is not counted. Each user's windows begin at a moment of his own, so that those who wait for
+        a new window do not all come back at once.
+
+        Raises:
+            TooManyRequests: the window is spent.
+        """
+        rate = self.rate
+        shifted_ms = now_ms + zlib.crc32(user_id.encode()) % rate.window_ms
+        reset_s = -(-(rate.window_ms - shifted_ms % rate.window_ms) // 1000)
+        with self._lock:
+            tally = self._tally((appkey, user_id), shifted_ms // rate.window_ms)
+            used = tally.shared + tally.pending
+            if used < rate.limit:
+                tally.pending += 1
+                self._dirty[appkey, user_id] = tally
+        if used >= rate.limit:
+            raise TooManyRequests(limit=rate.limit, window_ms=rate.window_ms, retry_after_s=reset_s)
+        return Quota(rate, rate.limit - used - 1, reset_s)
+
+    def reconcile(self) -> None:
+        """
+        Exchange counts with the store; if it is away, keep them for the next time.
+
+        A lost answer makes a count be told twice, which errs on the strict side.
+        """
+        with self._lock:
+            told = [(key, tally, tally.pending) for key, tally in self._dirty.items()]
+            self._dirty = {}
+        if not told:
+            return
+        names = {_name(key, tally.window): pending for key, tally, pending in told}
+        try:
+            totals = self._store.count(names, keep_ms=2 * self.rate.window_ms)
+        except StoreAway:
+            with self._lock:
+                self._dirty = {key: tally for key, tally, _ in told if self._tallies.get(key) is tally} | self._dirty
+            return
+        with self._lock:
+            for key, tally, pending in told:
+                tally.pending -= pending
+                # Never below what this worker let through itself, should the store have lost its memory.
+                tally.shared = max(tally.shared + pending, totals[_name(key, tally.window)])
+
+    def _tally(self, key: _Key, window: int) -> _Tally:
+        tally = self._tallies.get(key)
+        if tally is None or tally.window != window:
+            tally = self._tallies[key] = _Tally(window)
+            self._tallies.move_to_end(key)
+            self._dirty.pop(key, None)
+            if len(self._tallies) > MAX_USERS:
+                forgotten, _ = self._tallies.popitem(last=False)
+                self._dirty.pop(forgotten, None)
+        return tally
+
+
+def _name(key: _Key, window: int) -> str:
+    appkey, user_id = key
+    return f"rate:{appkey}:{window}:{hashlib.sha256(user_id.encode()).hexdigest()[:32]}"
