@@ -1,0 +1,135 @@
+"""
+The only wiring: builds everything from the settings and hands it down. Nothing happens at import.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+
+from flask import Flask
+
+from authsvc import clock, environ, stores, views
+from authsvc.apps import Apps
+from authsvc.background import Background
+from authsvc.body import MAX_BYTES
+from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
+from authsvc.config import Settings
+from authsvc.errors import StoreAway
+from authsvc.limiter import Limiter
+from authsvc.readiness import Readiness
+from authsvc.secret import Secret
+from authsvc.store import Store
+from authsvc.tokens import TokenRules, Tokens
+from authsvc.verifying import Verifiers
+from authsvc.views import Services
+
+TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    store: Store | None = None,
+    now_ms: Callable[[], int] = clock.now_ms,
+    is_draining: Callable[[], bool] = lambda: False,
+    twins_pass: bool = False,
+    variables: Mapping[str, str] = os.environ,
+) -> Flask:
+    """
+    Return the WSGI app. Call it in each worker, after the fork: it starts a thread and may connect.
+
+    Args:
+        settings: None reads them from `variables`, and goes on watching the files that these name.
+        store: None opens the one that the settings name.
+        is_draining: whether this process has been asked to stop, for `/readyz`.
+        twins_pass: whether the server lets `X_Forwarded_User` pass for `X-Forwarded-User`, which WSGI cannot tell.
+
+    Raises:
+        SettingsError: with every fault in it.
+    """
+    watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
+    used = settings or environ.load(variables, Settings)
+    store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
+    apps = Apps(used.apps, now_ms())
+    tokens = _tokens(used)
+    callers = Callers(_ways(used, tokens, store, twins_pass=twins_pass), allowed_origins=used.allowed_origins)
+    verifiers = Verifiers(used.verifier_keys)
+    limiter = Limiter(used.rate_limit, store)
+
+    def apply(changed: Settings) -> None:
+        nonlocal used, tokens
+        if _token_settings(changed) != _token_settings(used):
+            tokens = _tokens(changed)  # else they are kept, with the keys that they have fetched
+        used = changed
+        apps.replace(changed.apps, now_ms())
+        callers.replace(_ways(changed, tokens, store, twins_pass=twins_pass))
+        verifiers.replace(changed.verifier_keys)
+
+    jobs: list[Callable[[], None]] = [limiter.reconcile]
+    if watch is not None:
+        jobs.append(partial(watch.look, apply))
+    background = Background(jobs, interval_s=TICK_S)
+
+    app = Flask("authsvc", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    app.url_map.merge_slashes = False  # a path is right or wrong; a redirect would lose the body
+    views.register(
+        app,
+        Services(
+            apps=apps,
+            callers=callers,
+            verifiers=verifiers,
+            limiter=limiter,
+            store=store,
+            readiness=Readiness(store, is_watching=background.is_alive, is_draining=is_draining),
+            allowed_origins=used.allowed_origins,
+            now_ms=now_ms,
+        ),
+    )
+    # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
+    with suppress(StoreAway):
+        store.ping()
+    background.start()
+    app.extensions["authsvc"] = background
+    return app
+
+
+def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass: bool) -> list[Way]:
+    """Return the ways of logging in that are set up, in the order in which they are tried."""
+    ways: list[Way] = []
+    if tokens is not None:
+        ways.append(Bearer(tokens, single_use=store if settings.jwt_single_use else None))
+    if settings.session_key:
+        ways.append(
+            SessionCookie(
+                _revealed(settings.session_key),
+                cookie=settings.session_cookie,
+                user_field=settings.session_user_field,
+                max_age_s=settings.session_max_age_s,
+            )
+        )
+    if tokens is not None and settings.jwt_header is not None:
+        ways.append(Assertion(tokens, header=settings.jwt_header))
+    if settings.gateway_secret:
+        ways.append(
+            Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)
+        )
+    return ways
+
+
+def _token_settings(settings: Settings) -> tuple[object, ...]:
+    return tuple(value for name, value in settings if name.startswith("jwt_"))
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    rules = TokenRules(settings.jwt_algorithms, settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway_s)
+    if settings.jwt_key is not None:
+        return Tokens.with_key(rules, settings.jwt_key.reveal())
+    if settings.jwt_jwks_url is not None:
+        return Tokens.with_jwks(rules, settings.jwt_jwks_url)
+    return None
+
+
+def _revealed(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
+    return tuple(secret.reveal() for secret in secrets)

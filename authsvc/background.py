@@ -1,0 +1,41 @@
+"""
+The one thread beside the requests: it runs a few short jobs, again and again.
+
+Imports nothing of the project.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+
+class Background:
+    """
+    Runs the jobs every `interval_s` seconds until stopped.
+
+    A job handles the failures that it expects; one that it does not expect ends the thread with a traceback, and
+    `is_alive` says so for `/readyz`.
+    """
+
+    def __init__(self, jobs: Sequence[Callable[[], None]], *, interval_s: float) -> None:
+        self._jobs = jobs
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="authsvc-background", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; once only, and after the fork."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for the job that it is in."""
+        self._stopping.set()
+        self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            for job in self._jobs:
+                job()

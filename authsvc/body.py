@@ -1,0 +1,62 @@
+"""
+A request's body: a JSON object of known fields, or nothing.
+
+Pure; imports only `errors`.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Never
+
+from authsvc.errors import InvalidRequest
+
+MAX_BYTES = 65_536
+
+
+def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empty: bool) -> Mapping[str, object]:
+    """
+    Return the fields of a JSON object; none for an empty body, where that is allowed.
+
+    Args:
+        content_type: the media type without parameters, lower case.
+        fields: the names that may occur.
+
+    Raises:
+        InvalidRequest: not JSON by its type or its text, not an object, a name twice, an unknown name.
+    """
+    if not body and may_be_empty:
+        return {}
+    if content_type != "application/json":
+        raise InvalidRequest("body", "must be JSON, with Content-Type: application/json")
+    try:
+        parsed = json.loads(body.decode(), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("body", "is not JSON") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("body", "must be a JSON object")
+    for name in parsed:
+        if name not in fields:
+            shown = name[:64].encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
+            raise InvalidRequest(shown, f"is unknown here; known are {', '.join(sorted(fields))}")
+    return parsed
+
+
+def text(fields: Mapping[str, object], name: str) -> str | None:
+    """Return a field that is a string or absent. Raises InvalidRequest for any other type, null included."""
+    if name not in fields:
+        return None
+    value = fields[name]
+    if not isinstance(value, str):
+        raise InvalidRequest(name, "must be a string")
+    return value
+
+
+def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidRequest("body", "has a name twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's

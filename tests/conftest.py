@@ -1,0 +1,173 @@
+"""
+The fixtures of the whole suite, and the guard that no secret shows up in anything that a test makes visible.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from authsvc.app import create_app
+from authsvc.config import Settings
+from authsvc.secret import Secret
+from authsvc.store import Store
+from authsvc.stores import open_store
+from tests import made_up
+from tests.running import Service
+from tests.services import redis_server
+
+__all__ = ["redis_server"]
+
+# What the suite itself is told must not reach the processes that it starts: authsvc refuses names it does not know.
+for name in [name for name in os.environ if name.startswith("AUTHSVC_") and not name.startswith("AUTHSVC_REQUIRE_")]:
+    made_up.SUITE_VARIABLES[name] = os.environ.pop(name)
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Seen(logging.Handler):
+    """Everything that a test made visible: log records with their tracebacks, answers, output of processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+    def leaks(self) -> list[str]:
+        return [text for text in self.texts if any(canary in text for canary in made_up.CANARIES)]
+
+
+@pytest.fixture(autouse=True)
+def seen() -> Iterator[Seen]:
+    """Fail any test that lets a canary secret into a log line, a traceback, an answer or a process's output."""
+    seen = Seen()
+    seen.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger().addHandler(seen)
+    yield seen
+    logging.getLogger().removeHandler(seen)
+    assert seen.leaks() == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail any test that starts a process with a canary secret among its arguments."""
+    yield
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = arguments.read_text(errors="replace")
+        except OSError:
+            continue
+        assert not any(canary in text for canary in made_up.CANARIES), f"{item.name}: a secret in {arguments}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail any test that prints a canary secret."""
+    report = yield
+    if any(canary in text for _, text in report.sections for canary in made_up.CANARIES):
+        report.outcome = "failed"
+        report.longrepr = "a secret was printed"
+        report.sections.clear()
+    return report
+
+
+class GuardedClient(FlaskClient):
+    """Flask's test client, with every answer put before the guard."""
+
+    seen: Seen
+
+    def open(self, *args: object, **kwargs: object) -> TestResponse:
+        response = super().open(*args, **kwargs)  # type: ignore[arg-type] # the same
+        self.seen.texts.append(f"{response.headers}\n{response.get_data(as_text=True)}")
+        return response
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The app's clock: now, and standing still."""
+    return Clock(time.time_ns() // 1_000_000)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """One app, JWT and session cookie and gateway as ways to log in, one verifier."""
+    return Settings(
+        appkey=made_up.APPKEY,
+        master_secret=Secret(made_up.MASTER_SECRET),
+        jwt_key=Secret(made_up.JWT_KEY),
+        jwt_algorithms=("HS256",),
+        session_key=(Secret(made_up.SESSION_KEY),),
+        gateway_secret=(Secret(made_up.GATEWAY_SECRET),),
+        verifier_keys=(Secret(made_up.VERIFIER_KEY),),
+        allowed_origins=frozenset({"https://app.example"}),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+    """A SQLite store, born ten seconds ago."""
+    store = open_store(f"sqlite://{tmp_path}/store.db", now_ms=clock)
+    clock.now_ms -= 10_000
+    store.ping()
+    clock.now_ms += 10_000
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def app(settings: Settings, store: Store, clock: Clock, seen: Seen) -> Iterator[Flask]:
+    """The service, in this process."""
+    app = create_app(settings, store=store, now_ms=clock)
+    app.test_client_class = type("Client", (GuardedClient,), {"seen": seen})
+    yield app
+    app.extensions["authsvc"].stop()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of it that is nobody yet."""
+    return app.test_client()
+
+
+@pytest.fixture
+def bearer() -> dict[str, str]:
+    """The Authorization header of a logged-in user."""
+    return bearer_of("ming")
+
+
+def bearer_of(user_id: str) -> dict[str, str]:
+    """Return the Authorization header of a user who is logged in for five minutes."""
+    token = jwt.encode({"sub": user_id, "exp": int(time.time()) + 300}, made_up.JWT_KEY, algorithm="HS256")
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def verifier() -> dict[str, str]:
+    """The Authorization header of a verifier."""
+    return {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
+
+
+@pytest.fixture
+def service(tmp_path: Path, seen: Seen) -> Iterator[Service]:
+    """The service as its user starts it: `authsvc serve`, real processes on a loopback port. Not started yet."""
+    service = Service(tmp_path)
+    yield service
+    service.stop()
+    seen.texts.append(service.log())

@@ -1,0 +1,120 @@
+"""
+The service as a real process: `authsvc serve` on a loopback port, asked over real sockets.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import made_up
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, object]:
+        answer = json.loads(self.body)
+        assert isinstance(answer, dict)
+        return answer
+
+
+class Service:
+    """`authsvc serve` under a folder of its own; secrets come to it from files there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.variables = {
+            "AUTHSVC_APPKEY": made_up.APPKEY,
+            "AUTHSVC_MASTER_SECRET_FILE": str(self.secret_file("master-secret", made_up.MASTER_SECRET)),
+            "AUTHSVC_JWT_KEY_FILE": str(self.secret_file("jwt-key", made_up.JWT_KEY)),
+            "AUTHSVC_JWT_ALGORITHMS": "HS256",
+            "AUTHSVC_GATEWAY_SECRET_FILE": str(self.secret_file("gateway-secret", made_up.GATEWAY_SECRET)),
+            "AUTHSVC_VERIFIER_KEYS_FILE": str(self.secret_file("verifier-keys", made_up.VERIFIER_KEY)),
+            "AUTHSVC_STORE_URL": f"sqlite://{folder}/service.db",
+            "AUTHSVC_DRAIN_DELAY_S": "0",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "service.log"
+
+    def secret_file(self, name: str, text: str) -> Path:
+        """Write a secret file as an editor does, with a newline at the end."""
+        path = self.folder / name
+        path.write_text(f"{text}\n")
+        return path
+
+    def start(self, *arguments: str) -> None:
+        """Start it and wait until it is alive."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "authsvc", "serve", "--bind", f"127.0.0.1:{self.port}", *arguments],
+                env={**os.environ, **self.variables},
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._is_alive, timeout_s=20, what=self.log)
+
+    def _is_alive(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.ask("GET", "/healthz").status == 200
+        except OSError:
+            return False
+
+    def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None) -> Answer:
+        """Send one request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            text = None if body is None else json.dumps(body)
+            given = {"Content-Type": "application/json"} if text else {}
+            connection.request(method, path, body=text, headers=given | dict(headers or {}))
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self) -> int | None:
+        """End it and return its exit code; None if it never ran."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=40)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: Callable[[], str] = lambda: "") -> None:
+    """Look again and again until the condition holds; fail with `what` when it never does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing in {timeout_s} s: {what()}"
+        time.sleep(0.02)

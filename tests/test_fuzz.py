@@ -1,0 +1,120 @@
+"""
+Fuzzing in process: requests made from the contract, right and wrong ones, and every answer held to it.
+
+`AUTHSVC_FUZZ_CASES=10000` runs the long form, from a random seed; without it the cases are few and always the same.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+
+from authsvc import payload
+from authsvc.app import create_app
+from authsvc.config import Settings
+from authsvc.limiter import Rate
+from authsvc.store import Store
+from tests import contract, made_up
+
+if TYPE_CHECKING:
+    from tests.conftest import Clock
+
+VERIFY = "POST /v1/auth-payload/verify"
+NOW_MS = 1795456800000  # when the payload in the contract's examples was issued
+AGES_MS = (0, 15_000, 600_000, -30_000, -30_001)  # the second from before the store's memory
+CASES = int(made_up.SUITE_VARIABLES.get("AUTHSVC_FUZZ_CASES", "150"))
+fuzz = settings(
+    max_examples=CASES,
+    derandomize="AUTHSVC_FUZZ_CASES" not in made_up.SUITE_VARIABLES,
+    deadline=None,
+    # One service for all cases of a test is meant: what one case leaves behind must not break the next.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+class Service:
+    """The service under test, which exists only while a test runs; schemathesis wants it when tests are collected."""
+
+    app: Flask
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return self.app(environ, start_response)
+
+
+SCHEMA = schemathesis.openapi.from_path(contract.PATH)
+SCHEMA.app = Service()
+# A payload can be well formed and not good: its answer is 422, which schemathesis takes for a verdict on the form.
+SCHEMA.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "401", "404", "409", "422"]
+
+
+@pytest.fixture
+def clock(clock: "Clock") -> "Clock":
+    """The app's clock, at the time of the contract's examples."""
+    clock.now_ms = NOW_MS
+    return clock
+
+
+@pytest.fixture
+def service(settings: Settings, store: Store, clock: "Clock") -> Iterator[Flask]:
+    """A service that nobody spends the rate limit of."""
+    unlimited = settings.model_copy(update={"rate_limit": Rate(1_000_000_000, 3_600_000)})
+    app = create_app(unlimited, store=store, now_ms=clock)
+    SCHEMA.app.app = app
+    yield app
+    app.extensions["authsvc"].stop()
+
+
+@SCHEMA.parametrize()
+@fuzz
+def test_whoever_may_ask_gets_what_the_contract_says(
+    case: Case[Any], service: Flask, bearer: dict[str, str], verifier: dict[str, str]
+) -> None:
+    """No 5xx; right requests are taken, wrong ones refused; the same request with a bad login or none is refused."""
+    if case.operation.label == VERIFY and case.meta and case.meta.generation.mode.is_positive:
+        case.body = made_good(cast("dict[str, Any]", case.body))
+    answer = case.call_and_validate(headers=verifier if case.operation.label == VERIFY else bearer)
+    assert not any(canary in answer.text for canary in made_up.CANARIES)
+
+
+@SCHEMA.include(method="POST").parametrize()
+@fuzz
+def test_nobody_gets_in_with_a_made_up_login(case: Case[Any], service: Flask) -> None:
+    """Tokens, cookies and gateway headers that are only well formed are answered 401, whatever the body."""
+    answer = case.call_and_validate()
+    assert answer.status_code == 401 or case.method != "POST"
+
+
+@pytest.mark.parametrize("path", ["/v1/auth-payload", "/v1/auth-payload/verify"])
+@given(
+    data=st.binary() | st.text().map(str.encode), content_type=st.sampled_from(["application/json", "text/plain", ""])
+)
+@fuzz
+def test_any_bytes_get_what_the_contract_says(
+    path: str, service: Flask, bearer: dict[str, str], verifier: dict[str, str], data: bytes, content_type: str
+) -> None:
+    """A body that is hardly ever JSON is refused as the contract says, or is as good as none."""
+    headers = verifier if path.endswith("verify") else bearer
+    answer = service.test_client().post(path, data=data, headers=headers, content_type=content_type)
+    contract.check_answer(answer, f"POST {path}")
+    assert answer.status_code == 400 or (path == "/v1/auth-payload" and data.strip() in {b"", b"{}"})
+
+
+def made_good(body: dict[str, Any]) -> dict[str, Any]:
+    """Turn most well-formed payloads into signed ones from around the limits of time, and leave some as they are."""
+    choice = len(body["random_str"]) % (len(AGES_MS) + 1)
+    if choice == len(AGES_MS):
+        # JSON Schema takes 1.0 for an integer; the service does not take it for a timestamp.
+        is_float = isinstance(body["timestamp"], float)
+        return body | {"timestamp": int(body["timestamp"])} if is_float else body
+    issued = payload.issue(
+        appkey=made_up.APPKEY,
+        master_secret=made_up.MASTER_SECRET,
+        random_str=body["random_str"],
+        now_ms=NOW_MS - AGES_MS[choice],
+    )
+    return body | issued.to_dict()
