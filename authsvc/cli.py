@@ -1,0 +1,184 @@
+"""
+The command line. Exit codes: 0 done or valid, 1 refused, 2 usage or settings; errors go to stderr.
+
+Secrets come from files or the environment, never from an argument, which every process list shows.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authsvc import (
+    __version__,
+    body,
+    checking,
+    clock,
+    demo,
+    environ,
+    issuing,
+    payload,
+    problems,
+    servers,
+    stores,
+    verifying,
+)
+from authsvc.apps import Apps
+from authsvc.config import AppSettings, Settings
+from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
+
+REFUSED = 1
+MISUSED = 2
+
+
+class _Group(click.Group):
+    """Turns what authsvc raises into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as exc:
+            for fault in exc.faults:
+                click.echo(f"authsvc: {fault}", err=True)
+            ctx.exit(MISUSED)
+        except Refusal as exc:
+            problem = problems.BY_REFUSAL[type(exc)]
+            click.echo(f"refused: {problem.name} ({problem.code}): {exc.detail}", err=True)
+            ctx.exit(REFUSED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="authsvc")
+def main() -> None:
+    """Sign JMessage Web SDK auth payloads for logged-in users; keep the masterSecret on the server.
+
+    Settings are environment variables that begin with AUTHSVC_; the README has their table.
+    """
+
+
+@main.command()
+@click.option("--server", type=click.Choice(["gunicorn", "granian"]), default="gunicorn", show_default=True)
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT, [IPV6]:PORT or unix:PATH.")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+def serve(server: str, bind: str, workers: int) -> None:
+    """Serve until SIGTERM.
+
+    \b
+    Example:
+      AUTHSVC_APPKEY=... AUTHSVC_MASTER_SECRET_FILE=/run/secrets/master \\
+      AUTHSVC_SESSION_KEY_FILE=/run/secrets/flask authsvc serve --bind 127.0.0.1:8000
+    """
+    settings = environ.load(os.environ, Settings)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    servers.serve(
+        server,
+        _bind(bind),
+        workers=workers,
+        drain_delay_s=settings.drain_delay_s,
+        log_level=settings.log_level,
+    )
+
+
+@main.command(name="demo")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT on this machine.")
+def demo_command(bind: str) -> None:
+    """Show it all on one page: a made-up app, made-up users, secrets drawn anew at each start.
+
+    \b
+    Example:
+      authsvc demo        # then open http://127.0.0.1:8000/
+    """
+    demo.serve(_bind(bind))
+
+
+@main.command()
+@click.option("--appkey", help="Which app, when there are several; the default app if left out.")
+@click.option("--master-secret-file", type=click.Path(path_type=Path), help="Instead of the environment's secret.")
+@click.option("--random-str", help="20 to 36 characters of A-Z a-z 0-9 _ -; drawn anew if left out.")
+@click.option("--timestamp-ms", type=int, help="Unix milliseconds; now if left out.")
+def sign(appkey: str | None, master_secret_file: Path | None, random_str: str | None, timestamp_ms: int | None) -> None:
+    """Print a signed payload, for a test or a comparison.
+
+    \b
+    Example:
+      authsvc sign --appkey 0123456789abcdef01234567 --master-secret-file ./secret | authsvc verify
+    """
+    settings = environ.load(_with_secret(os.environ, appkey, master_secret_file), AppSettings)
+    now_ms = clock.now_ms() if timestamp_ms is None else timestamp_ms
+    served = Apps(settings.apps, now_ms).find(appkey)
+    signed = payload.issue(
+        appkey=served.appkey,
+        master_secret=served.app.master_secret.reveal(),
+        random_str=issuing.fresh_random_str() if random_str is None else random_str,
+        now_ms=now_ms,
+    )
+    payload.parse(signed.to_dict())  # refuses a random_str or a timestamp that no verifier would take
+    click.echo(json.dumps(signed.to_dict()))
+
+
+@main.command()
+@click.option("--master-secret-file", type=click.Path(path_type=Path), help="Instead of the environment's secret.")
+@click.option("--claim", is_flag=True, help="Use the payload up, as the verify route does; otherwise only look.")
+def verify(master_secret_file: Path | None, *, claim: bool) -> None:
+    """Read a payload from stdin and name the first rule that it breaks, if any.
+
+    \b
+    Example:
+      pbpaste | authsvc verify
+    """
+    text = sys.stdin.buffer.read(body.MAX_BYTES + 1)
+    if len(text) > body.MAX_BYTES:
+        raise InvalidRequest("payload", "is larger than 64 KiB")
+    fields = body.read(text, content_type="application/json", fields=payload.FIELDS, may_be_empty=False)
+    presented = payload.parse(fields)
+    variables = _with_secret(os.environ, presented.appkey, master_secret_file)
+    settings = environ.load(variables, AppSettings)
+    now_ms = clock.now_ms()
+    apps, store = Apps(settings.apps, now_ms), stores.open_store(settings.store_url.reveal())
+    if claim:
+        verifying.verify(presented, holder=None, apps=apps, store=store, now_ms=now_ms)
+    else:
+        verifying.check(presented, apps=apps, now_ms=now_ms)
+        if store.get(verifying.nonce_key(presented)) is not None:
+            raise Replayed("the payload was used before")
+    click.echo(f"valid: appkey {presented.appkey}, expires in {(presented.expires_at_ms - now_ms) / 1000:.1f} s")
+
+
+@main.command()
+def check() -> None:
+    """Try the settings and everything they point to; one line each, with what to do about it.
+
+    \b
+    Example:
+      authsvc check && systemctl restart authsvc
+    """
+    settings = environ.load(os.environ, Settings)
+    failed = False
+    for finding in checking.findings(settings, clock.now_ms):
+        click.echo(f"{finding.grade:4}  {finding.name}: {finding.words}", err=finding.grade == "FAIL")
+        failed = failed or finding.grade == "FAIL"
+    sys.exit(REFUSED if failed else 0)
+
+
+def _bind(text: str) -> servers.Bind:
+    try:
+        return servers.Bind.parse(text)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--bind") from None
+
+
+def _with_secret(variables: Mapping[str, str], appkey: str | None, file: Path | None) -> Mapping[str, str]:
+    """Return the variables, with the one app that the options name in the place of theirs."""
+    if file is None:
+        return variables
+    if appkey is None:
+        raise click.UsageError("--master-secret-file needs --appkey")
+    app_fields = ("APPS_FILE", "APPKEY", "MASTER_SECRET", "PREVIOUS_MASTER_SECRET")
+    taken = {f"AUTHSVC_{field}{suffix}" for field in app_fields for suffix in ("", "_FILE")}
+    kept = {name: value for name, value in variables.items() if name not in taken}
+    return kept | {"AUTHSVC_APPKEY": appkey, "AUTHSVC_MASTER_SECRET_FILE": str(file)}
