@@ -61,7 +61,7 @@ class Service:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "authsvc", "serve", "--bind", f"127.0.0.1:{self.port}", *arguments],
-                env={**os.environ, **self.variables},
+                env=clean_environment() | self.variables,
                 stdout=log,
                 stderr=log,
             )
@@ -101,6 +101,11 @@ class Service:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what is meant for the suite itself: authsvc refuses names it does not know."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
 
 
 def free_port() -> int:
