@@ -4,12 +4,15 @@ The store of several hosts: one Redis, version 7 or later.
 Imports `errors`.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from authsvc.errors import MemoryLost, StoreAway
@@ -25,6 +28,14 @@ MAX_CONNECTIONS = 64  # more than a worker has threads
 AWAY_S = 0.25
 COUNTERS = 5_000  # in one round trip
 
+# GET tells our own first attempt, whose answer was lost, from somebody else's claim.
+_CLAIM = """
+local held = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
+return {held, redis.call('SET', KEYS[2], ARGV[3], 'NX', 'GET') or ARGV[3], redis.call('TIME')}
+"""
+_Claimed = tuple[str | None, str, tuple[str, str]]  # the value held before, the birth mark, the server's time
+_CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
+
 
 class RedisStore:
     """
@@ -33,6 +44,10 @@ class RedisStore:
     After a call has failed, others fail at once for a moment and then one at a time asks again: a Redis that hangs
     must not hold every thread of the server. Connections are made anew after a failure, because a failed-over host
     name may mean another server by then.
+
+    A claim is a script that the server is asked to run by its digest. A server keeps scripts in memory alone, so one
+    that does not know ours has restarted, from a snapshot of any age, or is a replica promoted in the place of the
+    one that had our latest claims: the birth mark is set anew before the script is.
     """
 
     def __init__(self, url: str, *, now_ms: Callable[[], int]) -> None:
@@ -43,15 +58,9 @@ class RedisStore:
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
-        now_ms = self._now_ms()
-        with self._asking() as client, client.pipeline() as pipe:
-            # GET tells our own first attempt, whose answer was lost, from somebody else's claim.
-            pipe.set(PREFIX + key, value, px=keep_ms, nx=True, get=True)
-            pipe.set(BIRTH, now_ms, nx=True, get=True)
-            held, born = pipe.execute()
-        born_ms = now_ms if born is None else int(born)
-        if since_ms is not None and born_ms >= since_ms:
-            raise MemoryLost(born_ms)
+        held, born, _ = self._claim(key, value, keep_ms)
+        if since_ms is not None and int(born) >= since_ms:
+            raise MemoryLost(int(born))
         return held is None or held == value
 
     def get(self, key: str) -> str | None:
@@ -81,16 +90,24 @@ class RedisStore:
 
     def ping(self) -> int:
         """See `Store.ping`."""
-        with self._asking() as client, client.pipeline() as pipe:
-            pipe.set(f"{PREFIX}ping", 1, px=1_000)
-            pipe.set(BIRTH, self._now_ms(), nx=True)
-            pipe.time()
-            seconds, microseconds = pipe.execute()[2]
+        _, _, (seconds, microseconds) = self._claim("ping", str(self._now_ms()), 1_000)
         return int(seconds) * 1_000 + int(microseconds) // 1_000
 
     def close(self) -> None:
         """See `Store.close`."""
         self._client.close()
+
+    def _claim(self, key: str, value: str, keep_ms: int) -> _Claimed:
+        arguments = (_CLAIM_SHA, 2, PREFIX + key, BIRTH, value, keep_ms, self._now_ms())
+        with self._asking() as client:
+            try:
+                return cast(_Claimed, client.evalsha(*arguments))
+            except NoScriptError:
+                with client.pipeline() as pipe:
+                    pipe.set(BIRTH, self._now_ms())
+                    pipe.script_load(_CLAIM)
+                    pipe.execute()
+                return cast(_Claimed, client.evalsha(*arguments))
 
     @contextmanager
     def _asking(self) -> Iterator[redis.Redis]:

@@ -17,7 +17,7 @@ from authsvc.stores import open_store
 from authsvc.stores.redis import MAX_CONNECTIONS, RedisStore
 from tests import made_up
 from tests.conftest import Clock
-from tests.running import wait_until
+from tests.running import free_port, wait_until
 from tests.services import RedisServer
 from tests.stores.calls import CALLS, WRITES, check_away, works
 from tests.stores.proxy import Proxy
@@ -126,6 +126,43 @@ def test_flushed(store: RedisStore, behind: redis.Redis, clock: Clock) -> None:
         store.add("old", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
     assert store.add("new", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
     assert not store.add("new", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
+
+
+def test_restarted_from_an_older_snapshot(
+    store: RedisStore, redis_server: RedisServer, behind: redis.Redis, clock: Clock
+) -> None:
+    """A Redis that restarts without the latest claims, but with its old birth mark, counts as born anew."""
+    store.ping()
+    behind.save()
+    assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    redis_server.kill()
+    redis_server.start()
+    assert behind.get("authsvc:birth") == str(BORN_MS)
+    clock.now_ms += 2_000
+    with pytest.raises(MemoryLost) as lost:
+        store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    assert lost.value.born_ms == BORN_MS + 2_000
+    assert store.add("new", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
+
+
+def test_promoted_replica(
+    store: RedisStore, redis_server: RedisServer, behind: redis.Redis, clock: Clock, tmp_path: Path
+) -> None:
+    """A replica that is promoted without the latest claims, but with the birth mark, counts as born anew."""
+    behind.config_set("port", port := free_port())
+    store.ping()
+    (tmp_path / "replica").mkdir()
+    with RedisServer(tmp_path / "replica") as replica, replica.client() as client:
+        client.replicaof("127.0.0.1", port)
+        wait_until(lambda: client.get("authsvc:birth") == str(BORN_MS), timeout_s=10)
+        client.replicaof("NO", "ONE")
+        assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+        redis_server.kill()
+        replica.socket.rename(redis_server.socket)
+        clock.now_ms += 2_000
+        with pytest.raises(MemoryLost) as lost:
+            store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+        assert lost.value.born_ms == BORN_MS + 2_000
 
 
 @pytest.mark.parametrize(
