@@ -1,0 +1,46 @@
+"""
+The demo as a real process: `authsvc demo` on a free loopback port.
+"""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.running import clean_environment, wait_until
+
+
+class Demo:
+    """`authsvc demo`, its output in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = ""
+        self._log = folder / "demo.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, bind: str = "127.0.0.1:0") -> None:
+        """Start it and wait until it says where it is and listens there."""
+        command = [sys.executable, "-m", "authsvc", "demo", "--bind", bind]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log)
+        wait_until(self._is_there, timeout_s=20, what=self.log)
+
+    def _is_there(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        found = re.search(r"http://([0-9.]+):([0-9]+)/", self.log())
+        if found is None:
+            return False
+        self.url = found[0]
+        with socket.socket() as probe:
+            return probe.connect_ex((found[1], int(found[2]))) == 0
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(2)
+        return self._process.wait(timeout=20)
+
+    def log(self) -> str:
+        return self._log.read_text()
