@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
-NEEDED := redis-server nginx chromium
+NEEDED := redis-server nginx chromium curl
 
 .PHONY: demo test check fmt lock services
 

@@ -72,7 +72,8 @@ def create_app(
     background = Background(jobs, interval_s=TICK_S)
 
     app = Flask("authsvc", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    # Werkzeug cuts a chunked body off at its limit and says nothing; one byte more tells the views that it was longer.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES + 1
     app.url_map.merge_slashes = False  # a path is right or wrong; a redirect would lose the body
     views.register(
         app,

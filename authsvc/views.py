@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, after_this_request, request
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 from authsvc import body, issuing, origins, payload, problems, readiness, verifying
 from authsvc.apps import Apps
@@ -162,7 +162,10 @@ def _register_refusals(app: Flask, services: Services) -> None:
 
 
 def _fields(names: set[str], *, may_be_empty: bool) -> Mapping[str, object]:
-    return body.read(request.get_data(), content_type=request.mimetype, fields=names, may_be_empty=may_be_empty)
+    text = request.get_data()
+    if len(text) > body.MAX_BYTES:
+        raise RequestEntityTooLarge
+    return body.read(text, content_type=request.mimetype, fields=names, may_be_empty=may_be_empty)
 
 
 def _json(members: Mapping[str, object], *, status: int = 200, mimetype: str = "application/json") -> Response:

@@ -1,0 +1,103 @@
+"""Tests of the project around the code: its pins, its version, what a wheel has in it, and what lies at the top."""
+
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import authsvc
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+IGNORED = (ROOT / ".gitignore").read_text().split()
+LOCK = (ROOT / "deploy" / "requirements.lock").read_text()
+TOP = {
+    ".ci",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "README.zh-CN.md",
+    "authsvc",
+    "bench",
+    "deploy",
+    "openapi.yaml",
+    "pyproject.toml",
+    "tests",
+}
+# An extra of a dependency, by what it brings: the lock says nothing of extras.
+BROUGHT = {"pyjwt[crypto]": "cryptography", "redis[hiredis]": "hiredis"}
+
+
+def is_ignored(path: Path) -> bool:
+    names = path.relative_to(ROOT).parts
+    return any(fnmatch(name, pattern.rstrip("/")) for name in names for pattern in IGNORED)
+
+
+def pins() -> dict[str, Version]:
+    """Return the lock's versions by name."""
+    return {name: Version(version) for name, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCK, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    "text", [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["granian"]]
+)
+def test_the_lock_serves_every_dependency(text: str) -> None:
+    """Each has a pin, of a version that pyproject.toml accepts; so has what its extra brings."""
+    requirement = Requirement(text)
+    assert requirement.specifier.contains(pins()[requirement.name])
+    for extra in requirement.extras:
+        assert BROUGHT[f"{requirement.name}[{extra}]"] in pins()
+
+
+def test_the_lock_holds_pins_and_hashes_alone() -> None:
+    """Every line is a pin, one of its hashes or a comment; an address or an option would choose where it comes from."""
+    bare = re.sub(r"^ *#.*\n", "", LOCK, flags=re.MULTILINE)
+    pin = r"[a-z0-9._-]+==[0-9a-z.]+( ; [a-z_]+ [<>=!]+ [\"'][\w.-]+[\"'])?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    assert re.sub(pin, "", bare) == ""
+    assert not re.search("://|@", LOCK)
+
+
+def test_the_lock_is_for_running_alone() -> None:
+    """Nothing that only the tests need gets into an image."""
+    for text in PROJECT["project"]["optional-dependencies"]["dev"]:
+        assert Requirement(text).name not in pins()
+
+
+def test_every_dependency_has_a_floor() -> None:
+    """The oldest version that serves is said, for what runs and for what tests."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for text in (text for group in (PROJECT["project"]["dependencies"], *extras) for text in group):
+        operators = [specifier.operator for specifier in Requirement(text).specifier]
+        assert operators == [">="] or text.startswith("authsvc["), text
+
+
+def test_the_version_is_told_once() -> None:
+    """The build reads it from the package, and the changelog has a chapter for it."""
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    path = ROOT / PROJECT["tool"]["hatch"]["version"]["path"]
+    assert re.findall(r'^__version__ = "(.+)"$', path.read_text(), re.MULTILINE) == [authsvc.__version__]
+    assert re.search(rf"^## \[?{re.escape(authsvc.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_the_wheel_has_what_the_service_reads() -> None:
+    """The contract goes into the package; types, pages and code are in it already, and none of them is left out."""
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {"packages": ["authsvc"], "force-include": {"openapi.yaml": "authsvc/openapi.yaml"}}
+    package = ROOT / "authsvc"
+    assert (ROOT / "openapi.yaml").is_file()
+    assert (package / "py.typed").is_file()
+    assert list((package / "static").iterdir())
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert not [path for path in files if is_ignored(path)], "hatchling leaves out what git ignores"
+
+
+def test_the_top_level_stays_short() -> None:
+    """A new file or folder there has to be wanted."""
+    assert {path.name for path in ROOT.iterdir() if path.name != ".git" and not is_ignored(path)} <= TOP

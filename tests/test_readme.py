@@ -1,0 +1,283 @@
+"""Tests of the two READMEs: what they list is what the code has, and what they show works as it stands there."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import flask
+import flask_login
+import jwt
+import pytest
+
+from authsvc import appsfile, environ, problems
+from authsvc.config import Settings
+from authsvc.fields import PREFIX
+from tests import made_up
+from tests.conftest import Seen
+from tests.readme import CHINESE, ENGLISH, ROOT, Block, Readme
+from tests.running import Service, clean_environment, wait_until
+
+PROGRAMS = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"}
+# What stands in the files that the README puts under /run/secrets. The verifier key is no canary: curl gets it as an
+# argument.
+SECRETS = {
+    "jmessage-master-secret": made_up.MASTER_SECRET,
+    "flask-secret-key": f"{made_up.SESSION_KEY}\nan-older-secret-key",
+    "jwt-key": made_up.JWT_KEY,
+    "gateway-secret": made_up.GATEWAY_SECRET,
+    "verifier-keys": "a-verifier-key-that-may-be-seen",
+}
+
+
+BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+
+
+def setting_rows() -> list[str]:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        twin = "[_FILE]" if name in environ.SECRETS else ""
+        default = "sqlite://…/store.db" if field.default_factory else field.default
+        shown = "" if default in (None, (), frozenset()) else f"`{str(default).replace('False', 'false')}`"
+        if not field.exclude:
+            rows.append(f"| `{PREFIX}{name.upper()}{twin}` | {shown} | {field.description} |")
+    return rows
+
+
+def refusal_rows() -> list[str]:
+    every = sorted(problems.all_problems().values(), key=lambda problem: (problem.status, problem.code, problem.name))
+    return [
+        f"| {problem.status} | {problem.code} | `/problems/{problem.name}` | {problem.retry} | {problem.meaning} |"
+        for problem in every
+    ]
+
+
+def but_the_last_cell(rows: list[str]) -> list[str]:
+    return [row.rsplit("|", 2)[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("start", "rows"), [(r"\| `AUTHSVC_", setting_rows()), (r"\| [0-9]{3} ", refusal_rows())], ids=["set", "refused"]
+)
+def test_the_tables_are_the_codes(start: str, rows: list[str]) -> None:
+    """Every setting and every refusal is listed as the code has it, and nothing else; in Chinese in its own words."""
+    assert ENGLISH.rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
+    assert but_the_last_cell(CHINESE.rows(start)) == but_the_last_cell(rows)
+    for row in CHINESE.rows(start):
+        assert re.search("[\u4e00-\u9fff]", row.rsplit("|", 2)[1]), f"not translated: {row}"
+
+
+def test_the_translation_has_the_same_shape() -> None:
+    """Chapter by chapter, and the same code but for the comments."""
+    assert [level for level, _ in CHINESE.headings] == [level for level, _ in ENGLISH.headings]
+    assert [(block.language, block.runs, block.uncommented()) for block in CHINESE.blocks] == [
+        (block.language, block.runs, block.uncommented()) for block in ENGLISH.blocks
+    ]
+
+
+@BOTH
+def test_every_link_leads_somewhere(readme: Readme) -> None:
+    """Links within the repository lead to a file or a heading that exists."""
+    for target in re.findall(r"\]\(([^)]+)\)", readme.prose):
+        path, _, anchor = target.partition("#")
+        if target.startswith("https://"):
+            continue
+        assert (ROOT / path).exists(), target
+        assert not anchor or (path == "" and anchor in readme.anchors()), target
+
+
+@BOTH
+def test_every_name_is_known(readme: Readme) -> None:
+    """A variable or a target of make that is named in the text exists."""
+    names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    names |= {f"{PREFIX}{name.upper()}_FILE" for name in environ.SECRETS}
+    assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", readme.text)) <= names
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make (\w+)", readme.text, re.MULTILINE)) <= set(targets)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that stands for /run/secrets."""
+    folder = tmp_path_factory.mktemp("secrets")
+    for name, text in SECRETS.items():
+        (folder / name).write_text(f"{text}\n")
+    return folder
+
+
+@pytest.mark.parametrize("block", ENGLISH.find("sh", "export "), ids=lambda block: block.text.split("=")[0])
+def test_every_set_of_settings_is_accepted(block: Block, secrets: Path) -> None:
+    """Together with those of the start; one that is about logging in needs no other way of logging in."""
+    app, start = start_block().exports(secrets), block.exports(secrets)
+    assert environ.load(app | start, Settings).appkey == made_up.APPKEY
+    if any(word in name for name in start for word in ("JWT", "GATEWAY")):
+        del app["AUTHSVC_SESSION_KEY_FILE"]
+        assert environ.load(app | start, Settings).session_key == ()
+
+
+def start_block() -> Block:
+    (block,) = ENGLISH.find("sh", "authsvc serve")
+    return block
+
+
+@pytest.fixture(scope="module")
+def service(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with all settings that the README shows, together."""
+    service = Service(tmp_path_factory.mktemp("service"))
+    shown = [block.exports(secrets) for block in ENGLISH.find("sh", "export ")]
+    kept = {name: service.variables[name] for name in ("AUTHSVC_STORE_URL", "AUTHSVC_DRAIN_DELAY_S")}
+    service.variables = {name: value for variables in shown for name, value in variables.items()} | kept
+    service.start("--workers", "1")
+    yield service
+    service.stop()
+
+
+def check_program(name: str) -> None:
+    if shutil.which(name, path=PROGRAMS["PATH"]) is None:
+        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)(f"no {name} here")
+
+
+def done_by(block: Block, secrets: Path, **given: object) -> dict[str, Any]:
+    """Run a block of Python with these names given, and return its names."""
+    names = {"__name__": __name__} | given
+    exec(block.text.replace("/run/secrets", str(secrets)), names)  # noqa: S102 -- the README's own code
+    return names
+
+
+def user_token(secrets: Path) -> str:
+    (block,) = ENGLISH.find("python", "jwt.encode")
+    made = done_by(block, secrets, jwt=jwt, time=time, user=SimpleNamespace(id=7), key=made_up.JWT_KEY)
+    return str(made["token"])
+
+
+@pytest.mark.parametrize("block", [block for block in ENGLISH.blocks if block.runs], ids=lambda block: block.text[:40])
+def test_what_runs_shows_what_it_says(
+    block: Block, service: Service, secrets: Path, tmp_path: Path, seen: Seen
+) -> None:
+    """The output of each command is what stands below it, where … stands for anything."""
+    check_program("curl")
+    variables = {"USER_TOKEN": user_token(secrets), "VERIFIER_KEY": SECRETS["verifier-keys"]}
+    text = block.text.replace("localhost:8000", f"127.0.0.1:{service.port}")
+    for command, promised in re.findall(r"((?:^[^#].*\n)+)((?:^# .*\n)+)", text, re.MULTILINE):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=clean_environment() | PROGRAMS | service.variables | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        pattern = ".*".join(map(re.escape, promised.replace("# ", "").strip().split("…")))
+        assert re.fullmatch(pattern, done.stdout.strip(), re.DOTALL), f"{command}{done.stdout}"
+        seen.texts.append(done.stdout)
+    seen.texts.append(service.log())
+
+
+class Users:
+    """The app's users, as the recipe asks for them."""
+
+    def get(self, user_id: str) -> flask_login.UserMixin | None:
+        user = flask_login.UserMixin()
+        user.id = user_id
+        return user
+
+    def check(self, form: Mapping[str, str]) -> flask_login.UserMixin | None:
+        return self.get(form["name"])
+
+
+def session_cookie(secrets: Path) -> dict[str, str]:
+    """Log in to the app of the Flask-Login recipe, and return what a browser sends from then on."""
+    (recipe,) = ENGLISH.find("python", "LoginManager")
+    app = done_by(
+        recipe,
+        secrets,
+        **{name: getattr(flask, name) for name in ("Flask", "redirect", "request")},
+        **{name: getattr(flask_login, name) for name in ("LoginManager", "login_user")},
+        Path=Path,
+        users=Users(),
+    )["app"]
+    client = app.test_client()
+    assert client.post("/login", data={"name": "7"}).status_code == 302
+    return {"Cookie": f"session={client.get_cookie('session').value}"}
+
+
+def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(secrets: Path, tmp_path: Path, seen: Seen) -> None:
+    """The first recipe starts the service, and whoever logs in to the app of the Flask-Login recipe gets payloads."""
+    cookie = session_cookie(secrets)
+    service = Service(tmp_path)
+    start = start_block().text.replace("pip install .", "set -eu").replace("/run/secrets", str(secrets))
+    start = start.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("authsvc serve", "exec authsvc serve")
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path)}
+        service.process = subprocess.Popen(["bash", "-c", start], env=variables, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: is_open(service, log), timeout_s=20, what=log.read_text)
+        site = {"Origin": f"http://127.0.0.1:{service.port}"}
+        for headers, status in ((site, 401), (site | cookie, 200)):
+            assert service.ask("POST", "/v1/auth-payload", headers=headers).status == status
+    finally:
+        service.signal(signal.SIGTERM)
+        service.signal(signal.SIGINT)  # a second one ends the drain
+        service.stop()
+        seen.texts.append(log.read_text())
+
+
+def is_open(service: Service, log: Path) -> bool:
+    assert service.process is not None
+    assert service.process.poll() is None, log.read_text()
+    try:
+        return service.ask("GET", "/").status == 404
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("block", ENGLISH.find("nginx"), ids=["cookie", "gateway"])
+def test_behind_nginx(block: Block, service: Service, secrets: Path, tmp_path: Path) -> None:
+    """A page of the gateway's own site gets a payload, and a user whom the client names counts for nothing."""
+    check_program("nginx")
+    is_gateway = "X-Gateway-Secret" in block.text
+    gateway, log = Service(tmp_path), tmp_path / "error.log"
+    temporary = "".join(
+        f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {log}; events {{}}
+        http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{gateway.port};
+        set $gateway_secret {made_up.GATEWAY_SECRET}; set $user $http_x_logged_in;
+        {block.text.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")} }} }}"""
+    )
+    gateway.process = subprocess.Popen(
+        ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(log)],
+        env=clean_environment() | PROGRAMS,
+    )
+    try:
+        forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
+        logged_in = {"X-Logged-In": "ming"}
+        wait_until(lambda: is_open(gateway, log), timeout_s=10, what=log.read_text)
+        for headers, status in (({}, 401), (logged_in, 200 if is_gateway else 401), (session_cookie(secrets), 200)):
+            assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
+        assert gateway.ask("GET", "/problems/expired").status == 200
+        assert gateway.ask("GET", "/readyz").status == 404
+    finally:
+        gateway.stop()
+
+
+def test_the_apps_file_is_accepted(tmp_path: Path) -> None:
+    """The example has two apps, one of them the default."""
+    (block,) = ENGLISH.find("toml")
+    number = iter(range(1, 10))
+    path = tmp_path / "apps.toml"
+    path.write_text(re.sub("…", lambda _: f"made-up-{next(number)}", block.text))
+    first, second = appsfile.read(path)
+    assert (first.appkey, first.default, second.default, second.flag) == (made_up.APPKEY, True, False, 1)
+    assert second.previous_master_secret is not None
