@@ -23,7 +23,7 @@ from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 
-SLOTS = 8  # calls at once in a worker
+SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
 CONNECT_S = 1.0
 READ_S = 2.0  # between two pieces of an answer
 TOTAL_S = 3.0  # for one call with its second try
@@ -139,7 +139,8 @@ class Vendor:
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
         try:
-            return round(parsedate_to_datetime(answer.headers.get("Date", "")).timestamp() * 1000)
+            # Date has whole seconds, rounded down: half a second is what is lost on average.
+            return round(parsedate_to_datetime(answer.headers.get("Date", "")).timestamp() * 1000) + 500
         except ValueError:
             return None
 
