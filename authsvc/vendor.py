@@ -165,7 +165,7 @@ class Vendor:
             except (VendorBusy, VendorSlow):
                 self._breaker.failed()
                 pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
-                if not tries or time.monotonic() + pause_s > deadline_s:
+                if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
                     raise
                 time.sleep(pause_s)
             else:

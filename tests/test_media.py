@@ -278,6 +278,20 @@ def test_a_frozen_vendor_costs_a_bounded_time(make: Make, stand_in: VendorStandI
     stand_in.thaw()
 
 
+def test_what_came_in_time(make: Make, stand_in: VendorStandIn) -> None:
+    """Of a batch that takes longer than there is time, the ids that were answered have their result."""
+
+    def tell(asked: Asked) -> Told:
+        threading.Event().wait(0.25)
+        return told_of(asked)
+
+    stand_in.tell = tell
+    media = make(total_s=0.3)
+    kinds = [type(found) for found in media.resolve_many(APP, "ming", [f"a/{n}" for n in range(100)], NOW_MS).values()]
+    assert kinds.count(Resource) >= SLOTS
+    assert kinds.count(VendorSlow) >= SLOTS
+
+
 def test_those_who_find_no_place_are_refused_at_once(make: Make, stand_in: VendorStandIn) -> None:
     """While the vendor hangs, only so many requests wait for it; the others have their answer."""
     media = make(places=1)
