@@ -10,27 +10,37 @@ from functools import partial
 from flask import Flask
 
 from authsvc import clock, environ, stores, views
+from authsvc.accounts import Accounts
 from authsvc.apps import Apps
 from authsvc.background import Background
 from authsvc.body import MAX_BYTES
+from authsvc.breaker import Breaker
+from authsvc.budget import Budget
 from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
 from authsvc.config import Settings
 from authsvc.errors import StoreAway
-from authsvc.limiter import Limiter
+from authsvc.limiter import Limiter, Rate
+from authsvc.media import Media
+from authsvc.places import Places
 from authsvc.readiness import Readiness
 from authsvc.secret import Secret
 from authsvc.store import Store
 from authsvc.tokens import TokenRules, Tokens
+from authsvc.vendor import Vendor
 from authsvc.verifying import Verifiers
 from authsvc.views import Services
 
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
+THREADS = 32  # that a server gives a worker
+PLACES = 24  # of them, how many may wait for the vendor; the others are for everything else
+SHARE = 4  # one user may spend one part in so many of the vendor's budget
 
 
 def create_app(
     settings: Settings | None = None,
     *,
     store: Store | None = None,
+    vendor: Vendor | None = None,
     now_ms: Callable[[], int] = clock.now_ms,
     is_draining: Callable[[], bool] = lambda: False,
     twins_pass: bool = False,
@@ -42,6 +52,7 @@ def create_app(
     Args:
         settings: None reads them from `variables`, and goes on watching the files that these name.
         store: None opens the one that the settings name.
+        vendor: None makes a client of the API at the URL that the settings name.
         is_draining: whether this process has been asked to stop, for `/readyz`.
         twins_pass: whether the server lets `X_Forwarded_User` pass for `X-Forwarded-User`, which WSGI cannot tell.
 
@@ -56,6 +67,13 @@ def create_app(
     callers = Callers(_ways(used, tokens, store, twins_pass=twins_pass), allowed_origins=used.allowed_origins)
     verifiers = Verifiers(used.verifier_keys)
     limiter = Limiter(used.rate_limit, store)
+    vendor = vendor or Vendor(
+        used.vendor_url, budget=Budget(used.vendor_budget, store), breaker=Breaker(), now_ms=now_ms
+    )
+    places = Places(PLACES)
+    vendor_limiter = Limiter(_share_of(used.vendor_budget), store, what="media")
+    media = Media(vendor, store, hosts=used.media_hosts, places=places, limiter=vendor_limiter)
+    accounts = _accounts(used, vendor, store, places)
 
     def apply(changed: Settings) -> None:
         nonlocal used, tokens
@@ -65,11 +83,13 @@ def create_app(
         apps.replace(changed.apps, now_ms())
         callers.replace(_ways(changed, tokens, store, twins_pass=twins_pass))
         verifiers.replace(changed.verifier_keys)
+        if accounts is not None and changed.account_key is not None:
+            accounts.replace(changed.account_key)
 
-    jobs: list[Callable[[], None]] = [limiter.reconcile]
+    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
-    background = Background(jobs, interval_s=TICK_S)
+    background = Background(jobs, interval_s=TICK_S, at_end=[media.close, vendor.close])
 
     app = Flask("authsvc", static_folder=None)
     # Werkzeug cuts a chunked body off at its limit and says nothing; one byte more tells the views that it was longer.
@@ -82,8 +102,13 @@ def create_app(
             callers=callers,
             verifiers=verifiers,
             limiter=limiter,
+            media=media,
+            accounts=accounts,
+            sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
             store=store,
-            readiness=Readiness(store, is_watching=background.is_alive, is_draining=is_draining),
+            readiness=Readiness(
+                store, is_watching=background.is_alive, is_draining=is_draining, is_vendor_away=vendor.is_away
+            ),
             allowed_origins=used.allowed_origins,
             now_ms=now_ms,
         ),
@@ -117,6 +142,16 @@ def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass
             Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)
         )
     return ways
+
+
+def _share_of(budget: Rate) -> Rate:
+    return Rate(max(1, budget.limit // SHARE), budget.window_ms)
+
+
+def _accounts(settings: Settings, vendor: Vendor, store: Store, places: Places) -> Accounts | None:
+    if settings.account_key is None:
+        return None
+    return Accounts(settings.account_key, vendor, store, places, adopt=settings.account_adopt)
 
 
 def _token_settings(settings: Settings) -> tuple[object, ...]:

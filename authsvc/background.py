@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 
 class Background:
     """
-    Runs the jobs every `interval_s` seconds until stopped.
+    Runs the jobs every `interval_s` seconds until stopped, and then those of `at_end`.
 
     A job handles the failures that it expects; one that it does not expect ends the thread with a traceback, and
     `is_alive` says so for `/readyz`.
     """
 
-    def __init__(self, jobs: Sequence[Callable[[], None]], *, interval_s: float) -> None:
+    def __init__(
+        self, jobs: Sequence[Callable[[], None]], *, interval_s: float, at_end: Sequence[Callable[[], None]] = ()
+    ) -> None:
         self._jobs = jobs
         self._interval_s = interval_s
+        self._at_end = at_end
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="authsvc-background", daemon=True)
 
@@ -27,9 +30,11 @@ class Background:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for the job that it is in."""
+        """End the thread, wait for the job that it is in, and do what is left to do."""
         self._stopping.set()
         self._thread.join()
+        for job in self._at_end:
+            job()
 
     def is_alive(self) -> bool:
         """Return whether the thread runs."""

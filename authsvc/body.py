@@ -51,6 +51,25 @@ def text(fields: Mapping[str, object], name: str) -> str | None:
     return value
 
 
+def required(fields: Mapping[str, object], name: str) -> str:
+    """Return a field that must be there and be a string. Raises InvalidRequest."""
+    found = text(fields, name)
+    if found is None:
+        raise InvalidRequest(name, "is missing")
+    return found
+
+
+def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
+    """Return a field that must be a list of 1 to `most` strings. Raises InvalidRequest."""
+    values = fields.get(name)
+    if not isinstance(values, list) or not 1 <= len(values) <= most:
+        raise InvalidRequest(name, f"must be a list of 1 to {most} strings")
+    for place, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name}[{place}]", "must be a string")
+    return values
+
+
 def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):

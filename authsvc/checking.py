@@ -1,16 +1,21 @@
 """
-What `authsvc check` tries before traffic does. Imports `config`, `stores` and `payload`.
+What `authsvc check` tries before traffic does. Imports `config`, `stores`, `vendor` and `payload`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from authsvc import stores
+from authsvc.apps import App
+from authsvc.breaker import Breaker
+from authsvc.budget import Budget
 from authsvc.config import Settings
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreAway, VendorBusy, VendorRefused, VendorSlow
 from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
+from authsvc.store import Store
+from authsvc.vendor import Credentials, Vendor
 
 ADVISED_LENGTH = 16
 
@@ -24,15 +29,28 @@ class Finding:
     words: str
 
 
-def findings(settings: Settings, now_ms: Callable[[], int]) -> Iterator[Finding]:
-    """Yield a line for each thing tried, as it is tried."""
+def findings(settings: Settings, now_ms: Callable[[], int], *, candidate: App | None = None) -> Iterator[Finding]:
+    """
+    Yield a line for each thing tried, as it is tried.
+
+    Args:
+        candidate: an app whose masterSecret is to be proven before it is used.
+    """
     yield Finding(
         "ok",
         "settings",
         f"{len(settings.apps)} app(s), {settings.rate_limit} a user and app",
     )
     yield from _notes(settings)
-    yield from _store(settings, now_ms)
+    store = stores.open_store(settings.store_url.reveal())
+    budget = Budget(settings.vendor_budget, store)
+    vendor = Vendor(settings.vendor_url, budget=budget, breaker=Breaker(), now_ms=now_ms)
+    try:
+        yield from _store(store, now_ms)
+        yield from _vendor(vendor, settings.apps, candidate, now_ms)
+    finally:
+        vendor.close()
+        store.close()
 
 
 def _notes(settings: Settings) -> Iterator[Finding]:
@@ -52,17 +70,36 @@ def _notes(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "VERIFIER_KEYS", "not set: nobody can call the verify route")
 
 
-def _store(settings: Settings, now_ms: Callable[[], int]) -> Iterator[Finding]:
-    store = stores.open_store(settings.store_url.reveal())
+def _store(store: Store, now_ms: Callable[[], int]) -> Iterator[Finding]:
     try:
         skew_ms = store.ping() - now_ms()
     except StoreAway as exc:
         yield Finding("FAIL", "store", f"took no write: {exc.__cause__}; see AUTHSVC_STORE_URL")
         return
-    finally:
-        store.close()
     yield Finding("ok", "store", "took a write")
+    yield _clock("clock", skew_ms, "the store's")
+
+
+def _vendor(vendor: Vendor, apps: Iterable[App], candidate: App | None, now_ms: Callable[[], int]) -> Iterator[Finding]:
+    told = [(f"appkey {app.appkey}", app) for app in apps]
+    if candidate is not None:
+        told.append((f"appkey {candidate.appkey}, new masterSecret", candidate))
+    skew_ms = None
+    for name, app in told:
+        try:
+            vendor_ms = vendor.clock_ms(Credentials(app.appkey, app.master_secret.reveal()))
+        except VendorRefused as exc:
+            yield Finding("FAIL", name, f"{exc.detail}; compare the masterSecret with the vendor's console")
+        except (VendorBusy, VendorSlow) as exc:
+            yield Finding("FAIL", name, f"{exc.detail}; see AUTHSVC_VENDOR_URL and the way out of this network")
+        else:
+            yield Finding("ok", name, "the vendor accepts the credentials")
+            skew_ms = None if vendor_ms is None else vendor_ms - now_ms()
+    if skew_ms is not None:
+        yield _clock("vendor clock", skew_ms, "the vendor's")
+
+
+def _clock(name: str, skew_ms: int, whose: str) -> Finding:
     if abs(skew_ms) > MAX_SKEW_MS:
-        yield Finding("FAIL", "clock", f"{skew_ms} ms off the store's; payloads expire early or late: set up NTP")
-    else:
-        yield Finding("ok", "clock", f"{skew_ms} ms off the store's")
+        return Finding("FAIL", name, f"{skew_ms} ms off {whose}; payloads expire early or late: set up NTP")
+    return Finding("ok", name, f"{skew_ms} ms off {whose}")

@@ -150,16 +150,25 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option(
+    "--appkey", help="Whose new masterSecret it is, when there are several apps; the default app if left out."
+)
+@click.option("--master-secret-file", type=click.Path(path_type=Path), help="A new masterSecret, to prove before use.")
+def check(appkey: str | None, master_secret_file: Path | None) -> None:
     """Try the settings and everything they point to; one line each, with what to do about it.
 
     \b
-    Example:
+    Examples:
       authsvc check && systemctl restart authsvc
+      authsvc check --master-secret-file ./new    # does the vendor accept it?
     """
     settings = environ.load(os.environ, Settings)
+    candidate = None
+    if master_secret_file is not None:
+        appkey = Apps(settings.apps, clock.now_ms()).find(appkey).appkey
+        (candidate,) = environ.load(_with_secret(os.environ, appkey, master_secret_file), AppSettings).apps
     failed = False
-    for finding in checking.findings(settings, clock.now_ms):
+    for finding in checking.findings(settings, clock.now_ms, candidate=candidate):
         click.echo(f"{finding.grade:4}  {finding.name}: {finding.words}", err=finding.grade == "FAIL")
         failed = failed or finding.grade == "FAIL"
     sys.exit(REFUSED if failed else 0)

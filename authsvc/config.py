@@ -15,12 +15,16 @@ from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
     HeaderName,
+    Hosts,
+    Integrity,
+    JsonObject,
     Origins,
     RateText,
     SecretLines,
     SecretText,
     SecretWords,
     Text,
+    VendorUrl,
     Words,
     check_appkey,
     check_master_secret,
@@ -28,6 +32,8 @@ from authsvc.fields import (
 )
 from authsvc.limiter import Rate
 from authsvc.secret import Secret
+
+MIN_ACCOUNT_KEY = 32
 
 
 class AppSettings(BaseModel):
@@ -142,6 +148,25 @@ class Settings(AppSettings):
     gateway_user_header: HeaderName = Field(
         "X-Forwarded-User", description="The header in which that gateway names the user."
     )
+    vendor_url: VendorUrl = Field("https://api.im.jpush.cn", description="The vendor's REST API.")
+    vendor_budget: RateText = Field(
+        Rate.parse("540/minute"), description="REST calls an app may make; the vendor's free plan allows 600."
+    )
+    media_hosts: Hosts = Field(
+        ("*.im.jiguang.cn", "media.file.jpush.cn"),
+        description="Hosts that a media URL may name; comma-separated, `*` stands for one label.",
+    )
+    sdk_script: Text | None = Field(None, description="Where the page finds the vendor's SDK file, for bootstrap.")
+    sdk_integrity: Integrity | None = Field(None, description="Its subresource integrity, `sha384-…`.")
+    sdk_options: JsonObject = Field(
+        default_factory=dict, description='Options for `new JMessage(…)`, a JSON object such as `{"debug": true}`.'
+    )
+    account_key: SecretText | None = Field(
+        None, description="Turns IM accounts on: their passwords are derived from it. 32 characters or more."
+    )
+    account_adopt: bool = Field(
+        default=False, description="`true`: an IM account that exists already is given our password."
+    )
     drain_delay_s: int = Field(
         5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
     )
@@ -174,6 +199,20 @@ class Settings(AppSettings):
     def _check_header(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
             raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the assertion with")
+        return value
+
+    @field_validator("account_key")
+    @classmethod
+    def _check_account_key(cls, value: Secret | None) -> Secret | None:
+        if value is not None and len(value.reveal()) < MIN_ACCOUNT_KEY:
+            raise ValueError(f"is shorter than {MIN_ACCOUNT_KEY} characters; draw one: openssl rand -hex 32")
+        return value
+
+    @field_validator("account_adopt")
+    @classmethod
+    def _check_adopt(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 -- pydantic's signature
+        if value and "account_key" in info.data and info.data["account_key"] is None:
+            raise ValueError("needs AUTHSVC_ACCOUNT_KEY")
         return value
 
     @field_validator("gateway_secret")

@@ -21,6 +21,7 @@ from authsvc.fields import PREFIX, sentences
 MAX_FILE_BYTES = 65_536
 SECRETS = frozenset(
     {
+        "account_key",
         "gateway_secret",
         "jwt_key",
         "master_secret",

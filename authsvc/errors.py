@@ -86,24 +86,25 @@ class TooManyRequests(Refusal):
 
     def __init__(self, *, limit: int, window_ms: int, retry_after_s: int) -> None:
         super().__init__(f"more than {limit} requests in {window_ms // 1000} s; try again in {retry_after_s} s")
+        self.limit = limit
+        self.window_ms = window_ms
         self.retry_after_s = retry_after_s
 
 
 class Unavailable(Refusal):
-    """Something that the answer depends on is away; `what` names it."""
+    """Something that the answer depends on is not there for now."""
 
-    retry_after_s = 1
+    retry_after_s: int = 1
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is away; try again in {self.retry_after_s} s")
-        self.what = what
+        super().__init__(f"{what}; try again in {self.retry_after_s} s")
 
 
 class StoreAway(Unavailable):
     """The store cannot be reached, is read-only, full or too slow, so a claim cannot be made."""
 
     def __init__(self) -> None:
-        super().__init__("the store")
+        super().__init__("the store is away")
 
 
 class KeysAway(Unavailable):
@@ -112,7 +113,42 @@ class KeysAway(Unavailable):
     retry_after_s = 5
 
     def __init__(self) -> None:
-        super().__init__("the login service's JWKS URL")
+        super().__init__("the login service's JWKS URL is away")
+
+
+class InvalidMediaId(Refusal):
+    """The media_id is not 1 to 255 of A-Z a-z 0-9 _ . / - without `..` and without a leading `//`."""
+
+    def __init__(self) -> None:
+        super().__init__("media_id: must be 1 to 255 of A-Z a-z 0-9 _ . / - without '..' and without a leading '//'")
+
+
+class UnknownMedia(Refusal):
+    """The vendor does not know the media_id."""
+
+    def __init__(self) -> None:
+        super().__init__("media_id: is not known to the vendor")
+
+
+class VendorRefused(Refusal):
+    """The vendor refuses our credentials, or its answer makes no sense."""
+
+
+class VendorBusy(Unavailable):
+    """The vendor is away or has trouble of its own, its rate limit or our budget is spent."""
+
+    def __init__(self, what: str, *, retry_after_s: int = 5) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(what)
+
+
+class VendorSlow(Unavailable):
+    """The vendor did not answer in time."""
+
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("the vendor does not answer in time")
 
 
 class MemoryLost(AuthsvcError):

@@ -4,12 +4,13 @@ How the text of one setting becomes its value, and how its faults read.
 Imports `secret`, `origins` and `limiter` for the values.
 """
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from authsvc import origins
 from authsvc.limiter import Rate
@@ -54,6 +55,31 @@ def default_store() -> Secret:
     return Secret(f"sqlite://{folder}/store.db")
 
 
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        raise ValueError('must be a JSON object, such as {"debug": true}') from None
+    if not isinstance(parsed, dict):
+        raise ValueError('must be a JSON object, such as {"debug": true}')  # noqa: TRY004 -- the setting's fault
+    return parsed
+
+
+def _vendor_url(value: str) -> str:
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", value, re.ASCII):
+        raise ValueError("must be http:// or https:// and a host, without user name or path")
+    return value
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    for host in value:
+        if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host, re.ASCII):
+            raise ValueError("must be lower-case host names without port; * may stand for the first label")
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_given)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), BeforeValidator(_given)]
 SecretText = Annotated[Secret, BeforeValidator(_given)]
@@ -61,6 +87,10 @@ SecretWords = Annotated[tuple[Secret, ...], BeforeValidator(_words), BeforeValid
 SecretLines = Annotated[tuple[Secret, ...], BeforeValidator(_lines), BeforeValidator(_given)]
 HeaderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
 Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidator(_given)]
+Hosts = Annotated[tuple[str, ...], AfterValidator(_hosts), BeforeValidator(_words), BeforeValidator(_given)]
+VendorUrl = Annotated[str, AfterValidator(_vendor_url), BeforeValidator(_given)]
+Integrity = Annotated[Text, Field(pattern=r"^sha(256|384|512)-[A-Za-z0-9+/]+={0,2}$")]
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object), BeforeValidator(_given)]
 RateText = Annotated[Rate, BeforeValidator(_rate), BeforeValidator(_given)]
 
 

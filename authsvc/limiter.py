@@ -68,8 +68,10 @@ _Key = tuple[str, str]
 class Limiter:
     """Counts hits by (appkey, user). Safe to use from many threads."""
 
-    def __init__(self, rate: Rate, store: Store) -> None:
+    def __init__(self, rate: Rate, store: Store, *, what: str = "rate") -> None:
+        """Take the rate, the store to reconcile with, and a word that tells these counts there from others."""
         self.rate = rate
+        self._what = what
         self._store = store
         self._lock = threading.Lock()
         self._tallies: OrderedDict[_Key, _Tally] = OrderedDict()
@@ -113,7 +115,7 @@ class Limiter:
             self._dirty = {}
         if not told:
             return
-        names = {_name(key, tally.window): pending for key, tally, pending in told}
+        names = {self._name(key, tally.window): pending for key, tally, pending in told}
         try:
             totals = self._store.count(names, keep_ms=2 * self.rate.window_ms)
         except StoreAway:
@@ -124,7 +126,7 @@ class Limiter:
             for key, tally, pending in told:
                 tally.pending -= pending
                 # Never below what this worker let through itself, should the store have lost its memory.
-                tally.shared = max(tally.shared + pending, totals[_name(key, tally.window)])
+                tally.shared = max(tally.shared + pending, totals[self._name(key, tally.window)])
 
     def _tally(self, key: _Key, window: int) -> _Tally:
         tally = self._tallies.get(key)
@@ -137,7 +139,6 @@ class Limiter:
                 self._dirty.pop(forgotten, None)
         return tally
 
-
-def _name(key: _Key, window: int) -> str:
-    appkey, user_id = key
-    return f"rate:{appkey}:{window}:{hashlib.sha256(user_id.encode()).hexdigest()[:32]}"
+    def _name(self, key: _Key, window: int) -> str:
+        appkey, user_id = key
+        return f"{self._what}:{appkey}:{window}:{hashlib.sha256(user_id.encode()).hexdigest()[:32]}"

@@ -77,6 +77,17 @@ _AWAY = Problem(
     "Try again after the seconds in Retry-After. Operators: /readyz names what is away.",
     retry="after",
 )
+_BUSY = Problem(
+    "vendor-busy",
+    503,
+    882005,
+    "Vendor busy",
+    "The vendor's REST API is away or has trouble, or this app's share of calls is spent: the vendor's own limit, or"
+    " AUTHSVC_VENDOR_BUDGET, which keeps below it.",
+    "Try again after the seconds in Retry-After; a URL that is known already is still served. Ask for many media ids at"
+    " once with POST /v1/resources, and keep a URL until expires_at_ms. Issuing and verifying payloads go on.",
+    retry="after",
+)
 _NOT_READY = Problem(
     "not-ready",
     503,
@@ -136,6 +147,42 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         "Unknown appkey",
         "The appkey is none of those served here.",
         "Compare it with the vendor's console and with AUTHSVC_APPKEY or the apps file; leave it out for the default.",
+    ),
+    errors.InvalidMediaId: Problem(
+        "invalid-media-id",
+        400,
+        880003,
+        "Invalid media_id",
+        "A media_id is 1 to 255 characters of A-Z a-z 0-9 _ . / - without '..' and without a leading '//'.",
+        "Pass it on exactly as the vendor's message or profile has it; in a path or a query, percent-encoded once.",
+    ),
+    errors.UnknownMedia: Problem(
+        "unknown-media",
+        404,
+        880005,
+        "Unknown media",
+        "The vendor does not know this media_id.",
+        "Check that it belongs to this app; show a placeholder. It is asked again after ten seconds at the earliest.",
+    ),
+    errors.VendorRefused: Problem(
+        "vendor-refused",
+        502,
+        889004,
+        "Vendor refused",
+        "The vendor does not accept this service's credentials, or gave an answer that makes no sense, such as a page"
+        " of HTML, a redirect or a URL on a host that is not allowed. The user's own login is not the matter.",
+        "Operators: `authsvc check` proves the masterSecret against the vendor; compare AUTHSVC_VENDOR_URL and"
+        " AUTHSVC_MEDIA_HOSTS.",
+    ),
+    errors.VendorBusy: _BUSY,
+    errors.VendorSlow: Problem(
+        "vendor-slow",
+        504,
+        882005,
+        "Vendor slow",
+        "The vendor's REST API did not answer in time.",
+        "Try again after the seconds in Retry-After. Issuing and verifying payloads do not depend on it.",
+        retry="after",
     ),
     errors.Replayed: Problem(
         "replayed",

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any, Never
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from authsvc.app import create_app
+from authsvc.app import THREADS, create_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-THREADS = 8  # of a gunicorn worker; a verify may wait for the store in one while others issue
 BACKLOG = 2048
 
 _log = logging.getLogger(__name__)
@@ -185,7 +184,7 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         uds=bind.socket,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=4,
+        blocking_threads=THREADS,
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,

@@ -117,6 +117,7 @@ def settings() -> Settings:
         gateway_secret=(Secret(made_up.GATEWAY_SECRET),),
         verifier_keys=(Secret(made_up.VERIFIER_KEY),),
         allowed_origins=frozenset({"https://app.example"}),
+        vendor_url="http://127.0.0.1:9",  # nobody listens there
     )
 
 
@@ -152,9 +153,10 @@ def bearer() -> dict[str, str]:
     return bearer_of("ming")
 
 
-def bearer_of(user_id: str) -> dict[str, str]:
+def bearer_of(user_id: str, **claims: object) -> dict[str, str]:
     """Return the Authorization header of a user who is logged in for five minutes."""
-    token = jwt.encode({"sub": user_id, "exp": int(time.time()) + 300}, made_up.JWT_KEY, algorithm="HS256")
+    told = {"sub": user_id, "exp": int(time.time()) + 300} | claims
+    token = jwt.encode(told, made_up.JWT_KEY, algorithm="HS256")
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -10,7 +10,17 @@ SESSION_KEY = "canary-session-key-3333333333333333"
 GATEWAY_SECRET = "canary-gateway-secret-4444444444"
 VERIFIER_KEY = "canary-verifier-key-55555555555"
 
-CANARIES = (MASTER_SECRET, OTHER_MASTER_SECRET, JWT_KEY, SESSION_KEY, GATEWAY_SECRET, VERIFIER_KEY)
+ACCOUNT_KEY = "canary-account-key-66666666666666666"
+
+CANARIES = (
+    MASTER_SECRET,
+    OTHER_MASTER_SECRET,
+    JWT_KEY,
+    SESSION_KEY,
+    GATEWAY_SECRET,
+    VERIFIER_KEY,
+    ACCOUNT_KEY,
+)
 
 SUITE_VARIABLES: dict[str, str] = {}
 """What the suite itself was told by AUTHSVC_ variables, taken out of the environment of the processes it starts."""

@@ -46,6 +46,7 @@ class Service:
             "AUTHSVC_VERIFIER_KEYS_FILE": str(self.secret_file("verifier-keys", made_up.VERIFIER_KEY)),
             "AUTHSVC_STORE_URL": f"sqlite://{folder}/service.db",
             "AUTHSVC_DRAIN_DELAY_S": "0",
+            "AUTHSVC_VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
         }
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"

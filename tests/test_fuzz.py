@@ -18,8 +18,10 @@ from authsvc import payload
 from authsvc.app import create_app
 from authsvc.config import Settings
 from authsvc.limiter import Rate
+from authsvc.secret import Secret
 from authsvc.store import Store
 from tests import contract, made_up
+from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 if TYPE_CHECKING:
     from tests.conftest import Clock
@@ -49,7 +51,7 @@ class Service:
 SCHEMA = schemathesis.openapi.from_path(contract.PATH)
 SCHEMA.app = Service()
 # A payload can be well formed and not good: its answer is 422, which schemathesis takes for a verdict on the form.
-SCHEMA.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "401", "404", "409", "422"]
+SCHEMA.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "302", "401", "404", "409", "422"]
 
 
 @pytest.fixture
@@ -59,11 +61,32 @@ def clock(clock: "Clock") -> "Clock":
     return clock
 
 
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[VendorStandIn]:
+    """A vendor that knows the media whose id is not of length 7, and registers everybody."""
+
+    def tell(asked: Asked) -> Told:
+        if asked.method == "POST":
+            return Told.json([{}], status=201)
+        is_known = len(dict(asked.query)["mediaId"]) != 7
+        return Told.json({"url": url_of(asked, now_s=NOW_MS / 1000)}) if is_known else Told(404)
+
+    with vendor_stand_in() as stand_in:
+        stand_in.tell = tell
+        yield stand_in
+
+
 @pytest.fixture
-def service(settings: Settings, store: Store, clock: "Clock") -> Iterator[Flask]:
-    """A service that nobody spends the rate limit of."""
-    unlimited = settings.model_copy(update={"rate_limit": Rate(1_000_000_000, 3_600_000)})
-    app = create_app(unlimited, store=store, now_ms=clock)
+def service(settings: Settings, store: Store, clock: "Clock", stand_in: VendorStandIn) -> Iterator[Flask]:
+    """A service that nobody spends the rate limit of, with a vendor that knows most media and every user."""
+    unlimited = Rate(1_000_000_000, 3_600_000)
+    changes = {
+        "rate_limit": unlimited,
+        "vendor_budget": unlimited,
+        "vendor_url": stand_in.url,
+        "account_key": Secret(made_up.ACCOUNT_KEY),
+    }
+    app = create_app(settings.model_copy(update=changes), store=store, now_ms=clock)
     SCHEMA.app.app = app
     yield app
     app.extensions["authsvc"].stop()

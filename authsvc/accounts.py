@@ -1,0 +1,136 @@
+"""
+The IM account of each app user: its name, its password, and its registration with the vendor on first use.
+
+Nothing is stored but that it was done: the password is derived from ACCOUNT_KEY and can be derived again.
+Imports `vendor`, `places`, `apps`, `secret`, `store` and `errors`.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from authsvc.apps import Served
+from authsvc.errors import StoreAway, VendorBusy
+from authsvc.places import Places
+from authsvc.secret import Secret
+from authsvc.store import Store
+from authsvc.vendor import Credentials, Vendor
+
+# Vendor's rule (facts §1.4): 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}", re.ASCII)
+_ESCAPED = "id-"  # begins the name of a user whose id the vendor would not take
+_HASHED = "sha-"  # the same, and too long even for that
+_KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@")
+
+MAX_KNOWN = 50_000  # in one worker, some 10 MB
+KNOWN_MS = 30 * 86_400_000  # after that the vendor is asked again, which finds that the account exists
+CLAIM_MS = 5_000  # one worker registers a user; if it fails, another may try in the next five seconds
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What `JIM.login` takes, with `is_md5: true`."""
+
+    username: str
+    password_md5: str = field(repr=False)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the arguments of `JIM.login`."""
+        return {"username": self.username, "password": self.password_md5, "is_md5": True}
+
+
+def username_of(user_id: str) -> str:
+    """
+    Return the IM username of an app user: the id itself where the vendor takes it, else a readable form of it.
+
+    No two ids share one: every other byte becomes `-` and two hex digits behind a prefix that no plain id keeps, and
+    what is too long for that becomes its beginning and its SHA-256.
+    """
+    if _PLAIN.fullmatch(user_id) and not user_id.startswith((_ESCAPED, _HASHED)):
+        return user_id
+    escaped = "".join(chr(byte) if chr(byte) in _KEPT else f"-{byte:02X}" for byte in user_id.encode())
+    if len(_ESCAPED + escaped) <= 128:
+        return _ESCAPED + escaped
+    return f"{_HASHED}{escaped[:32]}-{hashlib.sha256(user_id.encode()).hexdigest()}"
+
+
+class Accounts:
+    """Registers users and tells what they log in with. Safe to use from many threads."""
+
+    def __init__(self, key: Secret, vendor: Vendor, store: Store, places: Places, *, adopt: bool) -> None:
+        """Take ACCOUNT_KEY, and whether an existing account is adopted by giving it our password."""
+        self._key = key
+        self._vendor = vendor
+        self._store = store
+        self._places = places
+        self._adopt = adopt
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def replace(self, key: Secret) -> None:
+        """Use this ACCOUNT_KEY from now on: every password is another, and has to be set anew."""
+        self._key = key
+
+    def login(self, app: Served, user_id: str, now_ms: int) -> Login:
+        """
+        Return the user's login, once the account exists.
+
+        A user who is known needs neither the vendor nor, in a worker that has seen him, the store.
+
+        Raises:
+            VendorRefused, VendorBusy, VendorSlow: for a user who is not known yet, as `Vendor`.
+        """
+        username = username_of(user_id)
+        password = self._password(app.appkey, username)
+        name = self._name(app.appkey, username)
+        if name not in self._known:
+            if not self._is_known_elsewhere(name):
+                self._register(app, username, password, name, now_ms)
+            self._known[name] = None
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return Login(username, hashlib.md5(password.encode(), usedforsecurity=False).hexdigest())
+
+    def _password(self, appkey: str, username: str) -> str:
+        return self._derived(["im-password", appkey, username])
+
+    def _name(self, appkey: str, username: str) -> str:
+        # With another key the passwords are others, and every account has to be looked after anew.
+        return f"account:{self._derived(['known', appkey, username])}"
+
+    def _derived(self, parts: list[str]) -> str:
+        return hmac.new(self._key.reveal().encode(), json.dumps(parts).encode(), hashlib.sha256).hexdigest()
+
+    def _is_known_elsewhere(self, name: str) -> bool:
+        try:
+            return self._store.get(name) is not None
+        except StoreAway:
+            return False
+
+    def _register(self, app: Served, username: str, password: str, name: str, now_ms: int) -> None:
+        """Register once across all workers; those who come second wait for the first."""
+        credentials = Credentials.of(app)
+        deadline_s = time.monotonic() + self._vendor.total_s
+        with self._places.one():
+            while not self._is_ours_to_register(name, now_ms):
+                time.sleep(POLL_S)
+                if self._is_known_elsewhere(name):
+                    return
+                if time.monotonic() > deadline_s:
+                    raise VendorBusy("another worker is registering this user")
+            if not self._vendor.register(credentials, username, password) and self._adopt:
+                self._vendor.set_password(credentials, username, password)
+        with suppress(StoreAway):
+            self._store.put(name, "done", keep_ms=KNOWN_MS)
+
+    def _is_ours_to_register(self, name: str, now_ms: int) -> bool:
+        try:
+            return self._store.add(f"{name}:{now_ms // CLAIM_MS}", secrets.token_hex(16), keep_ms=2 * CLAIM_MS)
+        except StoreAway:
+            return True  # twice does no harm: the vendor says that the account exists

@@ -1,0 +1,125 @@
+"""
+What every answer has in common: its headers, its JSON, and the one shape of every refusal.
+
+Flask's side of `problems` and `origins`; the routes are in `views`.
+"""
+
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from authsvc import body, origins, problems
+from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
+from authsvc.limiter import Quota, Rate
+from authsvc.problems import Problem
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_REQUEST_ID_KEY = "authsvc.request_id"
+
+_log = logging.getLogger(__name__)
+
+
+def register(app: Flask, *, allowed_origins: frozenset[str], now_ms: Callable[[], int]) -> None:
+    """Give every answer of the Flask app its headers, and every refusal its shape."""
+    _register_headers(app, allowed_origins)
+    _register_refusals(app, now_ms)
+
+
+def fields(names: set[str], *, may_be_empty: bool) -> Mapping[str, object]:
+    """Return the fields of the request's body. Raises InvalidRequest and RequestEntityTooLarge."""
+    text = request.get_data()
+    if len(text) > body.MAX_BYTES:
+        raise RequestEntityTooLarge
+    return body.read(text, content_type=request.mimetype, fields=names, may_be_empty=may_be_empty)
+
+
+def query(names: set[str]) -> Mapping[str, str]:
+    """Return the parameters of the request's query. Raises InvalidRequest for an unknown one, or one given twice."""
+    for name, values in request.args.lists():
+        if name not in names:
+            raise InvalidRequest(name[:64], f"is no parameter here; known are {', '.join(sorted(names))}")
+        if len(values) > 1:
+            raise InvalidRequest(name, "is given twice")
+    return request.args.to_dict()
+
+
+def of_json(members: Mapping[str, object], *, status: int = 200, mimetype: str = "application/json") -> Response:
+    """Return a JSON answer."""
+    return Response(json.dumps(members, separators=(",", ":")), status=status, mimetype=mimetype)
+
+
+def of_problem(
+    problem: Problem, detail: str, now_ms: int, *, retry_after_s: int | None = None, **members: Any
+) -> Response:
+    """Return a refusal, with further members if there are any."""
+    request_id = request.environ[_REQUEST_ID_KEY]
+    told = problems.to_dict(problem, detail=detail, request_id=request_id, now_ms=now_ms)
+    response = of_json(told | members, status=problem.status, mimetype="application/problem+json")
+    if problem.retry == "after":
+        response.headers["Retry-After"] = str(retry_after_s or 5)
+    return response
+
+
+def with_quota(response: Response, quota: Quota) -> Response:
+    """Return the answer with what is left of the rate limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
+    window_s = quota.rate.window_ms // 1000
+    response.headers["RateLimit-Policy"] = f'"user";q={quota.rate.limit};w={window_s}'
+    response.headers["RateLimit"] = f'"user";r={quota.remaining};t={quota.reset_s}'
+    return response
+
+
+def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
+    @app.before_request
+    def name_the_request() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        request.environ[_REQUEST_ID_KEY] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = request.environ[_REQUEST_ID_KEY]
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin")
+        response.headers.update(origins.cors_headers(origin, allowed_origins))
+        if request.method == "OPTIONS":
+            response.headers.update(
+                origins.preflight_headers(origin, allowed_origins, response.headers.get("Allow", ""))
+            )
+        return response
+
+
+def _register_refusals(app: Flask, now_ms: Callable[[], int]) -> None:
+    @app.errorhandler(Refusal)
+    def refused(refusal: Refusal) -> Response:
+        problem = problems.BY_REFUSAL[type(refusal)]
+        response = of_problem(problem, refusal.detail, now_ms(), retry_after_s=refusal.retry_after_s)
+        if isinstance(refusal, NotLoggedIn):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="authsvc"'
+        if isinstance(refusal, TooManyRequests):
+            rate = Rate(refusal.limit, refusal.window_ms)
+            with_quota(response, Quota(rate, remaining=0, reset_s=refusal.retry_after_s))
+        return response
+
+    @app.errorhandler(HTTPException)
+    def refused_by_werkzeug(exc: HTTPException) -> Response:
+        problem = problems.BY_STATUS.get(exc.code or 500)
+        if problem is None:
+            return refused(InvalidRequest("request", "is malformed, or ends before its Content-Length"))
+        response = of_problem(problem, problem.meaning, now_ms())
+        for name, value in exc.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def failed(exc: Exception) -> Response:
+        _log.error("request %s failed", request.environ[_REQUEST_ID_KEY], exc_info=exc)
+        problem = problems.BY_STATUS[500]
+        return of_problem(problem, problem.meaning, now_ms())

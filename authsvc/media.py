@@ -1,0 +1,195 @@
+"""
+Where the media behind a media_id is right now: asked of the vendor once, then remembered as long as the URL lives.
+
+Remembered in the worker and, for the other workers, in the store. However many ask for the same id at the same time,
+a worker asks the vendor once. Imports `mediaurl` for the rules, `vendor`, `places`, `limiter`, `apps`,
+`store` and `errors`.
+"""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+from authsvc import mediaurl
+from authsvc.apps import Served
+from authsvc.errors import Refusal, StoreAway, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.limiter import Limiter
+from authsvc.places import Places
+from authsvc.store import Store
+from authsvc.vendor import SLOTS, Credentials, Vendor
+
+MAX_BATCH = 100
+MAX_REMEMBERED = 20_000  # in one worker, some 10 MB
+MARGIN_MS = 30_000  # a URL is handed out only if it lives this much longer, so that a page can still load it
+DEFAULT_MS = 60_000  # for a URL that names no expiry
+UNKNOWN_MS = 10_000  # for an id that the vendor does not know
+SLACK_S = 0.5  # beyond the vendor's own time, for a slot
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A URL, unmodified; when it expires, if it names a time; and until when memory hands it out. Both Unix ms."""
+
+    url: str
+    expires_at_ms: int | None
+    fresh_until_ms: int
+
+
+_Key = tuple[str, str]
+
+
+class Media:
+    """Resolves media ids. Safe to use from many threads."""
+
+    def __init__(
+        self, vendor: Vendor, store: Store, *, hosts: Collection[str], places: Places, limiter: Limiter
+    ) -> None:
+        """
+        Take what this stands on.
+
+        Args:
+            hosts: those that a URL may name.
+            places: for requests that wait for the vendor.
+            limiter: of what one user may have the vendor asked for, so that nobody spends everybody's budget.
+        """
+        self._vendor = vendor
+        self._store = store
+        self._hosts = hosts
+        self._places = places
+        self._limiter = limiter
+        self._lock = threading.Lock()
+        self._known: OrderedDict[_Key, Resource | int] = OrderedDict()
+        self._flights: dict[_Key, Future[Resource]] = {}
+        self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="authsvc-vendor")
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._pool.shutdown()
+
+    def resolve(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource:
+        """
+        Return where the media is.
+
+        Raises:
+            InvalidMediaId: it is not a media_id.
+            UnknownMedia: the vendor does not know it.
+            TooManyRequests: this user has had the vendor asked for too many.
+            VendorRefused, VendorBusy, VendorSlow: as `Vendor`, or too many are waiting for it.
+        """
+        found = self.resolve_many(app, user_id, [media_id], now_ms)[media_id]
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def resolve_many(
+        self, app: Served, user_id: str, media_ids: Iterable[str], now_ms: int
+    ) -> dict[str, Resource | Refusal]:
+        """Return for each id where it is or why not; the vendor is asked for several at once."""
+        results: dict[str, Resource | Refusal] = {}
+        flights: dict[str, Future[Resource]] = {}
+        for media_id in media_ids:
+            try:
+                mediaurl.check_media_id(media_id)
+                found = self._known_or_flight(app, user_id, media_id, now_ms)
+            except Refusal as refusal:
+                results[media_id] = refusal
+            else:
+                if isinstance(found, Resource):
+                    results[media_id] = found
+                else:
+                    flights[media_id] = found
+        return results | (self._wait(flights) if flights else {})
+
+    def _known_or_flight(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource | Future[Resource]:
+        key = (app.appkey, media_id)
+        with self._lock:
+            known = self._known.get(key)
+            if isinstance(known, Resource) and now_ms < known.fresh_until_ms:
+                return known
+            if isinstance(known, int) and now_ms < known:
+                raise UnknownMedia
+            if key in self._flights:
+                return self._flights[key]
+            self._limiter.hit(user_id, app.appkey, now_ms)
+            flight = self._pool.submit(self._fly, app, media_id, now_ms)
+            self._flights[key] = flight
+        flight.add_done_callback(lambda _: self._land(key))
+        return flight
+
+    def _fly(self, app: Served, media_id: str, now_ms: int) -> Resource:
+        """Ask the other workers' memory, then the vendor, and remember the answer. Runs in a thread of the pool."""
+        key = (app.appkey, media_id)
+        resource = self._shared(key, now_ms)
+        if resource is None:
+            try:
+                url = self._vendor.resource_url(Credentials.of(app), media_id)
+            except UnknownMedia:
+                self._remember(key, now_ms + UNKNOWN_MS)
+                raise
+            resource = self._checked(url, now_ms)
+            self._share(key, resource, now_ms)
+        self._remember(key, resource)
+        return resource
+
+    def _land(self, key: _Key) -> None:
+        with self._lock:
+            self._flights.pop(key, None)
+
+    def _wait(self, flights: Mapping[str, Future[Resource]]) -> dict[str, Resource | Refusal]:
+        try:
+            with self._places.one():
+                deadline_s = time.monotonic() + self._vendor.total_s + SLACK_S
+                return {media_id: _landed(flight, deadline_s) for media_id, flight in flights.items()}
+        except VendorBusy as refusal:
+            return dict.fromkeys(flights, refusal)
+
+    def _checked(self, url: str, now_ms: int) -> Resource:
+        if not mediaurl.is_allowed(url, self._hosts):
+            raise VendorRefused("the vendor's URL is on none of AUTHSVC_MEDIA_HOSTS")
+        expires_at_ms = mediaurl.expires_at_ms(url)
+        if expires_at_ms is None:
+            return Resource(url, None, now_ms + DEFAULT_MS)
+        if expires_at_ms <= now_ms:
+            raise VendorRefused("the vendor's URL is expired already; compare this host's clock with the vendor's")
+        return Resource(url, expires_at_ms, expires_at_ms - MARGIN_MS)
+
+    def _remember(self, key: _Key, found: Resource | int) -> None:
+        with self._lock:
+            self._known[key] = found
+            self._known.move_to_end(key)
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _shared(self, key: _Key, now_ms: int) -> Resource | None:
+        try:
+            text = self._store.get(_name(key))
+        except StoreAway:
+            return None
+        if text is None:
+            return None
+        resource = Resource(**json.loads(text))
+        return resource if now_ms < resource.fresh_until_ms else None
+
+    def _share(self, key: _Key, resource: Resource, now_ms: int) -> None:
+        if resource.fresh_until_ms > now_ms:
+            with suppress(StoreAway):
+                self._store.put(_name(key), json.dumps(asdict(resource)), keep_ms=resource.fresh_until_ms - now_ms)
+
+
+def _landed(flight: Future[Resource], deadline_s: float) -> Resource | Refusal:
+    try:
+        return flight.result(timeout=max(0.0, deadline_s - time.monotonic()))
+    except TimeoutError:
+        return VendorSlow()
+    except Refusal as refusal:
+        return refusal
+
+
+def _name(key: _Key) -> str:
+    appkey, media_id = key
+    return f"media:{appkey}:{media_id}"

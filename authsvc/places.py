@@ -1,0 +1,43 @@
+"""
+How many requests of a worker may wait for the vendor, so that a vendor that hangs leaves threads for everything else.
+
+Imports only `errors`.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from authsvc.errors import VendorBusy
+
+PATIENCE_S = 0.3  # for a place; nobody waits for one while somebody has had his for longer than this
+
+
+class Places:
+    """At most `size` at a time. Safe to use from many threads."""
+
+    def __init__(self, size: int) -> None:
+        self._free = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+        self._taken_s: dict[object, float] = {}
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a place. Raises VendorBusy if none is free, or gets free soon."""
+        if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
+            raise VendorBusy("too many requests wait for the vendor")
+        place = object()
+        with self._lock:
+            self._taken_s[place] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._taken_s[place]
+            self._free.release()
+
+    def _is_slow(self) -> bool:
+        with self._lock:
+            oldest_s = min(self._taken_s.values(), default=None)
+        return oldest_s is not None and time.monotonic() - oldest_s > PATIENCE_S

@@ -1,0 +1,252 @@
+"""
+The one place that speaks to the JMessage REST API (facts §1), and the only module that imports `urllib3`.
+
+Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
+nothing is tried more than twice. Imports `breaker`, `budget`, `apps` and `errors`.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Literal, Self
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from authsvc import __version__, clock
+from authsvc.apps import Served
+from authsvc.breaker import Breaker
+from authsvc.budget import Budget
+from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+
+SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
+CONNECT_S = 1.0
+READ_S = 2.0  # between two pieces of an answer
+TOTAL_S = 3.0  # for one call with its second try
+TRIES = 2
+BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
+MAX_BYTES = 65_536
+LIMIT_RESET_S = 60  # if the vendor names none
+
+USER_EXISTS = 899001
+_BUSY_CODES = frozenset({899000, 899030})
+_CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
+_LIMIT_CODE = 2002
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What HTTP Basic takes: the app's own."""
+
+    appkey: str
+    master_secret: str = field(repr=False)
+
+    @classmethod
+    def of(cls, app: Served) -> Self:
+        """Return the app's, as they are now."""
+        return cls(app.appkey, app.app.master_secret.reveal())
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: object
+
+    @property
+    def code(self) -> int | None:
+        """The vendor's error code, in either of its shapes: `{"error": {…}}`, also in a list, or bare."""
+        found = self.body[0] if isinstance(self.body, list) and self.body else self.body
+        if isinstance(found, dict):
+            found = found.get("error", found)
+        code = found.get("code") if isinstance(found, dict) else None
+        return code if isinstance(code, int) else None
+
+
+class Vendor:
+    """
+    The API at one base URL. Safe to use from many threads.
+
+    Every method raises `VendorRefused` (our credentials, or an answer that makes no sense), `VendorBusy` (its limit,
+    our budget, its fault, or away) and `VendorSlow` (no answer within `total_s` seconds).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        budget: Budget,
+        breaker: Breaker,
+        now_ms: Callable[[], int] = clock.now_ms,
+        total_s: float = TOTAL_S,
+    ) -> None:
+        self.total_s = total_s
+        self._url = url.rstrip("/")
+        self._budget = budget
+        self._breaker = breaker
+        self._now_ms = now_ms
+        self._pool = urllib3.PoolManager(maxsize=SLOTS, block=True, retries=False)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._pool.clear()
+
+    def is_away(self) -> bool:
+        """Return whether the vendor has failed repeatedly and has not answered since."""
+        return self._breaker.is_open()
+
+    def resource_url(self, credentials: Credentials, media_id: str) -> str:
+        """
+        Return the URL at which the media is now, unmodified.
+
+        Raises:
+            UnknownMedia: the vendor does not know it.
+        """
+        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id})
+        url = answer.body.get("url") if isinstance(answer.body, dict) else None
+        if answer.status == 200 and isinstance(url, str):
+            return url
+        if answer.status == 404 or answer.code == 899003:
+            raise UnknownMedia
+        raise VendorRefused("the vendor's answer to a media_id makes no sense")
+
+    def register(self, credentials: Credentials, username: str, password: str) -> bool:
+        """Make an IM account and return True; False if the username exists already."""
+        answer = self._call("POST", "/v1/users/", credentials, body=[{"username": username, "password": password}])
+        if answer.code == USER_EXISTS:
+            return False
+        if answer.status == 201 and answer.code is None:
+            return True
+        raise VendorRefused(f"the vendor did not register the user (status {answer.status}, code {answer.code})")
+
+    def set_password(self, credentials: Credentials, username: str, password: str) -> None:
+        """Give an existing IM account this password."""
+        path = f"/v1/users/{quote(username, safe='')}/password"
+        answer = self._call("PUT", path, credentials, body={"new_password": password})
+        if answer.status != 204:
+            raise VendorRefused(f"the vendor did not set the password (status {answer.status}, code {answer.code})")
+
+    def clock_ms(self, credentials: Credentials) -> int | None:
+        """
+        Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it tells none.
+
+        Raises:
+            VendorRefused: among others, the credentials are not the vendor's.
+        """
+        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
+        try:
+            # Date has whole seconds, rounded down: half a second is what is lost on average.
+            return round(parsedate_to_datetime(answer.headers.get("Date", "")).timestamp() * 1000) + 500
+        except ValueError:
+            return None
+
+    def _call(
+        self,
+        method: Literal["GET", "PUT", "POST"],
+        path: str,
+        credentials: Credentials,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> _Answer:
+        """Return the vendor's answer to the request; raise what it is about the vendor itself or about us."""
+        deadline_s = time.monotonic() + self.total_s
+        tries = 1 if method == "POST" else TRIES
+        while True:
+            self._breaker.check()
+            self._budget.spend(credentials.appkey, self._now_ms())
+            tries -= 1
+            try:
+                answer = self._ask(method, path, credentials, query, body, deadline_s)
+            except (VendorBusy, VendorSlow):
+                self._breaker.failed()
+                pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
+                if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
+                    raise
+                time.sleep(pause_s)
+            else:
+                self._breaker.succeeded()
+                self._check(answer, credentials)
+                return answer
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        credentials: Credentials,
+        query: Mapping[str, str] | None,
+        body: object,
+        deadline_s: float,
+    ) -> _Answer:
+        left_s = max(0.001, deadline_s - time.monotonic())
+        headers = urllib3.make_headers(
+            basic_auth=f"{credentials.appkey}:{credentials.master_secret}", user_agent=f"authsvc/{__version__}"
+        )
+        try:
+            with self._pool.request(
+                method,
+                self._url + path + (f"?{urlencode(query)}" if query else ""),
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers | {"Content-Type": "application/json", "Accept": "application/json"},
+                timeout=urllib3.Timeout(connect=min(CONNECT_S, left_s), read=min(READ_S, left_s)),
+                pool_timeout=left_s,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            ) as response:
+                status, answered = response.status, response.headers
+                content = _read(response, deadline_s)
+        except urllib3.exceptions.NewConnectionError as exc:
+            raise VendorBusy("the vendor cannot be reached") from exc
+        except urllib3.exceptions.TimeoutError as exc:
+            raise VendorSlow from exc
+        except urllib3.exceptions.HTTPError as exc:
+            raise VendorBusy("the vendor broke the connection off") from exc
+        answer = _Answer(status, answered, _parse(content))
+        if status >= 500 or answer.code in _BUSY_CODES:
+            raise VendorBusy(f"the vendor has trouble of its own (status {status}, code {answer.code})")
+        return answer
+
+    def _check(self, answer: _Answer, credentials: Credentials) -> None:
+        if answer.status == 429 or answer.code == _LIMIT_CODE:
+            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+            raise VendorBusy("the vendor's rate limit is spent", retry_after_s=reset_s)
+        if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
+            raise VendorRefused(
+                f"the vendor refuses this service's credentials for appkey {credentials.appkey} (code {answer.code})"
+            )
+        left = answer.headers.get("X-Rate-Limit-Remaining")
+        if left == "0":
+            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline_s: float) -> bytes:
+    """Return the whole body; one that is too large or trickles in for too long is not waited for."""
+    content = b""
+    while piece := response.read1(16_384):
+        content += piece
+        if len(content) > MAX_BYTES:
+            raise VendorRefused(f"the vendor's answer is larger than {MAX_BYTES} bytes")
+        if time.monotonic() > deadline_s:
+            raise VendorSlow
+    return content
+
+
+def _parse(content: bytes) -> object:
+    """Return the parsed JSON, or None for anything else: an empty body, HTML, garbage."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(text: str | None) -> int:
+    return (
+        min(int(text), 3600) if text is not None and re.fullmatch(r"[1-9][0-9]{0,6}", text, re.ASCII) else LIMIT_RESET_S
+    )
