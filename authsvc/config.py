@@ -159,7 +159,7 @@ class Settings(AppSettings):
     sdk_script: Text | None = Field(None, description="Where the page finds the vendor's SDK file, for bootstrap.")
     sdk_integrity: Integrity | None = Field(None, description="Its subresource integrity, `sha384-…`.")
     sdk_options: JsonObject = Field(
-        default_factory=dict, description='Options for `new JMessage(…)`, a JSON object such as `{"debug": true}`.'
+        {}, description='Options for `new JMessage(…)`, a JSON object such as `{"debug": true}`.'
     )
     account_key: SecretText | None = Field(
         None, description="Turns IM accounts on: their passwords are derived from it. 32 characters or more."

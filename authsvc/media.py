@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -87,9 +87,9 @@ class Media:
         return found
 
     def resolve_many(
-        self, app: Served, user_id: str, media_ids: Iterable[str], now_ms: int
+        self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int
     ) -> dict[str, Resource | Refusal]:
-        """Return for each id where it is or why not; the vendor is asked for several at once."""
+        """Return for each id, in their order, where it is or why not; the vendor is asked for several at once."""
         results: dict[str, Resource | Refusal] = {}
         flights: dict[str, Future[Resource]] = {}
         for media_id in media_ids:
@@ -103,7 +103,8 @@ class Media:
                     results[media_id] = found
                 else:
                     flights[media_id] = found
-        return results | (self._wait(flights) if flights else {})
+        results |= self._wait(flights) if flights else {}
+        return {media_id: results[media_id] for media_id in media_ids}
 
     def _known_or_flight(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource | Future[Resource]:
         key = (app.appkey, media_id)

@@ -35,8 +35,8 @@ class Readiness:
             "secrets": "ok",  # without them the process does not start, and a bad new file leaves the old ones
             "store": store,
             "clock": clock,
-            "vendor": "away" if self.is_vendor_away() else "ok",
             "background": "ok" if self.is_watching() else "ended",
+            "vendor": "away" if self.is_vendor_away() else "ok",
             "draining": "yes" if self.is_draining() else "ok",
         }
 

@@ -24,6 +24,7 @@ from tests import made_up
 from tests.conftest import Seen
 from tests.readme import CHINESE, ENGLISH, ROOT, Block, Readme
 from tests.running import Service, clean_environment, wait_until
+from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 PROGRAMS = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"}
 # What stands in the files that the README puts under /run/secrets. The verifier key is no canary: curl gets it as an
@@ -33,6 +34,7 @@ SECRETS = {
     "flask-secret-key": f"{made_up.SESSION_KEY}\nan-older-secret-key",
     "jwt-key": made_up.JWT_KEY,
     "gateway-secret": made_up.GATEWAY_SECRET,
+    "account-key": made_up.ACCOUNT_KEY,
     "verifier-keys": "a-verifier-key-that-may-be-seen",
 }
 
@@ -45,7 +47,8 @@ def setting_rows() -> list[str]:
     for name, field in Settings.model_fields.items():
         twin = "[_FILE]" if name in environ.SECRETS else ""
         default = "sqlite://…/store.db" if field.default_factory else field.default
-        shown = "" if default in (None, (), frozenset()) else f"`{str(default).replace('False', 'false')}`"
+        default = ",".join(default) if isinstance(default, tuple) else default
+        shown = "" if default in (None, "", frozenset(), {}) else f"`{str(default).replace('False', 'false')}`"
         if not field.exclude:
             rows.append(f"| `{PREFIX}{name.upper()}{twin}` | {shown} | {field.description} |")
     return rows
@@ -128,11 +131,26 @@ def start_block() -> Block:
 
 
 @pytest.fixture(scope="module")
-def service(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def vendor() -> Iterator[VendorStandIn]:
+    """A vendor that knows every media_id, and registers everybody."""
+
+    def tell(asked: Asked) -> Told:
+        return Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url_of(asked)})
+
+    with vendor_stand_in() as stand_in:
+        stand_in.tell = tell
+        yield stand_in
+
+
+@pytest.fixture(scope="module")
+def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with all settings that the README shows, together."""
     service = Service(tmp_path_factory.mktemp("service"))
+    service.variables["AUTHSVC_VENDOR_URL"] = vendor.url
     shown = [block.exports(secrets) for block in ENGLISH.find("sh", "export ")]
-    kept = {name: service.variables[name] for name in ("AUTHSVC_STORE_URL", "AUTHSVC_DRAIN_DELAY_S")}
+    kept = {
+        name: service.variables[name] for name in ("AUTHSVC_STORE_URL", "AUTHSVC_DRAIN_DELAY_S", "AUTHSVC_VENDOR_URL")
+    }
     service.variables = {name: value for variables in shown for name, value in variables.items()} | kept
     service.start("--workers", "1")
     yield service
@@ -210,7 +228,9 @@ def session_cookie(secrets: Path) -> dict[str, str]:
     return {"Cookie": f"session={client.get_cookie('session').value}"}
 
 
-def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(secrets: Path, tmp_path: Path, seen: Seen) -> None:
+def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
+    secrets: Path, vendor: VendorStandIn, tmp_path: Path, seen: Seen
+) -> None:
     """The first recipe starts the service, and whoever logs in to the app of the Flask-Login recipe gets payloads."""
     cookie = session_cookie(secrets)
     service = Service(tmp_path)
@@ -218,7 +238,7 @@ def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(secrets: Path, tmp_
     start = start.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("authsvc serve", "exec authsvc serve")
     log = tmp_path / "log"
     with log.open("w") as out:
-        variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path)}
+        variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path), "AUTHSVC_VENDOR_URL": vendor.url}
         service.process = subprocess.Popen(["bash", "-c", start], env=variables, stdout=out, stderr=out)
     try:
         wait_until(lambda: is_open(service, log), timeout_s=20, what=log.read_text)

@@ -402,6 +402,7 @@ def test_not_ready_says_what_is_wrong(client: FlaskClient, serve: Serve, store: 
         "store": "ok",
         "clock": "30001 ms off the store's",
         "background": "ok",
+        "vendor": "ok",
         "draining": "ok",
     }
 
