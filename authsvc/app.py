@@ -2,6 +2,7 @@
 The only wiring: builds everything from the settings and hands it down. Nothing happens at import.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
 from authsvc.config import Settings
-from authsvc.errors import StoreAway
+from authsvc.errors import SettingsError, StoreAway
 from authsvc.limiter import Limiter, Rate
 from authsvc.media import Media
 from authsvc.places import Places
@@ -29,6 +30,8 @@ from authsvc.tokens import TokenRules, Tokens
 from authsvc.vendor import Vendor
 from authsvc.verifying import Verifiers
 from authsvc.views import Services
+
+_log = logging.getLogger(__name__)
 
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
 THREADS = 32  # that a server gives a worker
@@ -119,6 +122,19 @@ def create_app(
     background.start()
     app.extensions["authsvc"] = background
     return app
+
+
+def check_ways(settings: Settings, *, twins_pass: bool) -> None:
+    """Raise SettingsError if nobody could log in behind a server that lets header twins pass; see `create_app`."""
+    header = settings.gateway_user_header
+    if twins_pass and settings.gateway_secret and "-" in header:
+        reason = (
+            f"AUTHSVC_GATEWAY_USER_HEADER: {header} cannot be believed under granian, where {header.replace('-', '_')}"
+            " passes for it; use gunicorn, a signed assertion (AUTHSVC_JWT_HEADER), or a header without a hyphen"
+        )
+        if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key):
+            raise SettingsError([reason])
+        _log.warning("%s", reason)
 
 
 def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass: bool) -> list[Way]:

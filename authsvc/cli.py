@@ -28,6 +28,7 @@ from authsvc import (
     stores,
     verifying,
 )
+from authsvc.app import check_ways
 from authsvc.apps import Apps
 from authsvc.config import AppSettings, Settings
 from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
@@ -75,6 +76,7 @@ def serve(server: str, bind: str, workers: int) -> None:
     """
     settings = environ.load(os.environ, Settings)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    check_ways(settings, twins_pass=server == "granian")
     servers.serve(
         server,
         _bind(bind),

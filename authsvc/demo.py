@@ -6,7 +6,6 @@ and the verifier key, because it plays the vendor's gateway too. Imports `app`, 
 """
 
 import secrets
-import socket
 import tempfile
 from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
@@ -48,7 +47,9 @@ def serve(bind: Bind) -> None:
     Raises:
         SettingsError: nothing can listen there.
     """
-    bind = free(bind)
+    if bind.socket is not None:
+        raise SettingsError(["--bind: a browser cannot open a unix socket; give HOST:PORT"])
+    bind = servers.free(bind)
     with tempfile.TemporaryDirectory(prefix="authsvc-demo-") as folder:
         settings = draw_settings(Path(folder))
         click.echo(f"The demo is at http://{bind}/ (Ctrl-C stops it; its secrets are made up and end with it)")
@@ -60,21 +61,6 @@ def serve(bind: Bind) -> None:
             log_level="WARNING",
             load=lambda _drain: join(create_page(settings, service=bind), create_app(settings)),
         )
-
-
-def free(bind: Bind) -> Bind:
-    """Return where to listen, its port known. Raises SettingsError if nothing can, with the reason."""
-    if bind.socket is not None:
-        raise SettingsError(["--bind: a browser cannot open a unix socket; give HOST:PORT"])
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in bind.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will, right after a restart
-            probe.bind((bind.host, bind.port))
-            return Bind(bind.host, probe.getsockname()[1])
-    except (OSError, UnicodeError) as exc:
-        raise SettingsError(
-            [f"--bind: cannot listen on {bind}: {exc}; try --bind 127.0.0.1:0, which takes any free port"]
-        ) from exc
 
 
 def draw_settings(folder: Path) -> Settings:

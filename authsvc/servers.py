@@ -6,12 +6,17 @@ the server stops accepting and finishes what it has. SIGHUP restarts nothing: ev
 by itself, twice a second. Imports `app`.
 """
 
+import errno
+import importlib.util
 import logging
 import os
 import re
 import signal
+import socket
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +25,16 @@ from typing import TYPE_CHECKING, Any, Never
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 from authsvc.app import THREADS, create_app
+from authsvc.errors import SettingsError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 2048
+_STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 _log = logging.getLogger(__name__)
 
@@ -97,12 +105,47 @@ def serve(
         server: "gunicorn" or "granian".
         drain_delay_s: how long to go on serving after the first signal.
         load: builds the app, in each worker; None builds the service from the environment.
+
+    Raises:
+        SettingsError: nothing can listen there, or the server is not installed.
     """
+    run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
+    if server == "granian" and importlib.util.find_spec("granian") is None:
+        raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
+    free(bind)
     load = load or partial(_load_service, twins_pass=server == "granian")
     with tempfile.TemporaryDirectory(prefix="authsvc-") as folder:
         drain = Drain(Path(folder), delay_s=drain_delay_s)
-        run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
         run(bind, workers, drain, log_level, partial(_load_apart, load, drain))
+
+
+def free(bind: Bind) -> Bind:
+    """Return where to listen, its port known. Raises SettingsError if nothing can, with the reason."""
+    try:
+        if bind.socket is not None:
+            _clear(bind.socket)
+            return bind
+        with socket.socket(socket.AF_INET6 if ":" in bind.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will, right after a restart
+            probe.bind((bind.host, bind.port))
+            return Bind(bind.host, probe.getsockname()[1])
+    except (OSError, UnicodeError) as exc:
+        raise SettingsError([f"--bind: cannot listen on {bind}: {exc}"]) from exc
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket of a server that has died. Raises OSError where none can be made."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "somebody listens there")
 
 
 def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
@@ -112,10 +155,39 @@ def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
 def _load_apart(load: Load, drain: Drain) -> "WSGIApplication":
     """Build the app out of reach of the terminal's Ctrl-C, which is for the parent to act on."""
     os.setpgid(0, 0)
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
     return load(drain)
 
 
+def _end_with(parent: int) -> None:
+    """End this worker when its parent has gone without a word, or it would go on serving for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            # What connects from now on is refused at once; an open socket would keep it waiting for the end.
+            for listener in self.sockets:
+                listener.close()
+
+
 class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    def spawn_worker(self) -> Any:
+        # Between the fork and the worker's own handlers a signal would be lost, and the worker outlive its time.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
     def handle_term(self) -> None:
         if self.app.drain.is_over():
             raise StopIteration
@@ -149,7 +221,7 @@ def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, buil
     options = {
         "bind": str(bind),
         "workers": workers,
-        "worker_class": "gthread",
+        "worker_class": _Worker,
         "threads": THREADS,
         "backlog": BACKLOG,
         "keepalive": 75,  # longer than nginx's 60 s, or it would reuse a connection that we close
@@ -169,8 +241,12 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
     from granian.log import LogLevels
     from granian.server import Server
 
+    parent = os.getpid()
+
     class Granian(Server):  # type: ignore[misc, valid-type] # a class chosen by the build of Python
         def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+            if os.getpid() != parent:
+                sys.exit()  # a worker that is still starting has no handlers of its own yet
             if drain.is_over():
                 super().signal_handler_interrupt(*args, **kwargs)
 

@@ -5,12 +5,14 @@ The service as a real process: `authsvc serve` on a loopback port, asked over re
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +61,27 @@ class Service:
 
     def start(self, *arguments: str) -> None:
         """Start it and wait until it is alive."""
+        self.launch("--bind", f"127.0.0.1:{self.port}", *arguments)
+        wait_until(self._is_alive, timeout_s=20, what=self.log)
+
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start it, in a process group of its own as a shell would, and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "authsvc", "serve", "--bind", f"127.0.0.1:{self.port}", *arguments],
+                [sys.executable, "-m", "authsvc", "serve", *arguments],
                 env=clean_environment() | self.variables,
                 stdout=log,
                 stderr=log,
+                process_group=0,
             )
-        wait_until(self._is_alive, timeout_s=20, what=self.log)
+        return self.process
+
+    def workers(self) -> set[int]:
+        """Return the process ids of its workers."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {int(child) for child in children if "tracker" not in Path(f"/proc/{child}/cmdline").read_text()}
 
     def _is_alive(self) -> bool:
         assert self.process is not None
@@ -110,12 +125,12 @@ def clean_environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """Return a loopback port that nobody listens on now, and that no client is given as its own meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_768)  # below Linux's range for clients
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: Callable[[], str] = lambda: "") -> None:

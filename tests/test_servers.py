@@ -1,0 +1,317 @@
+"""The two servers as an operator meets them: real processes, sockets and signals."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from authsvc.servers import Bind
+from tests import made_up
+from tests.conftest import bearer_of
+from tests.running import Answer, Service, clean_environment, free_port, wait_until
+
+SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
+ISSUE = "/v1/auth-payload"
+
+
+@pytest.mark.parametrize(
+    ("text", "bind"),
+    [
+        ("127.0.0.1:8000", Bind("127.0.0.1", 8000)),
+        ("localhost:0", Bind("localhost", 0)),
+        ("[::1]:65535", Bind("::1", 65535)),
+        ("unix:/run/a b.sock", Bind("", 0, Path("/run/a b.sock"))),
+    ],
+)
+def test_bind(text: str, bind: Bind) -> None:
+    """Where to listen is read, and written as it was."""
+    assert Bind.parse(text) == bind
+    assert str(bind) == text
+
+
+@pytest.mark.parametrize("text", ["", "8000", ":8000", "::1:8000", "a:b", "a:65536", "unix:", "[::1]", "a:１"])
+def test_no_bind(text: str) -> None:
+    """Anything else is refused with the three forms."""
+    with pytest.raises(ValueError, match=r"HOST:PORT, \[IPV6\]:PORT or unix:PATH"):
+        Bind.parse(text)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+def asked(connection: http.client.HTTPConnection, path: str = "/healthz") -> int:
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+    except OSError:
+        return 0
+    else:
+        return answer.status
+    finally:
+        connection.close()
+
+
+@SERVERS
+def test_listens_on_a_unix_socket(service: Service, server: str) -> None:
+    """Behind a gateway on the same host no port is needed; what a killed server left there does not matter."""
+    path = service.folder / "authsvc.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    service.launch("--server", server, "--bind", f"unix:{path}", "--workers", "1")
+    wait_until(lambda: asked(UnixConnection(path)) == 200, timeout_s=20, what=service.log)
+    assert service.stop() == 0
+
+
+@SERVERS
+def test_listens_on_ipv6(service: Service, server: str) -> None:
+    """An address in brackets, as everywhere."""
+    service.launch("--server", server, "--bind", f"[::1]:{service.port}", "--workers", "1")
+    wait_until(
+        lambda: asked(http.client.HTTPConnection("::1", service.port, timeout=10)) == 200,
+        timeout_s=20,
+        what=service.log,
+    )
+    assert service.stop() == 0
+
+
+@SERVERS
+@pytest.mark.parametrize(
+    "bind", ["taken", "unix:taken", "192.0.2.1:8000", "no-such-host.invalid:80", "unix:/nonexistent/a.sock"]
+)
+def test_where_it_cannot_listen(service: Service, server: str, bind: str) -> None:
+    """A place where nothing can listen ends the start with one line and exit code 2."""
+    del service.variables["AUTHSVC_GATEWAY_SECRET_FILE"]
+    path = service.folder / "taken.sock"
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as taken_too:
+        taken_too.bind(str(path))
+        taken_too.listen()
+        places = {"taken": f"127.0.0.1:{taken.getsockname()[1]}", "unix:taken": f"unix:{path}"}
+        assert service.launch("--server", server, "--bind", places.get(bind, bind)).wait(20) == 2
+    (line,) = service.log().splitlines()
+    assert "--bind: cannot listen on" in line
+
+
+def test_granian_is_an_extra(service: Service, tmp_path: Path) -> None:
+    """Where it is not installed, the start says how to get it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['granian'] = None\nimport importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'granian' else find(name, *rest)\n"
+    )
+    service.variables["PYTHONPATH"] = str(tmp_path)
+    assert service.launch("--server", "granian", "--bind", f"127.0.0.1:{service.port}").wait(20) == 2
+    assert "pip install 'authsvc[granian]'" in service.log()
+    assert "Traceback" not in service.log()
+
+
+def test_granian_refuses_a_header_with_a_twin(service: Service) -> None:
+    """If nobody could log in there the start is refused; if somebody can, the log says what does not count."""
+    jwt = {name: service.variables.pop(name) for name in ("AUTHSVC_JWT_KEY_FILE", "AUTHSVC_JWT_ALGORITHMS")}
+    arguments = ("--server", "granian", "--bind", f"127.0.0.1:{service.port}", "--workers", "1")
+    assert service.launch(*arguments).wait(20) == 2
+    assert "X-Forwarded-User cannot be believed under granian" in service.log()
+    service.variables |= jwt
+    service.start(*arguments)
+    assert "WARNING" in service.log()
+    assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
+
+
+def gateway(**headers: str) -> dict[str, str]:
+    return {"X-Gateway-Secret": made_up.GATEWAY_SECRET} | headers
+
+
+def test_granian_takes_a_header_without_a_twin(service: Service) -> None:
+    """A name without a hyphen has none."""
+    for name in ("AUTHSVC_JWT_KEY_FILE", "AUTHSVC_JWT_ALGORITHMS"):
+        del service.variables[name]
+    service.variables["AUTHSVC_GATEWAY_USER_HEADER"] = "RemoteUser"
+    service.start("--server", "granian", "--workers", "1")
+    assert service.ask("POST", ISSUE, headers=gateway(RemoteUser="ming")).status == 200
+
+
+class Slow:
+    """A request that is begun and not finished: its body is still to come."""
+
+    def __init__(self, port: int) -> None:
+        authorization = bearer_of("ming")["Authorization"]
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket.sendall(
+            f"POST {ISSUE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{".encode()
+        )
+
+    def finish(self) -> bytes:
+        """Send what is missing and return the answer."""
+        self.socket.sendall(b"}")
+        answer = b""
+        while not answer.endswith(b"}") and (piece := self.socket.recv(65_536)):
+            answer += piece
+        self.socket.close()
+        return answer
+
+
+def ready(service: Service) -> Answer | None:
+    try:
+        return service.ask("GET", "/readyz")
+    except OSError:
+        return None
+
+
+def is_draining(service: Service) -> bool:
+    answer = ready(service)
+    return answer is not None and answer.status == 503
+
+
+@SERVERS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drains(service: Service, server: str, number: signal.Signals) -> None:
+    """
+    On the first signal it says that it is not ready and goes on serving; after the delay it stops accepting, finishes
+    what it has begun, and ends well.
+    """
+    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "1"
+    service.start("--server", server, "--workers", "2")
+    slow = Slow(service.port)
+    service.signal(number)
+    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    told = ready(service)
+    assert told is not None
+    assert "draining: yes" in str(told.json()["detail"])
+    assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
+    wait_until(lambda: ready(service) is None, timeout_s=10, what=service.log)
+    assert b"200 OK" in slow.finish()
+    assert service.process is not None
+    assert service.process.wait(20) == 0
+
+
+@SERVERS
+def test_a_second_signal_stops_at_once(service: Service, server: str) -> None:
+    """Whoever cannot wait for the drain asks twice."""
+    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
+    service.start("--server", server, "--workers", "1")
+    service.signal(signal.SIGTERM)
+    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    service.signal(signal.SIGTERM)
+    assert service.process is not None
+    assert service.process.wait(20) == 0
+
+
+@SERVERS
+def test_ctrl_c_drains_too(service: Service, server: str) -> None:
+    """A terminal sends its signal to the whole group; the workers leave it to their parent."""
+    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
+    service.start("--server", server, "--workers", "2")
+    assert service.process is not None
+    os.killpg(service.process.pid, signal.SIGINT)
+    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
+    os.killpg(service.process.pid, signal.SIGINT)
+    assert service.process.wait(20) == 0
+
+
+@SERVERS
+def test_hup_changes_nothing(service: Service, server: str) -> None:
+    """The same workers go on; changed files are seen without it."""
+    service.start("--server", server, "--workers", "2")
+    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    before = service.workers()
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: "SIGHUP" in service.log(), timeout_s=5, what=service.log)
+    assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
+    assert service.workers() == before
+
+
+@SERVERS
+def test_a_stop_right_after_the_start(service: Service, server: str) -> None:
+    """A signal that comes while workers are still being made is not lost on any of them."""
+    service.start("--server", server, "--workers", "4")
+    service.signal(signal.SIGTERM)
+    assert service.process is not None
+    assert service.process.wait(15) == 0, service.log()
+
+
+@SERVERS
+def test_a_killed_worker_is_replaced(service: Service, server: str) -> None:
+    """The service goes on with the others and has a new one soon."""
+    service.start("--server", server, "--workers", "2")
+    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    before = service.workers()
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(service.workers() - {victim}) == 2, timeout_s=15, what=service.log)
+    wait_until(lambda: asked(http.client.HTTPConnection("127.0.0.1", service.port)) == 200, timeout_s=10)
+
+
+@SERVERS
+def test_workers_end_with_their_parent(service: Service, server: str) -> None:
+    """When the parent is killed nobody is left holding the port."""
+    service.start("--server", server, "--workers", "2")
+    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    workers = service.workers()
+    service.signal(signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(pid) for pid in workers), timeout_s=20, what=service.log)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@SERVERS
+def test_idle_connections_stop_nobody(service: Service, server: str) -> None:
+    """More connections are kept open than there are threads, and somebody new is served at once."""
+    service.start("--server", server, "--workers", "1")
+    with ExitStack() as stack:
+        idle = [
+            stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)))
+            for _ in range(200)
+        ]
+        for connection in idle:
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+        assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
+        for connection in idle[:50]:
+            connection.request("POST", ISSUE, headers=bearer_of("ming"))
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+
+
+def test_a_changed_secret_that_breaks_the_start(service: Service) -> None:
+    """Settings that cannot be used end the start with all faults, before any worker is made."""
+    service.variables |= {"AUTHSVC_RATE_LIMIT": "many", "AUTHSVC_FLAG": "7"}
+    assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(20) == 2
+    assert len(service.log().splitlines()) == 2
+
+
+def test_imports_are_quick_and_quiet() -> None:
+    """Importing the command line starts nothing, and leaves the servers' own imports to `serve`."""
+    code = "import authsvc.cli, sys; print('granian' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_free_ports_are_free() -> None:
+    """The suite's own helper gives a port that can be listened on."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", free_port()))
