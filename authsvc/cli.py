@@ -30,6 +30,7 @@ from authsvc import (
 )
 from authsvc.app import check_ways
 from authsvc.apps import Apps
+from authsvc.bind import Bind
 from authsvc.config import AppSettings, Settings
 from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
 
@@ -176,9 +177,9 @@ def check(appkey: str | None, master_secret_file: Path | None) -> None:
     sys.exit(REFUSED if failed else 0)
 
 
-def _bind(text: str) -> servers.Bind:
+def _bind(text: str) -> Bind:
     try:
-        return servers.Bind.parse(text)
+        return Bind.parse(text)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--bind") from None
 

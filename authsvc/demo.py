@@ -18,10 +18,10 @@ from werkzeug.exceptions import BadGateway, BadRequest
 
 from authsvc import servers
 from authsvc.app import create_app
+from authsvc.bind import Bind, free
 from authsvc.config import Settings
 from authsvc.errors import SettingsError
 from authsvc.secret import Secret
-from authsvc.servers import Bind
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,7 +49,7 @@ def serve(bind: Bind) -> None:
     """
     if bind.socket is not None:
         raise SettingsError(["--bind: a browser cannot open a unix socket; give HOST:PORT"])
-    bind = servers.free(bind)
+    bind = free(bind)
     with tempfile.TemporaryDirectory(prefix="authsvc-demo-") as folder:
         settings = draw_settings(Path(folder))
         click.echo(f"The demo is at http://{bind}/ (Ctrl-C stops it; its secrets are made up and end with it)")

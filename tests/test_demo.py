@@ -12,9 +12,9 @@ from werkzeug.test import Client, TestResponse
 
 from authsvc import demo
 from authsvc.app import create_app
+from authsvc.bind import Bind
 from authsvc.config import Settings
 from authsvc.errors import SettingsError
-from authsvc.servers import Bind
 from tests.demo_process import Demo
 from tests.running import free_port
 

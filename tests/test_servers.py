@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.servers import Bind
+from authsvc.bind import Bind
 from tests import made_up
 from tests.conftest import bearer_of
 from tests.running import Answer, Service, clean_environment, free_port, wait_until

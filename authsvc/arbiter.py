@@ -1,0 +1,142 @@
+"""
+gunicorn, made to drain before it stops, to lose no signal and to wait for no slow client.
+
+The only module that imports `gunicorn`. Imports `bind`, `drain` and `app` for the number of threads.
+"""
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Never
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from authsvc.app import THREADS
+from authsvc.bind import Bind
+from authsvc.drain import Drain
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BACKLOG = 2048
+READ_S = 5  # for all of a request; meanwhile it holds one of the threads
+_STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+Build = Callable[[], "WSGIApplication"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Input:
+    """A request's body, whose malformed chunks are an OSError as a lost connection is, and no error of gunicorn's."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._body.read(size)
+        except ParseException as exc:
+            raise OSError("malformed") from exc
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._begun_s: dict[TConn, float] = {}
+
+    def handle(self, conn: TConn) -> Any:
+        self._begun_s[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            del self._begun_s[conn]
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        for conn, begun_s in list(self._begun_s.items()):
+            if time.monotonic() - begun_s > READ_S:
+                with suppress(OSError):  # it has just been closed
+                    conn.sock.shutdown(socket.SHUT_RD)  # an answer that is under way still goes out
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            # What connects from now on is refused at once; an open socket would keep it waiting for the end.
+            for listener in self.sockets:
+                listener.close()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    def spawn_worker(self) -> Any:
+        # Between the fork and the worker's own handlers a signal would be lost, and the worker outlive its time.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+    def handle_term(self) -> None:
+        if self.app.drain.is_over():
+            raise StopIteration
+
+    handle_int = handle_term
+
+    def handle_hup(self) -> None:
+        _log.info("SIGHUP: nothing to restart, changed secret files are seen by themselves")
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    def __init__(self, options: dict[str, Any], drain: Drain, build: Build) -> None:
+        self.drain = drain
+        self._build = build
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "WSGIApplication":
+        app = self._build()
+
+        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+            environ["wsgi.input"] = _Input(environ["wsgi.input"])
+            return app(environ, start_response)
+
+        return translating
+
+    def run(self) -> Never:
+        _Arbiter(self).run()
+        raise AssertionError("the arbiter leaves by SystemExit")
+
+
+def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
+    """Serve on gunicorn until stopped; `build` makes the app, in each worker."""
+    options = {
+        "bind": str(bind),
+        "workers": workers,
+        "worker_class": _Worker,
+        "threads": THREADS,
+        "backlog": BACKLOG,
+        "keepalive": 75,  # longer than nginx's 60 s, or it would reuse a connection that we close
+        "graceful_timeout": 30,
+        "timeout": 60,
+        "header_map": "refuse",  # an underscore twin of an identity header is no header
+        "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 -- memory, for the heartbeat
+        "control_socket_disable": True,
+        "proc_name": "authsvc",
+        "loglevel": log_level.lower(),
+    }
+    _Gunicorn(options, drain, build).run()

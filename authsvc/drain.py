@@ -1,0 +1,41 @@
+"""
+The time between the first signal to stop and the stop.
+
+Imports nothing of the project.
+"""
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """
+    Tells every worker that the service is about to stop, by a file that both servers' workers can see.
+
+    Args:
+        delay_s: how long to go on serving after the first signal.
+    """
+
+    def __init__(self, folder: Path, *, delay_s: int) -> None:
+        self._mark = folder / "draining"
+        self._delay_s = delay_s
+
+    def is_on(self) -> bool:
+        """Return whether the service is draining."""
+        return self._mark.exists()
+
+    def is_over(self) -> bool:
+        """Take one signal: the first begins the drain and sends the second when the delay is over."""
+        if self.is_on() or not self._delay_s:
+            return True
+        self._mark.touch()
+        _log.warning("draining for %d s; /readyz says no; a second signal stops at once", self._delay_s)
+        timer = threading.Timer(self._delay_s, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon = True
+        timer.start()
+        return False
