@@ -60,7 +60,18 @@ def serve(
 
 
 def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
-    return create_app(is_draining=drain.is_on, twins_pass=twins_pass)
+    """
+    Build the service; a worker that is made while a secret file is half written waits for it to be whole.
+
+    The settings were good when the parent started. To give up would end the parent, and with it all other workers.
+    """
+    while True:
+        try:
+            return create_app(is_draining=drain.is_on, twins_pass=twins_pass)
+        except SettingsError as exc:
+            for fault in exc.faults:
+                _log.error("waiting for settings that can be used: %s", fault)
+            time.sleep(1)
 
 
 def _load_apart(load: Load, drain: Drain) -> "WSGIApplication":

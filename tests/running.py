@@ -83,6 +83,16 @@ class Service:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return {int(child) for child in children if "tracker" not in Path(f"/proc/{child}/cmdline").read_text()}
 
+    def wait_for_workers(self, number: int) -> set[int]:
+        """Wait until so many workers serve, and return their process ids: one that does has its background thread."""
+
+        def serve() -> bool:
+            pids = self.workers()
+            return len(pids) == number and all(len(list(Path(f"/proc/{pid}/task").iterdir())) >= 3 for pid in pids)
+
+        wait_until(serve, timeout_s=20, what=self.log)
+        return self.workers()
+
     def _is_alive(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log()

@@ -229,7 +229,7 @@ def test_ctrl_c_drains_too(service: Service, server: str) -> None:
 def test_hup_changes_nothing(service: Service, server: str) -> None:
     """The same workers go on; changed files are seen without it."""
     service.start("--server", server, "--workers", "2")
-    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    service.wait_for_workers(2)
     before = service.workers()
     service.signal(signal.SIGHUP)
     wait_until(lambda: "SIGHUP" in service.log(), timeout_s=5, what=service.log)
@@ -250,7 +250,7 @@ def test_a_stop_right_after_the_start(service: Service, server: str) -> None:
 def test_a_killed_worker_is_replaced(service: Service, server: str) -> None:
     """The service goes on with the others and has a new one soon."""
     service.start("--server", server, "--workers", "2")
-    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    service.wait_for_workers(2)
     before = service.workers()
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
@@ -262,7 +262,7 @@ def test_a_killed_worker_is_replaced(service: Service, server: str) -> None:
 def test_workers_end_with_their_parent(service: Service, server: str) -> None:
     """When the parent is killed nobody is left holding the port."""
     service.start("--server", server, "--workers", "2")
-    wait_until(lambda: len(service.workers()) == 2, timeout_s=10, what=service.log)
+    service.wait_for_workers(2)
     workers = service.workers()
     service.signal(signal.SIGKILL)
     wait_until(lambda: not any(is_alive(pid) for pid in workers), timeout_s=20, what=service.log)
