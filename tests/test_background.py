@@ -1,0 +1,43 @@
+"""The thread beside the requests."""
+
+import pytest
+
+from authsvc.background import Background
+from tests.running import wait_until
+
+
+def test_runs_the_jobs_again_and_again() -> None:
+    """In their order, until it is stopped; then what is left to do is done."""
+    done: list[str] = []
+    background = Background(
+        [lambda: done.append("a"), lambda: done.append("b")], interval_s=0.001, at_end=[lambda: done.append("end")]
+    )
+    assert not background.is_alive()
+    background.start()
+    wait_until(lambda: len(done) >= 6, timeout_s=5)
+    assert background.is_alive()
+    background.stop()
+    assert not background.is_alive()
+    assert done[:4] == ["a", "b", "a", "b"]
+    assert done[-1] == "end"
+
+
+def test_stops_at_once() -> None:
+    """Without waiting for the interval to pass."""
+    background = Background([], interval_s=3_600)
+    background.start()
+    background.stop()
+    assert not background.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_job_that_fails_in_a_way_nobody_expects() -> None:
+    """The thread ends, and that can be seen."""
+
+    def fail() -> None:
+        raise RuntimeError("unexpected")
+
+    background = Background([fail], interval_s=0.001)
+    background.start()
+    wait_until(lambda: not background.is_alive(), timeout_s=5)
+    background.stop()

@@ -1,0 +1,215 @@
+"""Verifying: the order of the checks, the limits of time, holders, and what a forgery can use up."""
+
+import pytest
+
+from authsvc import payload, verifying
+from authsvc.apps import App, Apps
+from authsvc.errors import (
+    BadSignature,
+    Expired,
+    InvalidRequest,
+    NotLoggedIn,
+    NotYetValid,
+    Refusal,
+    Replayed,
+    StoreAway,
+    UnknownAppkey,
+)
+from authsvc.payload import AuthPayload
+from authsvc.secret import Secret
+from authsvc.store import Store
+from authsvc.stores import open_store
+from authsvc.verifying import Verifiers
+from tests import made_up
+from tests.conftest import Clock
+
+RANDOM_STR = "made-up-random-string-01"
+
+
+@pytest.fixture
+def apps(clock: Clock) -> Apps:
+    """One app."""
+    return Apps([App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))], clock.now_ms)
+
+
+def signed(
+    timestamp_ms: int,
+    *,
+    appkey: str = made_up.APPKEY,
+    secret: str = made_up.MASTER_SECRET,
+    random_str: str = RANDOM_STR,
+) -> AuthPayload:
+    return payload.issue(appkey=appkey, master_secret=secret, random_str=random_str, now_ms=timestamp_ms)
+
+
+def verify(
+    presented: AuthPayload, apps: Apps, store: Store, now_ms: int, *, holder: str | None = None
+) -> type[Refusal] | None:
+    """Return what was refused, or None."""
+    try:
+        verifying.verify(presented, holder=holder, apps=apps, store=store, now_ms=now_ms)
+    except Refusal as refusal:
+        return type(refusal)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "refusal"),
+    [
+        (-30_001, NotYetValid),
+        (-30_000, None),
+        (0, None),
+        (9_999, None),
+        (599_999, Expired),  # older than the store, which was born ten seconds ago
+        (600_000, Expired),
+        (600_001, Expired),
+    ],
+)
+def test_limits_of_time(apps: Apps, store: Store, clock: Clock, age_ms: int, refusal: type[Refusal] | None) -> None:
+    """To the millisecond."""
+    assert verify(signed(clock.now_ms - age_ms), apps, store, clock.now_ms) is refusal
+
+
+@pytest.mark.parametrize(("age_ms", "refusal"), [(599_999, None), (600_000, Expired)])
+def test_the_end_of_a_life(apps: Apps, store: Store, clock: Clock, age_ms: int, refusal: type[Refusal] | None) -> None:
+    """With a store that remembers long enough a payload is good until its last millisecond."""
+    timestamp_ms = clock.now_ms
+    clock.now_ms += age_ms
+    assert verify(signed(timestamp_ms), apps, store, clock.now_ms) is refusal
+
+
+def test_good_once(apps: Apps, store: Store, clock: Clock) -> None:
+    """Whoever presents it without naming a holder does so once, until it is expired."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    for later_ms in (0, 1, 599_999):
+        assert verify(presented, apps, store, clock.now_ms + later_ms) is Replayed
+    assert verify(presented, apps, store, clock.now_ms + 600_000) is Expired
+
+
+def test_a_holder_may_repeat(apps: Apps, store: Store, clock: Clock) -> None:
+    """The same one as often as it likes while the payload lives; no other, and nobody without a name."""
+    presented = signed(clock.now_ms)
+    for later_ms in (0, 5_000, 20_000, 599_999):
+        assert verify(presented, apps, store, clock.now_ms + later_ms, holder="socket-1") is None
+    assert verify(presented, apps, store, clock.now_ms, holder="socket-2") is Replayed
+    assert verify(presented, apps, store, clock.now_ms) is Replayed
+    assert verify(presented, apps, store, clock.now_ms + 600_000, holder="socket-1") is Expired
+
+
+def test_a_holder_cannot_take_over(apps: Apps, store: Store, clock: Clock) -> None:
+    """What was used without a holder is used, whatever a holder calls itself."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    for holder in ("socket-1", "once:", "once"):
+        assert verify(presented, apps, store, clock.now_ms, holder=holder) is Replayed
+
+
+def test_a_holder_with_another_payload_of_the_same_random_str(apps: Apps, store: Store, clock: Clock) -> None:
+    """A random_str is used up for every payload that has it."""
+    assert verify(signed(clock.now_ms), apps, store, clock.now_ms, holder="socket-1") is None
+    assert verify(signed(clock.now_ms + 1), apps, store, clock.now_ms, holder="socket-1") is Replayed
+
+
+@pytest.mark.parametrize("holder", ["", "x" * 129, "a b", "a\n", "é", "\0"])
+def test_no_holder(apps: Apps, store: Store, clock: Clock, holder: str) -> None:
+    """A name that is none is refused, and the payload is not used up."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms, holder=holder) is InvalidRequest
+    assert verify(presented, apps, store, clock.now_ms, holder="x" * 128) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"appkey": made_up.OTHER_APPKEY, "secret": "wrong", "age_ms": 600_000}, UnknownAppkey),
+        ({"secret": "wrong", "age_ms": 600_000}, BadSignature),
+        ({"secret": "wrong", "age_ms": -40_000}, BadSignature),
+        ({"age_ms": 600_000}, Expired),
+        ({"age_ms": -30_001}, NotYetValid),
+    ],
+)
+def test_the_first_rule_that_is_broken(
+    apps: Apps, store: Store, clock: Clock, changes: dict[str, object], refusal: type[Refusal]
+) -> None:
+    """Appkey, signature, time, replay: the first one names the refusal, though the payload was used before too."""
+    assert verify(signed(clock.now_ms), apps, store, clock.now_ms) is None
+    fields = dict(changes)
+    age_ms = fields.pop("age_ms", 0)
+    assert isinstance(age_ms, int)
+    presented = signed(clock.now_ms - age_ms, **fields)  # type: ignore[arg-type] # texts
+    assert verify(presented, apps, store, clock.now_ms) is refusal
+
+
+def test_forgeries_use_up_nothing(apps: Apps, store: Store, clock: Clock) -> None:
+    """After any number of refusals for another reason the good one is still good."""
+    for presented, refusal in (
+        (signed(clock.now_ms, secret="wrong"), BadSignature),
+        (signed(clock.now_ms - 600_000), Expired),
+        (signed(clock.now_ms + 30_001), NotYetValid),
+        (signed(clock.now_ms, appkey=made_up.OTHER_APPKEY), UnknownAppkey),
+    ):
+        assert verify(presented, apps, store, clock.now_ms) is refusal
+    assert verify(signed(clock.now_ms), apps, store, clock.now_ms) is None
+
+
+def test_a_retired_secret(apps: Apps, store: Store, clock: Clock) -> None:
+    """It verifies what it signed before it was replaced, and nothing that it signs later."""
+    old = signed(clock.now_ms)
+    apps.replace([App(made_up.APPKEY, Secret(made_up.OTHER_MASTER_SECRET))], clock.now_ms)
+    assert verify(old, apps, store, clock.now_ms) is None
+    clock.now_ms += 60_000
+    late = signed(clock.now_ms, random_str="made-up-random-string-02")
+    assert verify(late, apps, store, clock.now_ms) is BadSignature
+
+
+def test_store_away(apps: Apps, clock: Clock) -> None:
+    """What cannot be remembered is not accepted."""
+    away = open_store("unix:///nonexistent/redis.sock")
+    assert verify(signed(clock.now_ms), apps, away, clock.now_ms) is StoreAway
+
+
+def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:
+    """A payload from before the store's memory counts as expired, and the refusal says since when it remembers."""
+    with pytest.raises(Expired, match=f"begins at {clock.now_ms - 10_000}"):
+        verifying.verify(signed(clock.now_ms - 10_000), holder=None, apps=apps, store=store, now_ms=clock.now_ms)
+    younger = signed(clock.now_ms - 9_999, random_str="made-up-random-string-02")
+    assert verify(younger, apps, store, clock.now_ms) is None
+
+
+def verifiers() -> Verifiers:
+    return Verifiers([Secret("first-made-up-key"), Secret("second-made-up-key-密")])
+
+
+@pytest.mark.parametrize("authorization", ["Bearer first-made-up-key", "bearer second-made-up-key-密"])
+def test_a_verifier(authorization: str) -> None:
+    """The holder of any of the keys; the scheme's case does not matter."""
+    verifiers().check(authorization)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "words"),
+    [
+        (None, "is needed"),
+        ("", "is needed"),
+        ("Bearer", "is needed"),
+        ("Bearer ", "is needed"),
+        ("Basic first-made-up-key", "is needed"),
+        ("Bearer first-made-up-ke", "none of"),
+        ("Bearer first-made-up-key ", "none of"),
+        ("Bearer FIRST-made-up-key", "none of"),
+    ],
+)
+def test_no_verifier(authorization: str | None, words: str) -> None:
+    """Anybody else is told which header is expected, or that the key is none."""
+    with pytest.raises(NotLoggedIn, match=words):
+        verifiers().check(authorization)
+
+
+def test_without_keys_nobody_verifies() -> None:
+    """And keys can be replaced."""
+    some = Verifiers(())
+    with pytest.raises(NotLoggedIn):
+        some.check("Bearer x")
+    some.replace([Secret("x")])
+    some.check("Bearer x")
