@@ -38,6 +38,8 @@ def read(path: Path) -> tuple[App, ...]:
     for appkey, table in found.items():
         try:
             check_appkey(appkey)
+            if not isinstance(table, dict):
+                raise ValueError("must be a table")  # noqa: TRY004, TRY301 -- the file's fault, told with the others
             app = App(appkey, **dict(_AppTable.model_validate(table)))
             for secret in filter(None, (app.master_secret, app.previous_master_secret)):
                 check_master_secret(secret)

@@ -1,0 +1,185 @@
+"""The rules of the settings, one by one and over several, and how their faults read."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from authsvc.config import AppSettings, Settings
+from authsvc.environ import SECRETS, load
+from authsvc.errors import SettingsError
+from authsvc.secret import Secret
+from tests import keys, made_up
+
+APP = {"AUTHSVC_APPKEY": made_up.APPKEY, "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET}
+LOGIN = {"AUTHSVC_SESSION_KEY": made_up.SESSION_KEY}
+JWT = {"AUTHSVC_JWT_KEY": made_up.JWT_KEY, "AUTHSVC_JWT_ALGORITHMS": "HS256"}
+
+
+def faults(variables: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        load(variables, Settings)
+    assert not any(canary in str(raised.value) for canary in made_up.CANARIES)
+    return raised.value.faults
+
+
+NOBODY = (
+    "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET: "
+    "none is set, so nobody could log in; set at least one"
+)
+NO_ALGORITHMS = (
+    "AUTHSVC_JWT_ALGORITHMS: is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256"
+)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {},
+            [
+                "AUTHSVC_APPKEY: is required, unless AUTHSVC_APPS_FILE is set",
+                "AUTHSVC_MASTER_SECRET: is required, unless AUTHSVC_APPS_FILE is set",
+                NOBODY,
+            ],
+        ),
+        (APP, [NOBODY]),
+        (
+            APP | LOGIN | {"AUTHSVC_APPS_FILE": "/x"},
+            ["AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"],
+        ),
+        (
+            APP | {"AUTHSVC_JWT_KEY": made_up.JWT_KEY},
+            [NO_ALGORITHMS],
+        ),
+        (
+            APP | JWT | {"AUTHSVC_JWT_JWKS_URL": "https://login.example/jwks"},
+            ["AUTHSVC_JWT_JWKS_URL: stands instead of AUTHSVC_JWT_KEY, not beside it"],
+        ),
+        (
+            APP | LOGIN | {"AUTHSVC_JWT_HEADER": "X-Jwt"},
+            ["AUTHSVC_JWT_HEADER: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the assertion with"],
+        ),
+        (APP | LOGIN | {"AUTHSVC_ACCOUNT_ADOPT": "true"}, ["AUTHSVC_ACCOUNT_ADOPT: needs AUTHSVC_ACCOUNT_KEY"]),
+        (
+            APP | LOGIN | {"AUTHSVC_ACCOUNT_KEY": "k" * 31},
+            ["AUTHSVC_ACCOUNT_KEY: is shorter than 32 characters; draw one: openssl rand -hex 32"],
+        ),
+    ],
+)
+def test_rules_over_several(variables: dict[str, str], told: list[str]) -> None:
+    """Each fault in a sentence that says what to do."""
+    assert faults(variables) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APPKEY", "a b"),
+        ("APPKEY", "x" * 65),
+        ("APPKEY", "a&b"),
+        ("MASTER_SECRET", "a b"),
+        ("MASTER_SECRET", "x" * 129),
+        ("PREVIOUS_MASTER_SECRET", "\ufeffx"),
+        ("FLAG", "2"),
+        ("FLAG", "yes"),
+        ("APPS_FILE", "/nonexistent/apps.toml"),
+        ("STORE_URL", "sqlite://relative.db"),
+        ("RATE_LIMIT", "0/minute"),
+        ("VENDOR_BUDGET", "lots"),
+        ("ALLOWED_ORIGINS", "https://a.example/path"),
+        ("JWT_ALGORITHMS", "none"),
+        ("JWT_ALGORITHMS", "HS256,RS256"),
+        ("JWT_KEY", "tiny"),
+        ("JWT_LEEWAY_S", "301"),
+        ("JWT_LEEWAY_S", "-1"),
+        ("JWT_SINGLE_USE", "perhaps"),
+        ("JWT_HEADER", "X Y"),
+        ("SESSION_MAX_AGE_S", "0"),
+        ("GATEWAY_USER_HEADER", "X_User"),
+        ("DRAIN_DELAY_S", "301"),
+        ("LOG_LEVEL", "debug"),
+        ("VENDOR_URL", "api.im.jpush.cn"),
+        ("VENDOR_URL", "https://user:x@api.im.jpush.cn"),
+        ("VENDOR_URL", "https://api.im.jpush.cn/v1"),
+        ("MEDIA_HOSTS", "http://dl.im.jiguang.cn"),
+        ("MEDIA_HOSTS", "*.*.jiguang.cn"),
+        ("SDK_INTEGRITY", "md5-x"),
+        ("SDK_OPTIONS", "debug"),
+        ("SDK_OPTIONS", "[1]"),
+    ],
+)
+def test_a_bad_value(name: str, value: str) -> None:
+    """Each is refused under its own name, and the value is not repeated if it may be a secret."""
+    told = faults(APP | LOGIN | JWT | {f"AUTHSVC_{name}": value})
+    assert any(fault.startswith(f"AUTHSVC_{name}: ") for fault in told), told
+    if name.lower() in SECRETS:
+        assert not any(value in fault for fault in told)
+
+
+def test_a_jwks_url_is_enough() -> None:
+    """With its algorithms it is a way to log in."""
+    jwks = {"AUTHSVC_JWT_JWKS_URL": "https://login.example/jwks", "AUTHSVC_JWT_ALGORITHMS": "RS256"}
+    assert load(APP | jwks, Settings).jwt_jwks_url == "https://login.example/jwks"
+    assert faults(APP | jwks | {"AUTHSVC_JWT_ALGORITHMS": "HS256"})
+
+
+def test_a_public_key() -> None:
+    """In PEM form, for the algorithms of its kind."""
+    rsa = {"AUTHSVC_JWT_KEY": keys.public_pem(keys.rsa()), "AUTHSVC_JWT_ALGORITHMS": "RS256"}
+    assert load(APP | rsa, Settings).jwt_algorithms == ("RS256",)
+    assert faults(APP | rsa | {"AUTHSVC_JWT_ALGORITHMS": "HS256"})
+
+
+def test_many_apps(tmp_path: Path) -> None:
+    """From the apps file, instead of the variables."""
+    path = tmp_path / "apps.toml"
+    path.write_text(
+        f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.MASTER_SECRET}"\n'
+        f'[apps.{made_up.OTHER_APPKEY}]\nmaster_secret = "{made_up.OTHER_MASTER_SECRET}"\n'
+    )
+    settings = load(LOGIN | {"AUTHSVC_APPS_FILE": str(path)}, Settings)
+    assert [app.appkey for app in settings.apps] == [made_up.APPKEY, made_up.OTHER_APPKEY]
+    path.write_text("[apps]\n")
+    assert faults(LOGIN | {"AUTHSVC_APPS_FILE": str(path)})
+
+
+def test_previous_secret() -> None:
+    """It goes into the app."""
+    settings = load(APP | LOGIN | {"AUTHSVC_PREVIOUS_MASTER_SECRET": made_up.OTHER_MASTER_SECRET}, Settings)
+    assert settings.apps[0].previous_master_secret == Secret(made_up.OTHER_MASTER_SECRET)
+
+
+def test_frozen(settings: Settings) -> None:
+    """Settings do not change; new ones are read."""
+    with pytest.raises(ValidationError):
+        settings.flag = 1  # type: ignore[misc] # which is the point
+    assert settings.apps[0].appkey == made_up.APPKEY
+
+
+def test_no_secret_has_a_default() -> None:
+    """Whoever forgets one is told."""
+    for name in SECRETS - {"store_url"}:
+        assert Settings.model_fields[name].default in (None, ()), name
+
+
+def test_masked(settings: Settings) -> None:
+    """The whole of the settings can be printed, dumped and pickled without a secret in it."""
+    shown = [
+        repr(settings),
+        str(settings),
+        settings.model_dump_json(),
+        json.dumps(settings.model_dump(), default=str),
+        pickle.dumps(settings).decode("latin-1"),
+    ]
+    for text in shown:
+        assert not any(canary in text for canary in made_up.CANARIES)
+
+
+def test_every_setting_is_described() -> None:
+    """The README's table is made of these."""
+    for name, field in Settings.model_fields.items():
+        assert field.description or name == "apps"
+    assert set(AppSettings.model_fields) < set(Settings.model_fields)

@@ -1,0 +1,275 @@
+"""Settings from the environment and from files, and the watch over those files."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from authsvc import environ
+from authsvc.config import AppSettings, Settings
+from authsvc.environ import MAX_FILE_BYTES, SECRETS, Watch, load, watched_files
+from authsvc.errors import SettingsError
+from tests import made_up
+
+GOOD = {
+    "AUTHSVC_APPKEY": made_up.APPKEY,
+    "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET,
+    "AUTHSVC_SESSION_KEY": made_up.SESSION_KEY,
+}
+
+
+def faults(variables: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        load(variables, Settings)
+    assert not any(canary in str(raised.value) for canary in made_up.CANARIES)
+    return raised.value.faults
+
+
+def test_from_the_environment() -> None:
+    """Every kind of value, with what is not ours let be."""
+    settings = load(
+        GOOD
+        | {
+            "PATH": "/bin",
+            "AUTHSVC": "no prefix",
+            "AUTHSVC_FLAG": "1",
+            "AUTHSVC_RATE_LIMIT": "5/second",
+            "AUTHSVC_ALLOWED_ORIGINS": "https://a.example, http://b.example:8080",
+            "AUTHSVC_JWT_KEY": made_up.JWT_KEY,
+            "AUTHSVC_JWT_ALGORITHMS": "HS256",
+            "AUTHSVC_JWT_SINGLE_USE": "true",
+            "AUTHSVC_SDK_OPTIONS": '{"debug": true}',
+        },
+        Settings,
+    )
+    assert settings.flag == 1
+    assert str(settings.rate_limit) == "5/second"
+    assert settings.allowed_origins == {"https://a.example", "http://b.example:8080"}
+    assert settings.jwt_single_use
+    assert settings.sdk_options == {"debug": True}
+    (app,) = settings.apps
+    assert (app.appkey, app.master_secret.reveal(), app.default) == (made_up.APPKEY, made_up.MASTER_SECRET, True)
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_every_secret_may_be_a_file(tmp_path: Path, name: str) -> None:
+    """Named by the same variable with _FILE; both at once are refused."""
+    text = {"store_url": "redis://127.0.0.1:6379/0", "jwt_key": made_up.JWT_KEY}.get(name, "m" * 40)
+    (tmp_path / "secret").write_text(f"{text}\n")
+    variable = f"AUTHSVC_{name.upper()}"
+    variables = {key: value for key, value in GOOD.items() if key != variable} | {
+        f"{variable}_FILE": str(tmp_path / "secret")
+    }
+    if name == "jwt_key":
+        variables["AUTHSVC_JWT_ALGORITHMS"] = "HS256"
+    found = getattr(load(variables, Settings), name)
+    assert (found[0] if isinstance(found, tuple) else found).reveal() == text
+    assert faults(variables | {variable: text}) == [f"{variable}: is set together with its _FILE twin; set one of them"]
+
+
+def test_no_other_setting_is_a_file(tmp_path: Path) -> None:
+    """What is no secret has no twin."""
+    (fault,) = faults(GOOD | {"AUTHSVC_FLAG_FILE": str(tmp_path)})
+    assert fault.startswith("AUTHSVC_FLAG_FILE: is not a setting of authsvc")
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"made-up\n", "made-up"),
+        (b"made-up\r\n", "made-up"),
+        (b"made-up", "made-up"),
+    ],
+)
+def test_one_newline_at_the_end_is_none_of_it(tmp_path: Path, content: bytes, secret: str) -> None:
+    """As editors and echo leave it; nothing else is taken away."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    variables = {key: value for key, value in GOOD.items() if "MASTER" not in key}
+    settings = load(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)}, Settings)
+    assert settings.apps[0].master_secret.reveal() == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"made-up\n\n", "no space, line break or BOM"),
+        (b" made-up\n", "no space, line break or BOM"),
+        (b"\xef\xbb\xbfmade-up\n", "begins with a byte order mark"),
+        (b"\xff", "is not UTF-8 text"),
+        (b"x" * (MAX_FILE_BYTES + 1), "is larger than 65536 bytes"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes | None, words: str) -> None:
+    """Each fault names the variable and what is wrong."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    variables = {key: value for key, value in GOOD.items() if "MASTER" not in key}
+    told = faults(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)})
+    assert any(fault.startswith("AUTHSVC_MASTER_SECRET") and words in fault for fault in told)
+
+
+def test_all_faults_at_once() -> None:
+    """Nobody has to start the service once for each."""
+    told = faults(
+        {
+            "AUTHSVC_APPKEY": "two words",
+            "AUTHSVC_FLAG": "2",
+            "AUTHSVC_RATE_LIMIT": "many",
+            "AUTHSVC_ALLOWED_ORIGINS": "*",
+            "AUTHSVC_STORE_URL": "mysql://x",
+            "AUTHSVC_LOG_LEVEL": "LOUD",
+            "AUTHSVC_JWT_KEY": made_up.JWT_KEY,
+            "AUTHSVC_MASTERSECRET": made_up.MASTER_SECRET,
+            "AUTHSVC_ACCOUNT_KEY": "short",
+        }
+    )
+    named = {fault.partition(":")[0].removeprefix("AUTHSVC_") for fault in told}
+    assert named == {
+        "APPKEY", "FLAG", "RATE_LIMIT", "ALLOWED_ORIGINS", "STORE_URL", "LOG_LEVEL", "JWT_ALGORITHMS",
+        "MASTERSECRET", "ACCOUNT_KEY",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("AUTHSVC_MASTERSECRET", "did you mean AUTHSVC_MASTER_SECRET?"),
+        ("AUTHSVC_appkey", "did you mean AUTHSVC_APPKEY?"),
+        ("AUTHSVC_JWT_KEYS_FILE", "did you mean AUTHSVC_JWT_KEY_FILE?"),
+        ("AUTHSVC_", "is not a setting of authsvc"),
+        ("AUTHSVC_APPS", "is not a setting of authsvc"),
+        ("AUTHSVC_ZZZZZZ", "is not a setting of authsvc"),
+    ],
+)
+def test_an_unknown_name(name: str, suggestion: str) -> None:
+    """A misspelt name is refused, with the one that is meant if there is one near."""
+    (fault,) = faults(GOOD | {name: "x"})
+    assert fault.startswith(f"{name}: is not a setting of authsvc")
+    assert suggestion in fault
+
+
+def test_bytes_that_are_no_text() -> None:
+    """A value that was not UTF-8 is refused, before it gets anywhere."""
+    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": "\udcff"}) == ["AUTHSVC_JWT_ISSUER: is not UTF-8 text"]
+
+
+def test_empty_is_not_unset() -> None:
+    """A variable without a value is more likely a mistake than a wish."""
+    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": ""}) == ["AUTHSVC_JWT_ISSUER: is empty; give it a value or unset it"]
+
+
+def test_what_the_command_line_needs() -> None:
+    """Signing needs no way to log in, and lets the service's settings be, but not unknown names."""
+    settings = load({key: GOOD[key] for key in list(GOOD)[:2]} | {"AUTHSVC_FLAG": "1"}, AppSettings)
+    assert settings.apps[0].flag == 1
+    load(GOOD | {"AUTHSVC_RATE_LIMIT": "many"}, AppSettings)
+    with pytest.raises(SettingsError):
+        load(GOOD | {"AUTHSVC_X": "1"}, AppSettings)
+
+
+def variables_with_files(folder: Path) -> dict[str, str]:
+    (folder / "master").write_text(f"{made_up.MASTER_SECRET}\n")
+    (folder / "session").write_text(f"{made_up.SESSION_KEY}\n")
+    return {
+        "AUTHSVC_APPKEY": made_up.APPKEY,
+        "AUTHSVC_MASTER_SECRET_FILE": str(folder / "master"),
+        "AUTHSVC_SESSION_KEY_FILE": str(folder / "session"),
+    }
+
+
+def test_watched_files(tmp_path: Path) -> None:
+    """Every secret's file and the apps file."""
+    variables = {"AUTHSVC_APPS_FILE": "/a/apps.toml", "AUTHSVC_JWT_KEY_FILE": "/b", "PATH": "/c", "AUTHSVC_FLAG": "1"}
+    assert set(watched_files(variables)) == {Path("/a/apps.toml"), Path("/b")}
+
+
+class Applied:
+    """Collects the settings that a watch applies."""
+
+    def __init__(self) -> None:
+        self.secrets: list[str] = []
+
+    def __call__(self, settings: Settings) -> None:
+        self.secrets.append(settings.apps[0].master_secret.reveal())
+
+
+def in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def renamed(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)
+
+
+def linked(path: Path, text: str) -> None:
+    target = path.parent / f"target-{len(text)}-{path.is_symlink()}"
+    target.write_text(text)
+    link = path.with_suffix(".link")
+    link.symlink_to(target)
+    link.rename(path)
+
+
+@pytest.mark.parametrize("write", [in_place, renamed, linked])
+def test_a_change_is_seen(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    """However the file is changed, and once for each change."""
+    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    watch.look(applied)
+    assert applied.secrets == []
+    for secret in (made_up.OTHER_MASTER_SECRET, made_up.MASTER_SECRET):
+        write(tmp_path / "master", f"{secret}\n")
+        watch.look(applied)
+        watch.look(applied)
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET, made_up.MASTER_SECRET]
+
+
+def test_a_folder_that_is_swapped(tmp_path: Path) -> None:
+    """As Kubernetes does: the file is a link through a link to a folder."""
+    variables = variables_with_files(tmp_path)
+    for name, secret in (("one", made_up.MASTER_SECRET), ("two", made_up.OTHER_MASTER_SECRET)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "master").write_text(f"{secret}\n")
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "master").unlink()
+    (tmp_path / "master").symlink_to("..data/master")
+    watch, applied = Watch(variables), Applied()
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    watch.look(applied)
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
+
+
+def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once for each content, without the content, and the settings stay; a file that comes back is taken."""
+    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    with caplog.at_level(logging.WARNING, environ.__name__):
+        for content in (f"{made_up.OTHER_MASTER_SECRET} \n", ""):
+            (tmp_path / "master").write_text(content)
+            watch.look(applied)
+            watch.look(applied)
+        (tmp_path / "master").unlink()
+        watch.look(applied)
+        assert applied.secrets == []
+        (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
+        watch.look(applied)
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3 + ["WARNING"]
+    assert "No such file" in caplog.records[2].getMessage()
+
+
+def test_the_apps_file_is_watched(tmp_path: Path) -> None:
+    """Apps come and go without a restart."""
+    path = tmp_path / "apps.toml"
+    path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.MASTER_SECRET}"\n')
+    variables = {"AUTHSVC_APPS_FILE": str(path), "AUTHSVC_SESSION_KEY": made_up.SESSION_KEY}
+    watch, applied = Watch(variables), Applied()
+    path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.OTHER_MASTER_SECRET}"\n')
+    watch.look(applied)
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]

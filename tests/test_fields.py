@@ -1,0 +1,52 @@
+"""How the text of one setting becomes its value."""
+
+from pathlib import Path
+
+import pytest
+
+from authsvc import fields
+from authsvc.secret import Secret
+
+
+@pytest.mark.parametrize("appkey", ["a", "0123456789abcdef01234567", "A-Z_09", "x" * 64])
+def test_appkey(appkey: str) -> None:
+    """Letters, digits, underscore and hyphen."""
+    fields.check_appkey(appkey)
+
+
+@pytest.mark.parametrize("appkey", ["", "x" * 65, "a b", "a:b", "a&b", "a=b", "é", "a\n"])
+def test_no_appkey(appkey: str) -> None:
+    """What could be misread in a sign string or in a store's key is none."""
+    with pytest.raises(ValueError, match="1 to 64 characters"):
+        fields.check_appkey(appkey)
+
+
+@pytest.mark.parametrize("secret", ["x", "!~" * 64])
+def test_master_secret(secret: str) -> None:
+    """Visible ASCII."""
+    fields.check_master_secret(Secret(secret))
+
+
+@pytest.mark.parametrize("secret", ["x" * 129, "a b", "a\tb", "a\n", "\ufeffa", "密", "a\x7f"])
+def test_no_master_secret(secret: str) -> None:
+    """What an editor or a copy brings in by accident is none of it."""
+    with pytest.raises(ValueError, match="no space, line break or BOM"):
+        fields.check_master_secret(Secret(secret))
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/authsvc:/other"}, "sqlite:///var/lib/authsvc/store.db"),
+        ({"XDG_STATE_HOME": "/x"}, "sqlite:///x/authsvc/store.db"),
+        ({"HOME": "/home/app"}, "sqlite:///home/app/.local/state/authsvc/store.db"),
+    ],
+)
+def test_default_store(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str) -> None:
+    """In systemd's state folder, or the user's."""
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert fields.default_store().reveal() == url
+    assert Path(url.removeprefix("sqlite://")).is_absolute()
