@@ -8,8 +8,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Never
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 READ_S = 5  # for all of a request; meanwhile it holds one of the threads
-_STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 Build = Callable[[], "WSGIApplication"]
 
@@ -47,10 +47,24 @@ class _Input:
             raise OSError("malformed") from exc
 
 
+@contextmanager
+def blocked() -> Iterator[None]:
+    """
+    Hold back the signals to stop while a worker is forked; the worker lets them in when it has handlers.
+
+    Between the fork and then Python drops a signal without a word, and the worker would outlive its time.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
 class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def init_signals(self) -> None:
         super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -80,12 +94,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
 class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
     def spawn_worker(self) -> Any:
-        # Between the fork and the worker's own handlers a signal would be lost, and the worker outlive its time.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-        try:
+        with blocked():
             return super().spawn_worker()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def handle_term(self) -> None:
         if self.app.drain.is_over():

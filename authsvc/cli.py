@@ -132,7 +132,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
 
     \b
     Example:
-      pbpaste | authsvc verify
+      authsvc verify < payload.json
     """
     text = sys.stdin.buffer.read(body.MAX_BYTES + 1)
     if len(text) > body.MAX_BYTES:

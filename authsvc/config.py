@@ -81,21 +81,21 @@ class AppSettings(BaseModel):
     @classmethod
     def _gather_apps(cls, value: object, info: ValidationInfo) -> object:
         given = info.data
-        if value or not {"appkey", "master_secret", "previous_master_secret", "flag", "apps_file"} <= given.keys():
-            return value  # given by the caller, or a fault in one of them is reported already
+        if value or "apps_file" not in given:
+            return value  # given by the caller, or a fault in it is reported already
         if given["apps_file"] is not None:
-            if given["appkey"] or given["master_secret"] or given["previous_master_secret"]:
+            if any(given.get(name) for name in ("appkey", "master_secret", "previous_master_secret")):
                 raise ValueError(
                     "AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"
                 )
             return appsfile.read(given["apps_file"])
-        missing = [name for name in ("appkey", "master_secret") if given[name] is None]
+        missing = [name for name in ("appkey", "master_secret") if name in given and given[name] is None]
         if missing:
             raise ValueError(
-                "".join(
-                    f"{PREFIX}{name.upper()}: is required, unless AUTHSVC_APPS_FILE is set\n" for name in missing
-                ).strip()
+                "\n".join(f"{PREFIX}{name.upper()}: is required, unless AUTHSVC_APPS_FILE is set" for name in missing)
             )
+        if not {"appkey", "master_secret", "previous_master_secret", "flag"} <= given.keys():
+            return value  # the same
         return (
             App(given["appkey"], given["master_secret"], given["previous_master_secret"], given["flag"], default=True),
         )

@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc import arbiter
 from authsvc.app import THREADS, create_app
-from authsvc.arbiter import BACKLOG, Build
+from authsvc.arbiter import BACKLOG, STOPPING, Build, blocked
 from authsvc.bind import Bind, free
 from authsvc.drain import Drain
 from authsvc.errors import SettingsError
@@ -77,6 +76,7 @@ def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
 def _load_apart(load: Load, drain: Drain) -> "WSGIApplication":
     """Build the app out of reach of the terminal's Ctrl-C, which is for the parent to act on."""
     os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
     return load(drain)
 
@@ -98,12 +98,20 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
     class Granian(Server):  # type: ignore[misc, valid-type] # a class chosen by the build of Python
         def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
             if os.getpid() != parent:
-                sys.exit()  # a worker that is still starting has no handlers of its own yet
+                os._exit(0)  # a worker that is still starting; SystemExit would be lost on a callback of Python's own
             if drain.is_over():
                 super().signal_handler_interrupt(*args, **kwargs)
 
         def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 -- granian's signature
             _log.info("SIGHUP: nothing to restart, changed secret files are seen by themselves")
+
+        def _spawn_workers(self, *args: Any, **kwargs: Any) -> None:
+            with blocked():
+                super()._spawn_workers(*args, **kwargs)
+
+        def _respawn_workers(self, *args: Any, **kwargs: Any) -> None:
+            with blocked():
+                super()._respawn_workers(*args, **kwargs)
 
     server = Granian(
         "authsvc",

@@ -154,8 +154,8 @@ def bearer() -> dict[str, str]:
 
 
 def bearer_of(user_id: str, **claims: object) -> dict[str, str]:
-    """Return the Authorization header of a user who is logged in for five minutes."""
-    told = {"sub": user_id, "exp": int(time.time()) + 300} | claims
+    """Return the Authorization header of a user who is logged in for an hour."""
+    told = {"sub": user_id, "exp": int(time.time()) + 3600} | claims
     token = jwt.encode(told, made_up.JWT_KEY, algorithm="HS256")
     return {"Authorization": f"Bearer {token}"}
 

@@ -132,7 +132,7 @@ def test_all_faults_at_once() -> None:
     named = {fault.partition(":")[0].removeprefix("AUTHSVC_") for fault in told}
     assert named == {
         "APPKEY", "FLAG", "RATE_LIMIT", "ALLOWED_ORIGINS", "STORE_URL", "LOG_LEVEL", "JWT_ALGORITHMS",
-        "MASTERSECRET", "ACCOUNT_KEY",
+        "MASTER_SECRET", "MASTERSECRET", "ACCOUNT_KEY",
     }  # fmt: skip
 
 

@@ -243,7 +243,8 @@ def test_a_stop_right_after_the_start(service: Service, server: str) -> None:
     service.start("--server", server, "--workers", "4")
     service.signal(signal.SIGTERM)
     assert service.process is not None
-    assert service.process.wait(15) == 0, service.log()
+    wait_until(lambda: service.process is None or service.process.poll() is not None, timeout_s=15, what=service.log)
+    assert service.process.returncode == 0, service.log()
 
 
 @SERVERS

@@ -21,9 +21,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests here."""
+    """One Chromium for all tests here. It is gone before the next folder's tests: while it is, asyncio.run refuses."""
     binary = shutil.which("chromium")
     if binary is None:
         (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no chromium here")
