@@ -32,11 +32,8 @@ def register(app: Flask, *, allowed_origins: frozenset[str], now_ms: Callable[[]
 
 
 def fields(names: set[str], *, may_be_empty: bool) -> Mapping[str, object]:
-    """Return the fields of the request's body. Raises InvalidRequest and RequestEntityTooLarge."""
-    try:
-        text = request.get_data()
-    except OSError as exc:
-        raise InvalidRequest("body", "ends early, or its chunks are malformed") from exc
+    """Return the fields of the request's body. Raises InvalidRequest, BadRequest and RequestEntityTooLarge."""
+    text = request.get_data()  # raises ClientDisconnected, a BadRequest, when the body ends early or is malformed
     if len(text) > body.MAX_BYTES:
         raise RequestEntityTooLarge
     return body.read(text, content_type=request.mimetype, fields=names, may_be_empty=may_be_empty)

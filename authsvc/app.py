@@ -80,6 +80,8 @@ def create_app(
 
     def apply(changed: Settings) -> None:
         nonlocal used, tokens
+        if changed.store_url != used.store_url:
+            _log.warning("AUTHSVC_STORE_URL: the new one is used after a restart")
         if _token_settings(changed) != _token_settings(used):
             tokens = _tokens(changed)  # else they are kept, with the keys that they have fetched
         used = changed

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Never
+from typing import IO, TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -127,9 +127,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
         return translating
 
-    def run(self) -> Never:
+    def run(self) -> None:
         _Arbiter(self).run()
-        raise AssertionError("the arbiter leaves by SystemExit")
 
 
 def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:

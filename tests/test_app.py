@@ -27,6 +27,7 @@ from tests.conftest import GuardedClient, Seen
 from tests.login_service import LoginService
 from tests.running import wait_until
 from tests.services import RedisServer
+from tests.vendor_stand_in import Told, vendor_stand_in
 
 ISSUE, VERIFY = "/v1/auth-payload", "/v1/auth-payload/verify"
 NEW_JWT_KEY = made_up.JWT_KEY[::-1]
@@ -188,6 +189,37 @@ def test_new_keys_of_users_and_verifiers_replace_the_old(start: Start, files: Fi
     wait_until(lambda: verified(client, payload) == 401, timeout_s=5)
     new = {"Authorization": "Bearer and-one-more"}
     assert client.post(VERIFY, headers=new, json=payload).status_code == 200
+
+
+def test_a_new_store_waits_for_a_restart(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    """Its payloads would be new there, and the old ones forgotten; the log says so."""
+    files.write("STORE_URL", files.variables.pop("AUTHSVC_STORE_URL"))
+    client = start(variables=files.variables)
+    payload = issued(client)
+    assert verified(client, payload) == 200
+    files.write("STORE_URL", f"sqlite://{files.folder}/other.db")
+    wait_until(lambda: "AUTHSVC_STORE_URL: the new one is used after a restart" in caplog.messages, timeout_s=5)
+    assert verified(client, payload) == 409
+    assert not (files.folder / "other.db").exists()
+
+
+def test_a_new_account_key(start: Start, files: Files) -> None:
+    """Gives everybody another password, without a restart."""
+    files.write("ACCOUNT_KEY", made_up.ACCOUNT_KEY)
+    with vendor_stand_in() as stand_in:
+        stand_in.tell = lambda _: Told.json([{}], status=201)
+        client = start(variables=files.variables | {"AUTHSVC_VENDOR_URL": stand_in.url})
+
+        def password() -> str:
+            answer = client.post("/v1/bootstrap", headers=token())
+            assert answer.status_code == 200, answer.get_json()
+            found: str = answer.get_json()["login"]["password"]
+            return found
+
+        before = password()
+        assert password() == before
+        files.write("ACCOUNT_KEY", made_up.ACCOUNT_KEY[::-1])
+        wait_until(lambda: password() != before, timeout_s=5)
 
 
 def test_an_apps_file_is_watched_too(start: Start, files: Files) -> None:

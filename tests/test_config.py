@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from authsvc.apps import App
 from authsvc.config import AppSettings, Settings
 from authsvc.environ import SECRETS, load
 from authsvc.errors import SettingsError
@@ -144,6 +145,12 @@ def test_many_apps(tmp_path: Path) -> None:
     assert [app.appkey for app in settings.apps] == [made_up.APPKEY, made_up.OTHER_APPKEY]
     path.write_text("[apps]\n")
     assert faults(LOGIN | {"AUTHSVC_APPS_FILE": str(path)})
+
+
+def test_apps_in_hand() -> None:
+    """Who has the apps already hands them over as they are."""
+    apps = (App(made_up.APPKEY, Secret(made_up.MASTER_SECRET)),)
+    assert AppSettings(apps=apps).apps == apps
 
 
 def test_previous_secret() -> None:

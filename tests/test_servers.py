@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.bind import Bind
+from authsvc.bind import Bind, free
+from authsvc.errors import SettingsError
 from tests import made_up
 from tests.conftest import bearer_of
 from tests.running import Answer, Service, clean_environment, free_port, wait_until
@@ -40,6 +41,20 @@ def test_no_bind(text: str) -> None:
     """Anything else is refused with the three forms."""
     with pytest.raises(ValueError, match=r"HOST:PORT, \[IPV6\]:PORT or unix:PATH"):
         Bind.parse(text)
+
+
+def test_free_on_a_unix_socket(tmp_path: Path) -> None:
+    """Where nothing is, where a server has died, but not where one listens; the place itself is left empty."""
+    path = tmp_path / "a.sock"
+    bind = Bind("", 0, path)
+    assert free(bind) == bind
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(SettingsError, match="somebody listens there"):
+            free(bind)
+    assert free(bind) == bind
+    assert not path.exists()
 
 
 class UnixConnection(http.client.HTTPConnection):

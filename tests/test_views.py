@@ -216,6 +216,21 @@ def test_a_body_is_read_up_to_64_kib(
     assert answer.status_code == status
 
 
+class Torn:
+    """A body that ends in the middle, as a server tells it."""
+
+    def read(self, _size: int) -> bytes:
+        raise OSError("malformed")
+
+
+def test_a_broken_body(client: FlaskClient, bearer: dict[str, str]) -> None:
+    """Is the asker's fault, and nothing is issued for the half of it."""
+    told = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": Torn()}
+    answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=told)
+    assert answer.status_code == 400
+    assert answer.get_json()["type"] == "/problems/invalid-request"
+
+
 @pytest.mark.parametrize("path", [ISSUE, VERIFY])
 def test_a_strangers_body_is_not_read(client: FlaskClient, path: str) -> None:
     """Who is not known is refused for that, whatever else there would be to say."""
