@@ -19,7 +19,7 @@ from authsvc.config import Settings
 from authsvc.secret import Secret
 from authsvc.store import Store
 from authsvc.stores import open_store
-from tests import made_up
+from tests import canaries, made_up
 from tests.running import Service
 from tests.services import redis_server
 
@@ -51,7 +51,7 @@ class Seen(logging.Handler):
         self.texts.append(self.format(record))
 
     def leaks(self) -> list[str]:
-        return [text for text in self.texts if any(canary in text for canary in made_up.CANARIES)]
+        return [text for text in self.texts if canaries.is_shown_in(text)]
 
 
 @pytest.fixture(autouse=True)
@@ -59,29 +59,35 @@ def seen() -> Iterator[Seen]:
     """Fail any test that lets a canary secret into a log line, a traceback, an answer or a process's output."""
     seen = Seen()
     seen.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger().addHandler(seen)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(seen)
+    root.setLevel(logging.DEBUG)
     yield seen
-    logging.getLogger().removeHandler(seen)
+    root.setLevel(level)
+    root.removeHandler(seen)
     assert seen.leaks() == []
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail any test that starts a process with a canary secret among its arguments."""
+    """Fail any test that starts a process with a canary secret among its arguments, or whose processes do."""
+    canaries.STARTED.clear()
     yield
+    assert not any(map(canaries.is_shown_in, canaries.STARTED)), f"{item.name}: a secret among a process's arguments"
     for arguments in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             text = arguments.read_text(errors="replace")
         except OSError:
             continue
-        assert not any(canary in text for canary in made_up.CANARIES), f"{item.name}: a secret in {arguments}"
+        assert not canaries.is_shown_in(text), f"{item.name}: a secret in {arguments}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail any test that prints a canary secret."""
     report = yield
-    if any(canary in text for _, text in report.sections for canary in made_up.CANARIES):
+    if any(canaries.is_shown_in(text) for _, text in report.sections):
         report.outcome = "failed"
         report.longrepr = "a secret was printed"
         report.sections.clear()

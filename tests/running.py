@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import made_up
+from tests import canaries, made_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ class Service:
             given = {"Content-Type": "application/json"} if text else {}
             connection.request(method, path, body=text, headers=given | dict(headers or {}))
             response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+            canaries.checked(str(response.headers).encode())
+            return Answer(response.status, dict(response.getheaders()), canaries.checked(response.read()))
         finally:
             connection.close()
 

@@ -14,7 +14,7 @@ import pytest
 
 from authsvc import payload
 from authsvc.errors import BadSignature
-from tests import made_up
+from tests import canaries, made_up
 from tests.conftest import bearer_of
 from tests.running import Service, wait_until
 from tests.services import RedisServer
@@ -63,8 +63,8 @@ async def _ask(port: int, request: bytes, barrier: asyncio.Barrier | None) -> Ti
     began_s = time.monotonic()
     writer.write(request)
     async with asyncio.timeout(20):
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.read()
+        head = canaries.checked(await reader.readuntil(b"\r\n\r\n"))
+        body = canaries.checked(await reader.read())
     writer.close()
     return Timed(int(head.split(b" ", 2)[1]), head.decode().lower(), body, time.monotonic() - began_s)
 

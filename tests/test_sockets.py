@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests import made_up
+from tests import canaries, made_up
 from tests.conftest import bearer_of
 from tests.running import Service
 
@@ -40,7 +40,7 @@ def send(service: Service, *pieces: bytes, patience_s: float = 20) -> bytes:
                 answer += piece
         except OSError:  # the server has closed, or waits for more
             pass
-    return answer
+    return canaries.checked(answer)
 
 
 def head(*lines: bytes, first: bytes = ISSUE) -> bytes:

@@ -20,7 +20,7 @@ from authsvc.config import Settings
 from authsvc.errors import InvalidMediaId
 from authsvc.store import Store
 from authsvc.vendor import TOTAL_S
-from tests import made_up
+from tests import canaries, made_up
 from tests.conftest import bearer_of
 from tests.running import Service
 from tests.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in
@@ -61,8 +61,8 @@ async def ask_together(port: int, requests: list[bytes]) -> list[Timed]:
         await everybody.wait()
         began_s = time.monotonic()
         writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.read()
+        head = canaries.checked(await reader.readuntil(b"\r\n\r\n"))
+        body = canaries.checked(await reader.read())
         writer.close()
         return Timed(int(head.split(b" ", 2)[1]), body, time.monotonic() - began_s)
 
@@ -75,6 +75,35 @@ def request(method: str, path: str, user_id: str = "ming") -> bytes:
         f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n"
         "Content-Length: 0\r\nConnection: close\r\n\r\n"
     ).encode()
+
+
+def verify_request(payload: bytes) -> bytes:
+    return (
+        f"POST /v1/auth-payload/verify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {made_up.VERIFIER_KEY}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+    ).encode() + payload
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "granian"])
+def test_a_debug_log_shows_no_secret(service: Service, stand_in: VendorStandIn, server: str) -> None:
+    """With everything logged, by the libraries too, no secret is, nor what HTTP Basic makes of it."""
+    service.variables |= {
+        "AUTHSVC_VENDOR_URL": stand_in.url,
+        "AUTHSVC_LOG_LEVEL": "DEBUG",
+        "AUTHSVC_ACCOUNT_KEY_FILE": str(service.secret_file("account-key", made_up.ACCOUNT_KEY)),
+    }
+    service.start("--workers", "1", "--server", server)
+    headers = bearer_of("ming")
+    assert service.ask("GET", f"{MEDIA}a/b", headers=headers).status == 200
+    stand_in.tell = lambda _: Told.json([{}], status=201)
+    assert service.ask("POST", "/v1/bootstrap", headers=headers).status == 200
+    stand_in.tell = lambda _: Told(500)
+    assert service.ask("GET", f"{MEDIA}a/c", headers=headers).status == 503
+    service.ask("POST", "/v1/auth-payload", headers={"X-Gateway-Secret": made_up.GATEWAY_SECRET})
+    log = service.log()
+    assert "DEBUG" in log
+    assert "/v1/resource?mediaId=a%2Fb" in log, "urllib3's own lines are there"
+    assert not canaries.is_shown_in(log)
 
 
 def test_a_thousand_ask_for_one_fresh_id(running: Service, stand_in: VendorStandIn) -> None:
@@ -98,28 +127,29 @@ def test_a_frozen_vendor(running: Service, stand_in: VendorStandIn) -> None:
     """
     issue = [request("POST", "/v1/auth-payload")] * 50
     before = asyncio.run(ask_together(running.port, issue))
+    verified_before = asyncio.run(ask_together(running.port, [verify_request(answer.body) for answer in before]))
     stand_in.freeze()
 
-    async def both() -> tuple[list[Timed], list[Timed]]:
+    async def both() -> tuple[list[Timed], list[Timed], list[Timed]]:
         asking = asyncio.create_task(
             ask_together(running.port, [request("GET", f"{MEDIA}a/{n}", f"u{n}") for n in range(200)])
         )
         await asyncio.sleep(0.5)
         issued = await ask_together(running.port, issue)
-        return await asking, issued
+        verified = await ask_together(running.port, [verify_request(answer.body) for answer in issued])
+        assert not asking.done(), "all this was while media were waited for"
+        return await asking, issued, verified
 
-    media, issued = asyncio.run(both())
+    media, issued, verified = asyncio.run(both())
     assert {answer.status for answer in issued} == {200}
     assert max(answer.took_s for answer in issued) < 2.0
     assert median(answer.took_s for answer in issued) < 5 * median(answer.took_s for answer in before) + 0.05
+    assert {answer.status for answer in verified_before + verified} == {200}
+    assert max(answer.took_s for answer in verified) < 2.0
+    assert median(answer.took_s for answer in verified) < 5 * median(answer.took_s for answer in verified_before) + 0.05
     assert {answer.status for answer in media} <= {503, 504}
     assert 504 in {answer.status for answer in media}
     assert max(answer.took_s for answer in media) < TOTAL_S + 2
-
-    payload = running.ask("POST", "/v1/auth-payload", headers=bearer_of("ming"))
-    verifier = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
-    verified = running.ask("POST", "/v1/auth-payload/verify", headers=verifier, body=payload.json())
-    assert verified.status == 200
 
     for n in range(4 * FAILURES):  # whichever worker answers, its breaker is open by then
         running.ask("GET", f"{MEDIA}b/{n}", headers=bearer_of("ana"))
