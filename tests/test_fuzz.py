@@ -1,7 +1,8 @@
 """
 Fuzzing in process: requests made from the contract, right and wrong ones, and every answer held to it.
 
-`AUTHSVC_FUZZ_CASES=10000` runs the long form, from a random seed; without it the cases are few and always the same.
+`make fuzz` runs the long form from a random seed, `AUTHSVC_FUZZ_CASES` cases a test; without it the cases are few and
+always the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
