@@ -26,6 +26,7 @@ from tests.running import Service
 from tests.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in
 
 MEDIA = "/v1/resource?media_id="
+MACHINE_S = 0.3  # what else it does meanwhile; whoever waited for a slot of the vendor's would wait for seconds
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_frozen_vendor(running: Service, stand_in: VendorStandIn) -> None:
         asking = asyncio.create_task(
             ask_together(running.port, [request("GET", f"{MEDIA}a/{n}", f"u{n}") for n in range(200)])
         )
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)  # by then each of them waits for the vendor or is refused
         issued = await ask_together(running.port, issue)
         verified = await ask_together(running.port, [verify_request(answer.body) for answer in issued])
         assert not asking.done(), "all this was while media were waited for"
@@ -143,10 +144,13 @@ def test_a_frozen_vendor(running: Service, stand_in: VendorStandIn) -> None:
     media, issued, verified = asyncio.run(both())
     assert {answer.status for answer in issued} == {200}
     assert max(answer.took_s for answer in issued) < 2.0
-    assert median(answer.took_s for answer in issued) < 5 * median(answer.took_s for answer in before) + 0.05
+    assert median(answer.took_s for answer in issued) < 5 * median(answer.took_s for answer in before) + MACHINE_S
     assert {answer.status for answer in verified_before + verified} == {200}
     assert max(answer.took_s for answer in verified) < 2.0
-    assert median(answer.took_s for answer in verified) < 5 * median(answer.took_s for answer in verified_before) + 0.05
+    assert (
+        median(answer.took_s for answer in verified)
+        < 5 * median(answer.took_s for answer in verified_before) + MACHINE_S
+    )
     assert {answer.status for answer in media} <= {503, 504}
     assert 504 in {answer.status for answer in media}
     assert max(answer.took_s for answer in media) < TOTAL_S + 2
