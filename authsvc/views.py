@@ -49,9 +49,9 @@ class Services:
 
 
 class _Rest(BaseConverter):
-    """All that is left of a path, slashes included, wherever they stand."""
+    """All that is left of a path, slashes and line breaks included, wherever they stand."""
 
-    regex = ".+"
+    regex = r"[\s\S]+"
     part_isolating = False
 
 
