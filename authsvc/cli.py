@@ -31,7 +31,7 @@ from authsvc import (
 from authsvc.app import check_ways
 from authsvc.apps import Apps
 from authsvc.bind import Bind
-from authsvc.config import AppSettings, Settings
+from authsvc.config import AppSettings, SandboxSettings, Settings
 from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
 
 REFUSED = 1
@@ -175,6 +175,41 @@ def check(appkey: str | None, master_secret_file: Path | None) -> None:
         click.echo(f"{finding.grade:4}  {finding.name}: {finding.words}", err=finding.grade == "FAIL")
         failed = failed or finding.grade == "FAIL"
     sys.exit(REFUSED if failed else 0)
+
+
+@main.command()
+@click.option("--bind", default="127.0.0.1:8100", show_default=True, help="HOST:PORT on this machine.")
+@click.option("--service", default="http://127.0.0.1:8000", show_default=True, help="The authsvc that verifies.")
+def sandbox(bind: str, service: str) -> None:
+    """Stand in for the vendor on this machine: gateway, REST API and files, for a page and for tests.
+
+    It reads the service's settings: the apps, and AUTHSVC_VERIFIER_KEYS for the verify route. Accounts and files are
+    gone when it stops.
+
+    \b
+    Example, with the service's own variables in both terminals:
+      authsvc sandbox --bind 127.0.0.1:8100
+      AUTHSVC_VENDOR_URL=http://127.0.0.1:8100 AUTHSVC_MEDIA_HOSTS=127.0.0.1 \\
+      AUTHSVC_SDK_OPTIONS='{"address": "ws://127.0.0.1:8100"}' authsvc serve
+    """
+    try:
+        from authsvc.sandbox import gateway, server
+    except ImportError:
+        raise SettingsError(["authsvc sandbox: is not installed; pip install 'authsvc[sandbox]'"]) from None
+    logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
+    where = server.check_bind(_bind(bind))
+    settings = environ.load(os.environ, SandboxSettings)
+    if not settings.verifier_keys:
+        raise SettingsError(["AUTHSVC_VERIFIER_KEYS: is required, to ask the service's verify route; see its settings"])
+    server.serve(
+        where,
+        settings.apps,
+        gateway.Service(service.rstrip("/"), settings.verifier_keys[0].reveal()),
+        ready=lambda: click.echo(
+            f"The sandbox is at http://{where}/ (Ctrl-C stops it). A page reaches its gateway by\n"
+            f'  new JMessage({{address: "ws://{where}"}})'
+        ),
+    )
 
 
 def _bind(text: str) -> Bind:

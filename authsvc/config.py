@@ -107,7 +107,15 @@ class AppSettings(BaseModel):
         return value
 
 
-class Settings(AppSettings):
+class SandboxSettings(AppSettings):
+    """All that `authsvc sandbox` needs: the apps, and a key for the service's verify route."""
+
+    verifier_keys: SecretWords = Field(
+        (), description="Bearer keys that may call the verify route; comma-separated or one a line."
+    )
+
+
+class Settings(SandboxSettings):
     """Every setting of the service."""
 
     rate_limit: RateText = Field(
@@ -116,9 +124,6 @@ class Settings(AppSettings):
     )
     allowed_origins: Origins = Field(
         frozenset(), description="Other origins whose pages may call, such as `https://app.example`; comma-separated."
-    )
-    verifier_keys: SecretWords = Field(
-        (), description="Bearer keys that may call the verify route; comma-separated or one a line."
     )
     jwt_key: SecretText | None = Field(
         None, description="Verifies users' tokens: an HMAC secret, or a public key in PEM form."

@@ -126,7 +126,7 @@ def test_every_set_of_settings_is_accepted(block: Block, secrets: Path) -> None:
 
 
 def start_block() -> Block:
-    (block,) = ENGLISH.find("sh", "authsvc serve")
+    (block,) = ENGLISH.find("sh", "export AUTHSVC_APPKEY")
     return block
 
 
@@ -198,6 +198,48 @@ def test_what_runs_shows_what_it_says(
         assert re.fullmatch(pattern, done.stdout.strip(), re.DOTALL), f"{command}{done.stdout}"
         seen.texts.append(done.stdout)
     seen.texts.append(service.log())
+
+
+def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None:
+    """The two terminals of the recipe, and its two commands: a picture comes from the sandbox, then only slowly."""
+    sandbox, service = Service(tmp_path), Service(tmp_path)
+    ports = {"8100": str(sandbox.port), "8000": str(service.port)}
+    log = tmp_path / "log"
+    variables = clean_environment() | PROGRAMS | start_block().exports(secrets) | {"XDG_STATE_HOME": str(tmp_path)}
+    shown = [
+        *ENGLISH.find("sh", "authsvc sandbox"),
+        *ENGLISH.find("sh", "AUTHSVC_SDK_OPTIONS"),
+        *ENGLISH.find("sh", '"slow"'),
+    ]
+    texts = [
+        block.text.replace("/run/secrets", str(secrets)).replace("pip install '.[sandbox]'", "set -eu")
+        for block in shown
+    ]
+    in_sandbox, in_service, commands = (re.sub("8100|8000", lambda found: ports[found[0]], text) for text in texts)
+    in_sandbox = in_sandbox.replace("authsvc sandbox", f"authsvc sandbox --bind 127.0.0.1:{sandbox.port}")
+    with log.open("w") as out:
+        for process, text in ((sandbox, in_sandbox), (service, in_service)):
+            process.process = subprocess.Popen(
+                ["bash", "-c", text], env=variables, stdout=out, stderr=out, process_group=0
+            )
+    cookie = session_cookie(secrets)
+    try:
+        for process in (sandbox, service):
+            wait_until(lambda process=process: is_open(process, log), timeout_s=20, what=log.read_text)  # type: ignore[misc]
+        path = "/v1/resource/qiniu/image/r/0A1B2C3D4E5F6071.png"
+        assert (
+            service.ask("GET", path, headers=cookie).headers["Location"].startswith(f"http://127.0.0.1:{sandbox.port}/")
+        )
+        told = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20, check=True).stdout
+        assert '"rest": "slow"' in told
+        assert service.ask("GET", "/v1/resource/unseen", headers=cookie).status == 504
+    finally:
+        for process in (sandbox, service):
+            assert process.process is not None
+            os.killpg(process.process.pid, signal.SIGTERM)
+            os.killpg(process.process.pid, signal.SIGINT)  # a second one ends the drain
+            process.stop()
+        seen.texts.append(log.read_text())
 
 
 class Users:

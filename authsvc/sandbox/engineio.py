@@ -1,0 +1,237 @@
+"""
+The dialect of the vendor's SDK: Socket.IO 1.x and 2.x on Engine.IO 3, over WebSocket and over polling.
+
+Ours, because the Python libraries of that generation no longer run. Only what its clients use is here: the default
+namespace and text packets. In this generation the client pings and the server answers.
+
+Source: the protocol pages of engine.io-protocol, revision 3, and socket.io-protocol, revision 4.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from aiohttp import WSMsgType, web
+
+PING_INTERVAL_MS = 25_000
+PING_TIMEOUT_MS = 60_000  # browsers let a hidden page's timers run once a minute
+POLL_S = 25  # how long a poll waits for something to tell
+MAX_PACKET = 65_536
+
+_OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = "0123456"
+_CONNECT, _DISCONNECT, _EVENT, _ACK = _MESSAGE + "0", _MESSAGE + "1", _MESSAGE + "2", _MESSAGE + "3"
+
+
+class Socket:
+    """One client's connection, whichever way it comes; `sid` names it."""
+
+    def __init__(self) -> None:
+        self.sid = secrets.token_hex(10)
+        self.is_open = True
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._is_polled = False
+
+    def emit(self, event: str, data: object) -> None:
+        """Send an event."""
+        self.send(_EVENT + json.dumps([event, data], ensure_ascii=False, separators=(",", ":")))
+
+    def close(self) -> None:
+        """End the connection, after all that is to be sent."""
+        self.is_open = False
+        self.send(_CLOSE)
+
+    def send(self, packet: str) -> None:
+        """Send a packet as it is."""
+        self._waiting.put_nowait(packet)
+
+    def flush_poll(self) -> None:
+        """Let go of a poll that waits for something to tell, if there is one."""
+        if self._is_polled:
+            self.send(_NOOP)
+
+    async def next(self) -> str:
+        """Wait for the next packet that is to be sent."""
+        return await self._waiting.get()
+
+    async def poll(self) -> list[str]:
+        """Wait a while for something to tell, return all of it. Raises BlockingIOError while another poll waits."""
+        if self._is_polled:
+            raise BlockingIOError
+        self._is_polled = True
+        try:
+            packets = [await asyncio.wait_for(self.next(), POLL_S)]
+        except TimeoutError:
+            packets = [_NOOP]
+        finally:
+            self._is_polled = False
+        while not self._waiting.empty():
+            packets.append(self._waiting.get_nowait())
+        return packets
+
+
+class Hub:
+    """
+    All connections. `on_event(socket, event, data)` hears each event of a client, `on_gone(socket)` of its end.
+    """
+
+    def __init__(self, on_event: Callable[[Socket, str, object], None], on_gone: Callable[[Socket], None]) -> None:
+        self.sockets: dict[str, Socket] = {}
+        self.is_closed_to_new = False
+        self._on_event = on_event
+        self._on_gone = on_gone
+        self._deadlines: dict[Socket, asyncio.TimerHandle] = {}
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """Return the routes at which clients connect."""
+        return [web.route("*", "/socket.io/", self._serve)]
+
+    def drop_all(self) -> None:
+        """Close every connection, as a gateway that restarts does."""
+        for socket in list(self.sockets.values()):
+            self._forget(socket)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if self.is_closed_to_new:
+            return web.Response(status=503)
+        if request.query.get("EIO") != "3":
+            return _refused(request, 5, "Unsupported protocol version")
+        sid = request.query.get("sid")
+        if sid is not None and sid not in self.sockets:
+            return _refused(request, 1, "Session ID unknown")
+        if request.query.get("transport") == "websocket":
+            return await self._websocket(request, None if sid is None else self.sockets[sid])
+        if request.query.get("transport") != "polling":
+            return _refused(request, 0, "Transport unknown")
+        if request.method == "POST" and sid is not None:
+            return await self._take(request, self.sockets[sid])
+        if request.method == "GET":
+            return await self._poll(request, self._opened(["websocket"]) if sid is None else self.sockets[sid])
+        return _refused(request, 2, "Bad handshake method")
+
+    def _opened(self, upgrades: list[str]) -> Socket:
+        socket = Socket()
+        self.sockets[socket.sid] = socket
+        told = {
+            "sid": socket.sid,
+            "upgrades": upgrades,
+            "pingInterval": PING_INTERVAL_MS,
+            "pingTimeout": PING_TIMEOUT_MS,
+        }
+        socket.send(_OPEN + json.dumps(told))
+        socket.send(_CONNECT)
+        self._heard(socket)
+        return socket
+
+    def _heard(self, socket: Socket) -> None:
+        """Let the connection live until it has been silent for too long."""
+        if before := self._deadlines.pop(socket, None):
+            before.cancel()
+        delay_s = (PING_INTERVAL_MS + PING_TIMEOUT_MS) / 1000
+        self._deadlines[socket] = asyncio.get_running_loop().call_later(delay_s, self._forget, socket)
+
+    def _forget(self, socket: Socket) -> None:
+        if self.sockets.pop(socket.sid, None) is not None:
+            self._deadlines.pop(socket).cancel()
+            socket.close()
+            self._on_gone(socket)
+
+    async def _websocket(self, request: web.Request, polling: Socket | None) -> web.StreamResponse:
+        ws = web.WebSocketResponse(max_msg_size=MAX_PACKET)
+        await ws.prepare(request)
+        writing: asyncio.Task[None] | None = None
+        socket = polling
+        if socket is None:
+            socket = self._opened([])
+            writing = asyncio.create_task(_write(ws, socket))
+        async for message in ws:
+            if message.type is not WSMsgType.TEXT or not socket.is_open:
+                break
+            if writing is None and message.data == _PING + "probe":
+                await ws.send_str(_PONG + "probe")
+                socket.flush_poll()
+            elif writing is None and message.data == _UPGRADE:
+                writing = asyncio.create_task(_write(ws, socket))
+            elif writing is not None:
+                self._hear(socket, message.data)
+        if writing is not None:  # else the client goes on polling
+            self._forget(socket)
+            await writing
+        return ws
+
+    async def _take(self, request: web.Request, socket: Socket) -> web.Response:
+        try:
+            packets = list(decoded((await request.read()).decode()))
+        except ValueError:
+            self._forget(socket)
+            return _refused(request, 3, "Bad request")
+        for packet in packets:
+            self._hear(socket, packet)
+        return _text(request, "ok")
+
+    async def _poll(self, request: web.Request, socket: Socket) -> web.Response:
+        try:
+            packets = await socket.poll()
+        except BlockingIOError:
+            self._forget(socket)
+            return _refused(request, 3, "Bad request")
+        return _text(request, encoded(packets))
+
+    def _hear(self, socket: Socket, packet: str) -> None:
+        self._heard(socket)
+        if packet[:1] == _PING:
+            socket.send(_PONG + packet[1:])
+        elif packet.startswith(_EVENT):
+            self._dispatch(socket, packet.removeprefix(_EVENT))
+        elif packet[:1] == _CLOSE or packet.startswith(_DISCONNECT):
+            self._forget(socket)
+
+    def _dispatch(self, socket: Socket, text: str) -> None:
+        digits = len(text) - len(text.lstrip("0123456789"))
+        try:
+            event, *data = json.loads(text[digits:])
+        except (ValueError, TypeError, RecursionError):
+            return
+        if digits:  # the client wants to know that it has arrived
+            socket.send(f"{_ACK}{text[:digits]}[]")
+        if isinstance(event, str):
+            self._on_event(socket, event, data[0] if data else None)
+
+
+def encoded(packets: list[str]) -> str:
+    """Return the body of a poll: each packet after its length, which JavaScript counts in UTF-16 units."""
+    return "".join(f"{len(packet.encode('utf-16-le')) // 2}:{packet}" for packet in packets)
+
+
+def decoded(body: str) -> Iterator[str]:
+    """Yield the packets of a body. Raises ValueError if it is none."""
+    units = body.encode("utf-16-le")
+    while units:
+        colon = units.index(b":\0")
+        length = int(units[:colon].decode("utf-16-le"))
+        packet, units = units[colon + 2 : colon + 2 + 2 * length], units[colon + 2 + 2 * length :]
+        if length < 1 or len(packet) != 2 * length:
+            raise ValueError("a packet is shorter than it says")
+        yield packet.decode("utf-16-le")
+
+
+async def _write(ws: web.WebSocketResponse, socket: Socket) -> None:
+    with suppress(ConnectionError):
+        while (packet := await socket.next()) != _CLOSE:
+            await ws.send_str(packet)
+    await ws.close()
+
+
+def _refused(request: web.Request, code: int, message: str) -> web.Response:
+    return web.json_response({"code": code, "message": message}, status=400, headers=_cors(request))
+
+
+def _text(request: web.Request, text: str) -> web.Response:
+    return web.Response(text=text, headers=_cors(request))
+
+
+def _cors(request: web.Request) -> dict[str, str]:
+    """Return what lets a page of any origin poll; its client sends credentials along, so `*` would not do."""
+    origin = request.headers.get("Origin")
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"} if origin else {}

@@ -1,0 +1,122 @@
+"""The sandbox as its user starts it: `authsvc sandbox`, a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from authsvc.bind import Bind
+from authsvc.cli import main
+from authsvc.errors import SettingsError
+from authsvc.sandbox import server
+from tests import made_up
+from tests.conftest import Seen, bearer_of
+from tests.running import Service, clean_environment, free_port, wait_until
+
+VARIABLES = {
+    "AUTHSVC_APPKEY": made_up.APPKEY,
+    "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET,
+    "AUTHSVC_VERIFIER_KEYS": made_up.VERIFIER_KEY,
+}
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The sandbox, running beside where the service will be, and its URL."""
+    url = f"127.0.0.1:{free_port()}"
+    log = tmp_path / "sandbox.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "authsvc",
+                "sandbox",
+                "--bind",
+                url,
+                "--service",
+                f"http://127.0.0.1:{service.port}/",
+            ],
+            env=clean_environment() | VARIABLES | {"PYTHONUNBUFFERED": "1"},
+            stdout=file,
+            stderr=file,
+        )
+    wait_until(lambda: f"The sandbox is at http://{url}/" in log.read_text(), timeout_s=20, what=log.read_text)
+    yield f"http://{url}", process
+    if process.poll() is None:
+        process.terminate()
+    process.wait(10)
+    seen.texts.append(log.read_text())
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_when_asked(sandbox: tuple[str, subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end it at once, an open connection or not."""
+    url, process = sandbox
+    assert requests.get(f"{url}/socket.io/?EIO=3&transport=polling", timeout=10).status_code == 200
+    process.send_signal(number)
+    assert process.wait(5) == 0
+
+
+def test_with_the_service(sandbox: tuple[str, subprocess.Popen[bytes]], service: Service) -> None:
+    """With the service pointed at it a page boots, with an account and a picture, and no vendor far and wide."""
+    url, _ = sandbox
+    service.variables["AUTHSVC_VENDOR_URL"] = url
+    service.variables["AUTHSVC_MEDIA_HOSTS"] = "127.0.0.1"
+    service.variables["AUTHSVC_ACCOUNT_KEY_FILE"] = str(service.secret_file("account-key", made_up.ACCOUNT_KEY))
+    service.start("--workers", "1")
+    booted = service.ask("POST", "/v1/bootstrap", headers=bearer_of("ming"))
+    assert booted.status == 200, booted.body
+    login = booted.json()["login"]
+    assert isinstance(login, dict)
+    assert login["username"] == "ming"
+    told = service.ask("GET", "/v1/resource?media_id=qiniu/image/r/0A1B2C3D4E5F6071.png", headers=bearer_of("ming"))
+    assert requests.get(str(told.json()["url"]), timeout=10).content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])  # noqa: S104 -- refused
+def test_only_on_this_machine(host: str) -> None:
+    """It protects nothing, so nobody else may reach it."""
+    with pytest.raises(SettingsError, match="--bind: the sandbox protects nothing"):
+        server.check_bind(Bind(host, 8100))
+
+
+def test_where_somebody_listens(sandbox: tuple[str, subprocess.Popen[bytes]]) -> None:
+    """A port that is taken is named."""
+    port = int(sandbox[0].rpartition(":")[2])
+    with pytest.raises(SettingsError, match=f"--bind: cannot listen on localhost:{port}"):
+        server.check_bind(Bind("localhost", port))
+
+
+def run(variables: dict[str, str]) -> tuple[int, str]:
+    result = CliRunner(env=variables).invoke(main, ["sandbox", "--bind", f"127.0.0.1:{free_port()}"])
+    return result.exit_code, result.stderr
+
+
+def test_without_a_verifier_key() -> None:
+    """It could not ask the service."""
+    variables = {name: value for name, value in VARIABLES.items() if name != "AUTHSVC_VERIFIER_KEYS"}
+    code, told = run(variables)
+    assert code == 2
+    assert told.startswith("authsvc: AUTHSVC_VERIFIER_KEYS: is required")
+
+
+def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are an extra, and its name is told."""
+    for name in [name for name in sys.modules if name.startswith("authsvc.sandbox")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "imagesize", None)
+    code, told = run(VARIABLES)
+    assert (code, told) == (2, "authsvc: authsvc sandbox: is not installed; pip install 'authsvc[sandbox]'\n")
+
+
+def test_the_environment_is_clean() -> None:
+    """The suite's own settings are not those of what it starts."""
+    assert not [name for name in os.environ if name in VARIABLES]
