@@ -32,6 +32,7 @@ class Socket:
         self.is_open = True
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._is_polled = False
+        self._is_moving = False
 
     def emit(self, event: str, data: object) -> None:
         """Send an event."""
@@ -46,9 +47,10 @@ class Socket:
         """Send a packet as it is."""
         self._waiting.put_nowait(packet)
 
-    def flush_poll(self) -> None:
-        """Let go of a poll that waits for something to tell, if there is one."""
-        if self._is_polled:
+    def move(self, *, begins: bool) -> None:
+        """Let polls come back at once while the client moves to a WebSocket: it waits for its last one."""
+        self._is_moving = begins
+        if begins and self._is_polled:
             self.send(_NOOP)
 
     async def next(self) -> str:
@@ -59,16 +61,18 @@ class Socket:
         """Wait a while for something to tell, return all of it. Raises BlockingIOError while another poll waits."""
         if self._is_polled:
             raise BlockingIOError
-        self._is_polled = True
-        try:
-            packets = [await asyncio.wait_for(self.next(), POLL_S)]
-        except TimeoutError:
-            packets = [_NOOP]
-        finally:
-            self._is_polled = False
+        packets = []
+        if self._waiting.empty() and not self._is_moving:
+            self._is_polled = True
+            try:
+                packets = [await asyncio.wait_for(self.next(), POLL_S)]
+            except TimeoutError:
+                pass  # there is nothing to tell
+            finally:
+                self._is_polled = False
         while not self._waiting.empty():
             packets.append(self._waiting.get_nowait())
-        return packets
+        return packets or [_NOOP]
 
 
 class Hub:
@@ -150,12 +154,14 @@ class Hub:
                 break
             if writing is None and message.data == _PING + "probe":
                 await ws.send_str(_PONG + "probe")
-                socket.flush_poll()
+                socket.move(begins=True)
             elif writing is None and message.data == _UPGRADE:
                 writing = asyncio.create_task(_write(ws, socket))
             elif writing is not None:
                 self._hear(socket, message.data)
-        if writing is not None:  # else the client goes on polling
+        if writing is None:
+            socket.move(begins=False)  # it goes on polling
+        else:
             self._forget(socket)
             await writing
         return ws

@@ -157,7 +157,7 @@ def test_from_polling_to_websocket(sandbox: Sandbox) -> None:
     wait_until(lambda: sandbox.connections() == 0, timeout_s=5)
 
 
-def test_a_poll_is_let_go_for_the_move(sandbox: Sandbox) -> None:
+def test_a_poll_is_let_go_for_the_move(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client moves only once its poll has come back."""
     path = opened_by_polling(sandbox)
     with socket.create_connection((sandbox.bind.host, sandbox.bind.port)) as poll:
@@ -167,7 +167,10 @@ def test_a_poll_is_let_go_for_the_move(sandbox: Sandbox) -> None:
         line.say("2probe")
         assert line.hear() == "3probe"
         assert poll.recv(1000).endswith(b"1:6")
+        assert sandbox.ask("GET", path).text == "1:6"  # one that was on its way meanwhile does not wait either
         line.close()  # before it has moved
+    monkeypatch.setattr(engineio, "POLL_S", 0.2)
+    wait_until(lambda: sandbox.ask("GET", path).elapsed.total_seconds() > 0.2, timeout_s=5)
     assert sandbox.connections() == 1
 
 
