@@ -66,6 +66,17 @@ def of_problem(
     return response
 
 
+def of_file(content: bytes, *, mimetype: str) -> Response:
+    """Return a file that pages of any origin may import, and have to ask for anew after an upgrade."""
+    response = Response(content, mimetype=mimetype)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Access-Control-Allow-Origin"] = "*"  # the same for everybody; no credentials go along
+    response.add_etag()
+    response.make_conditional(request)
+    response.headers.pop("Date", None)  # the server's to set, and once is enough
+    return response
+
+
 def with_quota(response: Response, quota: Quota) -> Response:
     """Return the answer with what is left of the rate limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
     window_s = quota.rate.window_ms // 1000

@@ -109,6 +109,7 @@ def create_app(
             limiter=limiter,
             media=media,
             accounts=accounts,
+            has_signature_route=used.signature_route,
             sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
             store=store,
             readiness=Readiness(

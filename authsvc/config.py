@@ -172,6 +172,9 @@ class Settings(SandboxSettings):
     account_adopt: bool = Field(
         default=False, description="`true`: an IM account that exists already is given our password."
     )
+    signature_route: bool = Field(
+        default=False, description="`true`: serve `POST /v1/signature`, which the vendor's front end jchat-web calls."
+    )
     drain_delay_s: int = Field(
         5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
     )

@@ -8,7 +8,7 @@ import secrets
 
 from authsvc import payload
 from authsvc.apps import Served
-from authsvc.errors import Replayed
+from authsvc.errors import Expired, NotYetValid, Replayed
 from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS, AuthPayload
 from authsvc.store import Store
 
@@ -35,6 +35,33 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
             raise Replayed("random_str: was signed before; send another one, or none")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
+    )
+
+
+def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store, now_ms: int) -> AuthPayload:
+    """
+    Return a payload whose time and random_str the page chose, as the vendor's front end jchat-web does (facts §3.6).
+
+    Only times of this moment are signed, or whoever may call this could lay in payloads for later. What is signed once
+    is the pair: jchat-web has one randomStr for all its pages.
+
+    Raises:
+        InvalidRandomStr: it breaks its rule.
+        Expired, NotYetValid: the time is more than 30 000 ms from now.
+        Replayed: the pair was signed before.
+        StoreAway: that cannot be known now.
+    """
+    payload.check_random_str(random_str, name="randomStr")
+    age_ms = now_ms - timestamp_ms
+    if age_ms > MAX_SKEW_MS:
+        raise Expired(f"timestamp: is {age_ms} ms old; what is signed here is at most {MAX_SKEW_MS} ms from now")
+    if age_ms < -MAX_SKEW_MS:
+        raise NotYetValid(f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the clock")
+    key = f"sign:{app.appkey}:{timestamp_ms}:{random_str}"
+    if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+        raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")
+    return payload.issue(
+        appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=timestamp_ms
     )
 
 

@@ -74,17 +74,32 @@ def parse(fields: Mapping[str, object]) -> AuthPayload:
     return AuthPayload(
         appkey=_text(fields, "appkey"),
         random_str=random_str,
-        timestamp_ms=_timestamp_ms(fields),
+        timestamp_ms=parse_timestamp_ms(fields),
         signature=text,
     )
 
 
-def check_random_str(random_str: str) -> None:
+def parse_timestamp_ms(fields: Mapping[str, object]) -> int:
+    """Return the field `timestamp`, a string or a whole number of 13 digits, Unix ms. Raises InvalidRequest."""
+    value = fields.get("timestamp")
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InvalidRequest(
+            "timestamp", "must be a string or a whole number" if "timestamp" in fields else "is missing"
+        )
+    text = str(value) if isinstance(value, str) or abs(value) < 10**20 else ""
+    if _SECONDS.fullmatch(text):
+        raise InvalidRequest("timestamp", "is in seconds (10 digits); it must be in milliseconds (13 digits)")
+    if not _TIMESTAMP.fullmatch(text):
+        raise InvalidRequest("timestamp", "must be Unix milliseconds, 13 digits")
+    return int(text)
+
+
+def check_random_str(random_str: str, *, name: str = "random_str") -> None:
     """Raise InvalidRandomStr unless it is 20 to 36 characters of A-Z a-z 0-9 _ - (no `&`, no `=`)."""
     if not 20 <= len(random_str) <= 36:
-        raise InvalidRandomStr(f"random_str: must be 20 to 36 characters long, this one has {len(random_str)}")
+        raise InvalidRandomStr(f"{name}: must be 20 to 36 characters long, this one has {len(random_str)}")
     if not _RANDOM_STR.fullmatch(random_str):
-        raise InvalidRandomStr("random_str: may hold only A-Z a-z 0-9 _ -")
+        raise InvalidRandomStr(f"{name}: may hold only A-Z a-z 0-9 _ -")
 
 
 def check_signature(payload: AuthPayload, master_secrets: Iterable[str]) -> None:
@@ -121,17 +136,3 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(name, "must be a string" if name in fields else "is missing")
     return value
-
-
-def _timestamp_ms(fields: Mapping[str, object]) -> int:
-    value = fields.get("timestamp")
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InvalidRequest(
-            "timestamp", "must be a string or a whole number" if "timestamp" in fields else "is missing"
-        )
-    text = str(value) if isinstance(value, str) or abs(value) < 10**20 else ""
-    if _SECONDS.fullmatch(text):
-        raise InvalidRequest("timestamp", "is in seconds (10 digits); it must be in milliseconds (13 digits)")
-    if not _TIMESTAMP.fullmatch(text):
-        raise InvalidRequest("timestamp", "must be Unix milliseconds, 13 digits")
-    return int(text)

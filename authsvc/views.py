@@ -41,6 +41,7 @@ class Services:
     limiter: Limiter
     media: Media
     accounts: Accounts | None
+    has_signature_route: bool
     sdk: Mapping[str, object]
     store: Store
     readiness: Readiness
@@ -118,6 +119,21 @@ def _register_payloads(app: Flask, services: Services) -> None:
         verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=now_ms)
         return answers.of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 
+    def signature() -> Response:
+        now_ms = services.now_ms()
+        caller = services.callers.authenticate(request, now_ms)
+        fields = answers.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
+        served = services.apps.find(body.required(fields, "appkey"))
+        random_str, timestamp_ms = body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
+        hit(caller, served, now_ms)
+        signed = issuing.sign_chosen(
+            served, timestamp_ms=timestamp_ms, random_str=random_str, store=services.store, now_ms=now_ms
+        )
+        return Response(signed.signature, mimetype="text/plain")
+
+    if services.has_signature_route:
+        app.post("/v1/signature")(signature)
+
     def hit(caller: Caller, served: Served, now_ms: int) -> None:
         quota = services.limiter.hit(caller.user_id, served.appkey, now_ms)
         after_this_request(lambda response: answers.with_quota(response, quota))
@@ -159,6 +175,8 @@ def _register_media(app: Flask, services: Services) -> None:
 def _register_service(app: Flask, services: Services) -> None:
     help_pages = {name: problems.help_page(problem) for name, problem in problems.all_problems().items()}
     openapi = _openapi()
+    static = resources.files("authsvc") / "static"
+    module, types = (static / "client.js").read_bytes(), (static / "client.d.ts").read_bytes()
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -182,6 +200,14 @@ def _register_service(app: Flask, services: Services) -> None:
     @app.get("/openapi.yaml")
     def openapi_yaml() -> Response:
         return Response(openapi, mimetype="application/yaml")
+
+    @app.get("/client.js")
+    def client_js() -> Response:
+        return answers.of_file(module, mimetype="text/javascript")
+
+    @app.get("/client.d.ts")
+    def client_d_ts() -> Response:
+        return answers.of_file(types, mimetype="application/typescript")
 
 
 def _told(found: Resource | Refusal) -> dict[str, object]:

@@ -123,6 +123,7 @@ def settings() -> Settings:
         gateway_secret=(Secret(made_up.GATEWAY_SECRET),),
         verifier_keys=(Secret(made_up.VERIFIER_KEY),),
         allowed_origins=frozenset({"https://app.example"}),
+        signature_route=True,
         vendor_url="http://127.0.0.1:9",  # nobody listens there
     )
 

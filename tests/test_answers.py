@@ -31,6 +31,7 @@ NOW_MS = 1795456800000
 ISSUE, VERIFY = "POST /v1/auth-payload", "POST /v1/auth-payload/verify"
 RANDOM_STR = "9f86d081884c7d659a2feaa0c55ad015"
 RESOURCE, REDIRECT = "GET /v1/resource", "GET /v1/resource/{media_id}"
+SIGN = "POST /v1/signature"
 BATCH, BOOT = "POST /v1/resources", "POST /v1/bootstrap"
 LITTLE: dict[str, object] = {"vendor_budget": Rate(4, 60_000)}  # one for a user
 SINGLE_USE: dict[str, object] = {"jwt_single_use": True}
@@ -47,6 +48,11 @@ def signed(*, age_ms: int = 0, **changes: str) -> dict[str, str]:
         now_ms=NOW_MS - age_ms,
     )
     return issued.to_dict() | changes
+
+
+def chosen(**changes: object) -> dict[str, object]:
+    """Return what jchat-web asks to be signed."""
+    return {"timestamp": NOW_MS, "appkey": made_up.APPKEY, "randomStr": RANDOM_STR} | changes
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,25 @@ ASKED = [
     Asked(BOOT, "vendor-busy", "user", settings=ACCOUNTS, vendor=Told(503)),
     Asked(BOOT, "vendor-slow", "user", settings=ACCOUNTS, frozen=True),
     Asked(BOOT, "temporarily-unavailable", "single-use user", store_url=AWAY, settings=SINGLE_USE),
+    Asked(SIGN, "ok", "user", json=chosen()),
+    Asked(SIGN, "ok", "user", json=chosen(timestamp=str(NOW_MS - 30_000))),
+    Asked(SIGN, "ok", "user", json=chosen(timestamp=NOW_MS + 30_000)),
+    Asked(SIGN, "invalid-request", "user", json=chosen(timestamp=NOW_MS // 1000)),
+    Asked(SIGN, "invalid-request", "user", json=chosen(random_str=RANDOM_STR)),
+    Asked(SIGN, "invalid-request", "user", json={"timestamp": NOW_MS, "randomStr": RANDOM_STR}),
+    Asked(SIGN, "invalid-request", "user"),
+    Asked(SIGN, "invalid-random-str", "user", json=chosen(randomStr="404")),
+    Asked(SIGN, "not-logged-in", json=chosen()),
+    Asked(SIGN, "cross-site", "foreign page", json=chosen()),
+    Asked(SIGN, "unknown-appkey", "user", json=chosen(appkey=made_up.OTHER_APPKEY)),
+    Asked(SIGN, "replayed", "user", json=chosen(), times=2),
+    Asked(SIGN, "body-too-large", "user", data=b" " * 65_537),
+    Asked(SIGN, "expired", "user", json=chosen(timestamp=NOW_MS - 30_001)),
+    Asked(SIGN, "not-yet-valid", "user", json=chosen(timestamp=NOW_MS + 30_001)),
+    Asked(SIGN, "too-many-requests", "user", json=chosen(), times=2, settings={"rate_limit": Rate(1, 60_000)}),
+    Asked(SIGN, "temporarily-unavailable", "user", json=chosen(), store_url=AWAY),
+    Asked("GET /client.js", "ok"),
+    Asked("GET /client.d.ts", "ok"),
     Asked("GET /healthz", "ok"),
     Asked("GET /readyz", "ok"),
     Asked("GET /readyz", "not-ready", is_draining=True),

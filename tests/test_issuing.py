@@ -7,7 +7,7 @@ import pytest
 
 from authsvc import issuing, payload
 from authsvc.apps import App, Apps, Served
-from authsvc.errors import InvalidRandomStr, Replayed, StoreAway
+from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed, StoreAway
 from authsvc.secret import Secret
 from authsvc.store import Store
 from authsvc.stores import open_store
@@ -79,3 +79,56 @@ def test_the_store_is_in_a_folder_of_the_test(tmp_path: Path, store: Store) -> N
     """Nothing here touches the user's own store."""
     store.ping()
     assert (tmp_path / "store.db").exists()
+
+
+def chosen(store: Store, clock: Clock, *, age_ms: int = 0, random_str: str = RANDOM_STR) -> str:
+    """Have a time and a random_str of the page's own signed."""
+    return issuing.sign_chosen(
+        APP, timestamp_ms=clock.now_ms - age_ms, random_str=random_str, store=store, now_ms=clock.now_ms
+    ).signature
+
+
+@pytest.mark.parametrize("age_ms", [-30_000, 0, 30_000])
+def test_a_page_may_choose_what_is_of_now(store: Store, clock: Clock, age_ms: int) -> None:
+    """What is signed is the page's own time, up to 30 s from ours."""
+    signed = chosen(store, clock, age_ms=age_ms)
+    assert (
+        signed
+        == payload.issue(
+            appkey=made_up.APPKEY,
+            master_secret=made_up.MASTER_SECRET,
+            random_str=RANDOM_STR,
+            now_ms=clock.now_ms - age_ms,
+        ).signature
+    )
+
+
+@pytest.mark.parametrize(("age_ms", "refusal"), [(-30_001, NotYetValid), (30_001, Expired), (600_000, Expired)])
+def test_no_other_time_is_signed(store: Store, clock: Clock, age_ms: int, refusal: type[Exception]) -> None:
+    """Nobody can lay in payloads for later, and the refusal says how far off the time is."""
+    with pytest.raises(refusal, match=f"timestamp: is {abs(age_ms)} ms"):
+        chosen(store, clock, age_ms=age_ms)
+
+
+def test_a_pair_is_signed_once(store: Store, clock: Clock) -> None:
+    """For as long as its time would be signed; another time or another random_str makes another pair."""
+    first_ms = clock.now_ms + 30_000
+    chosen(store, clock, age_ms=-30_000)
+    for later_ms in (0, 30_000, 60_000):
+        clock.now_ms = first_ms - 30_000 + later_ms
+        with pytest.raises(Replayed, match="timestamp, randomStr: were signed before"):
+            chosen(store, clock, age_ms=clock.now_ms - first_ms)
+    chosen(store, clock)
+    chosen(store, clock, age_ms=clock.now_ms - first_ms, random_str="another-random-string-01")
+
+
+def test_the_vendors_default_is_refused_by_name(store: Store, clock: Clock) -> None:
+    """jchat-web's own randomStr is too short; the refusal names the field as jchat-web does, and nothing is used up."""
+    with pytest.raises(InvalidRandomStr, match=r"^randomStr: must be 20 to 36 characters long, this one has 3$"):
+        chosen(store, clock, random_str="404")
+
+
+def test_nothing_chosen_is_signed_without_memory(away: Store, clock: Clock) -> None:
+    """Whether it was signed before cannot be known."""
+    with pytest.raises(StoreAway):
+        chosen(away, clock)

@@ -98,7 +98,7 @@ def test_the_wheel_has_what_the_service_reads(tmp_path: Path) -> None:
     package = ROOT / "authsvc"
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert packed == {str(path.relative_to(ROOT)) for path in files} | {"authsvc/openapi.yaml"}
-    assert {"authsvc/py.typed", "authsvc/static/demo.html"} <= packed
+    assert {"authsvc/py.typed", "authsvc/static/client.js", "authsvc/static/client.d.ts"} <= packed
 
 
 def test_the_top_level_stays_short() -> None:

@@ -17,7 +17,7 @@ from authsvc.app import create_app
 from authsvc.config import Settings
 from authsvc.limiter import Rate
 from authsvc.store import Store
-from tests import made_up
+from tests import contract, made_up
 from tests.conftest import bearer_of
 
 if TYPE_CHECKING:
@@ -467,3 +467,34 @@ def test_no_refusal_is_logged(client: FlaskClient, bearer: dict[str, str], caplo
         assert client.post(ISSUE, headers=headers, json=body).status_code in {400, 401}
     assert client.get("/nowhere").status_code == 404
     assert caplog.records == []
+
+
+def test_the_signature_is_bare_text(client: FlaskClient, clock: "Clock", bearer: dict[str, str]) -> None:
+    """32 characters and nothing else, which jchat-web reads as they are."""
+    asked = {"timestamp": clock.now_ms, "appkey": made_up.APPKEY, "randomStr": RANDOM_STR}
+    answer = client.post("/v1/signature", headers=bearer, json=asked)
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert answer.get_data(as_text=True) == signature.sign(
+        appkey=made_up.APPKEY, timestamp_ms=clock.now_ms, random_str=RANDOM_STR, master_secret=made_up.MASTER_SECRET
+    )
+
+
+def test_the_signature_route_is_off_unless_set(serve: Serve, bearer: dict[str, str]) -> None:
+    """Then there is no such route, for anybody."""
+    answer = serve(signature_route=False).post("/v1/signature", headers=bearer, json={})
+    assert (answer.status_code, answer.get_json()["type"]) == (404, "/problems/no-such-route")
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/client.js", "text/javascript; charset=utf-8"), ("/client.d.ts", "application/typescript")],
+)
+def test_the_module_is_asked_for_anew_and_sent_once(client: FlaskClient, path: str, content_type: str) -> None:
+    """A page of any origin may import it, without credentials; what it has already is not sent again."""
+    answer = client.get(path, headers={"Origin": OTHER})
+    assert answer.content_type == content_type
+    assert cors(answer) == {"Access-Control-Allow-Origin": "*"}
+    assert answer.headers["Cache-Control"] == "no-cache"
+    again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (304, b"")
+    contract.check_answer(again, f"GET {path}")
