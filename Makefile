@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
 # Many tests wait for processes and sockets, but some measure time: two at once are faster, and still leave them room.
 JOBS ?= 2
-NEEDED := redis-server nginx chromium curl
+NEEDED := redis-server nginx chromium curl node npm
+MODULES := tests/browser/node_modules
 
-.PHONY: demo test check fuzz fmt lock services
+.PHONY: demo test check fuzz fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
 
-test: $(VENV)/installed-dev services check
+test: $(VENV)/installed-dev services modules check
 
 # Format, lint, types, and every test with complete branch coverage of authsvc/.
 check: $(VENV)/installed-dev
@@ -40,8 +41,16 @@ lock: $(VENV)/installed-dev
 services:
 	@missing=(); for name in $(NEEDED); do command -v $$name >/dev/null || PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || missing+=($$name); done; \
 	if [ $${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[*]/#node/nodejs}; \
 	elif [ $${#missing[@]} -gt 0 ]; then echo "not installed, their tests are skipped: $${missing[*]}"; fi
+
+# npm packages that the tests of the browser module run beside it; without npm they are skipped, visibly.
+modules:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(MODULES)/installed; else echo "no npm: the tests of the browser module are skipped"; fi
+
+$(MODULES)/installed: tests/browser/package-lock.json
+	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # Where Debian's python3 comes without venv, and we may, install that too.
 $(VENV)/bin/pip:
