@@ -7,7 +7,9 @@ Secrets come from files or the environment, never from an argument, which every 
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,14 +91,16 @@ def serve(server: str, bind: str, workers: int) -> None:
 
 @main.command(name="demo")
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT on this machine.")
-def demo_command(bind: str) -> None:
-    """Show it all on one page: a made-up app, made-up users, secrets drawn anew at each start.
+@click.option("--sdk", type=click.Path(path_type=Path), help="The vendor's SDK file, instead of our stand-in for it.")
+def demo_command(bind: str, sdk: Path | None) -> None:
+    """Show it all on one page: a made-up app, made-up users, the sandbox, secrets drawn anew at each start.
 
     \b
-    Example:
+    Examples:
       authsvc demo        # then open http://127.0.0.1:8000/
+      authsvc demo --sdk ./jmessage-sdk-web.min.js
     """
-    demo.serve(_bind(bind))
+    demo.serve(_bind(bind), sdk)
 
 
 @main.command()
@@ -180,7 +184,8 @@ def check(appkey: str | None, master_secret_file: Path | None) -> None:
 @main.command()
 @click.option("--bind", default="127.0.0.1:8100", show_default=True, help="HOST:PORT on this machine.")
 @click.option("--service", default="http://127.0.0.1:8000", show_default=True, help="The authsvc that verifies.")
-def sandbox(bind: str, service: str) -> None:
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="End when whoever started it has.")
+def sandbox(bind: str, service: str, *, until_stdin_ends: bool) -> None:
     """Stand in for the vendor on this machine: gateway, REST API and files, for a page and for tests.
 
     It reads the service's settings: the apps, and AUTHSVC_VERIFIER_KEYS for the verify route. Accounts and files are
@@ -201,6 +206,8 @@ def sandbox(bind: str, service: str) -> None:
     settings = environ.load(os.environ, SandboxSettings)
     if not settings.verifier_keys:
         raise SettingsError(["AUTHSVC_VERIFIER_KEYS: is required, to ask the service's verify route; see its settings"])
+    if until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     server.serve(
         where,
         settings.apps,
@@ -210,6 +217,11 @@ def sandbox(bind: str, service: str) -> None:
             f'  new JMessage({{address: "ws://{where}"}})'
         ),
     )
+
+
+def _end_with_stdin() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the writer is gone
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _bind(text: str) -> Bind:

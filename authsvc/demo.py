@@ -1,22 +1,29 @@
 """
-The service shown on one page, beside a made-up web app whose users log in; every secret is drawn anew at each start.
+The service shown on one page: beside it a made-up web app whose users log in, and the sandbox in the vendor's place.
 
-The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service,
-and the verifier key, because it plays the vendor's gateway too. Imports `app`, `config`, `secret`, `servers`, `errors`.
+The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
+sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
+Imports `app`, `bind`, `clock`, `config`, `issuing`, `payload`, `secret`, `servers`, `errors`.
 """
 
+import importlib.util
+import json
+import os
 import secrets
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from flask import Flask, Response, request, session
-from werkzeug.exceptions import BadGateway, BadRequest
+from werkzeug.exceptions import BadGateway, BadRequest, Unauthorized
 
-from authsvc import servers
+from authsvc import clock, issuing, payload, servers
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.config import Settings
@@ -28,42 +35,86 @@ if TYPE_CHECKING:
 
 USERS = ("ming", "ana", "omar")
 COOKIE = "authsvc_demo"  # cookies know no ports: `session` would log the visitor out of another app on this host
+LOOPBACK = "127.0.0.1"
+OLD_MS = 660_000  # 11 minutes: a minute more than a payload lives
 MAX_BYTES = 4096
 TIMEOUT_S = 5
 
-_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
-
-def serve(bind: Bind) -> None:
+def serve(bind: Bind, sdk: Path | None = None) -> None:
     """
     Serve the demo until stopped.
 
     Args:
         bind: port 0 takes any that is free.
+        sdk: the vendor's SDK file; None takes our stand-in for it.
 
     Raises:
-        SettingsError: nothing can listen there.
+        SettingsError: nothing can listen there, the file cannot be read, or the sandbox does not start.
     """
     if bind.socket is not None:
         raise SettingsError(["--bind: a browser cannot open a unix socket; give HOST:PORT"])
+    sdk_script = None if sdk is None else _read(sdk)
     bind = free(bind)
+    sandbox = _beside(bind)
     with tempfile.TemporaryDirectory(prefix="authsvc-demo-") as folder:
-        settings = draw_settings(Path(folder))
-        click.echo(f"The demo is at http://{bind}/ (Ctrl-C stops it; its secrets are made up and end with it)")
-        servers.serve(
-            "gunicorn",
-            bind,
-            workers=1,
-            drain_delay_s=0,
-            log_level="WARNING",
-            load=lambda _drain: join(create_page(settings, service=bind), create_app(settings)),
-        )
+        settings = draw_settings(Path(folder), sandbox=sandbox, sdk=sdk)
+        with _sandbox(sandbox, settings, Path(folder), service=bind):
+            click.echo(f"The demo is at http://{bind}/ (Ctrl-C stops it; its secrets are made up and end with it)")
+            servers.serve(
+                "gunicorn",
+                bind,
+                workers=1,
+                drain_delay_s=0,
+                log_level="WARNING",
+                load=lambda _drain: join(
+                    create_page(settings, sandbox=sandbox, sdk_script=sdk_script), create_app(settings)
+                ),
+            )
 
 
-def draw_settings(folder: Path) -> Settings:
+def _read(sdk: Path) -> bytes:
+    try:
+        return sdk.read_bytes()
+    except OSError as exc:
+        raise SettingsError([f"--sdk: {sdk} cannot be read: {exc.strerror}"]) from exc
+
+
+def _beside(bind: Bind) -> Bind:
+    """Return where the sandbox listens: the next port if it is free, so that an open page outlives a restart."""
+    with suppress(SettingsError, OverflowError):
+        return free(Bind(LOOPBACK, bind.port + 1))
+    return free(Bind(LOOPBACK, 0))
+
+
+@contextmanager
+def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> Iterator[None]:
+    """Run the sandbox. It ends when its stdin does, and so even when this process dies without a word."""
+    if importlib.util.find_spec("aiohttp") is None:
+        raise SettingsError(["authsvc demo: needs the sandbox; pip install 'authsvc[sandbox]'"])
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+    variables["AUTHSVC_APPKEY"] = str(settings.appkey)
+    for name, secret in (("MASTER_SECRET", settings.master_secret), ("VERIFIER_KEYS", settings.verifier_keys[0])):
+        (folder / name).write_text(secret.reveal() if secret else "")
+        variables[f"AUTHSVC_{name}_FILE"] = str(folder / name)
+    command = [sys.executable, "-m", "authsvc", "sandbox", "--bind", str(bind), "--service", f"http://{service}"]
+    process = subprocess.Popen(  # noqa: S603 -- ourselves
+        [*command, "--until-stdin-ends"],
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,  # Ctrl-C is for this process to act on
+    )
+    with process:
+        try:
+            if process.stdout is not None and not process.stdout.readline():
+                raise SettingsError(["authsvc demo: its sandbox did not start"])
+            yield
+        finally:
+            process.terminate()
+
+
+def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Settings:
     """Return the service's settings, every secret in them new, with a store in this folder."""
     return Settings(
         appkey=secrets.token_hex(12),
@@ -71,17 +122,23 @@ def draw_settings(folder: Path) -> Settings:
         session_key=(Secret(secrets.token_hex(32)),),
         session_cookie=COOKIE,
         verifier_keys=(Secret(secrets.token_hex(32)),),
+        account_key=Secret(secrets.token_hex(32)),
         store_url=Secret(f"sqlite://{folder.resolve()}/store.db"),
+        vendor_url=f"http://{sandbox}",
+        media_hosts=(LOOPBACK,),
+        sdk_script="/demo/sdk.js" if sdk is None else "/demo/vendor-sdk.js",
+        sdk_options={"address": f"ws://{sandbox}"},
     )
 
 
-def create_page(settings: Settings, *, service: Bind) -> Flask:
+def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None = None) -> Flask:
     """
     Return the made-up web app, with the page.
 
     Args:
-        settings: of the service, for the keys that an operator would give to both.
-        service: where the service listens.
+        settings: of the service, for the key that an operator would give to both.
+        sandbox: where the vendor's stand-in listens.
+        sdk_script: the content of the vendor's SDK file, if the page uses that.
     """
     app = Flask(__name__, static_url_path="/demo")
     app.config.update(
@@ -90,7 +147,11 @@ def create_page(settings: Settings, *, service: Bind) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=MAX_BYTES,
     )
-    gateway_key = settings.verifier_keys[0].reveal()
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"connect-src 'self' ws://{sandbox} http://{sandbox}; img-src 'self' data: http://{sandbox}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
     @app.get("/")
     def page() -> Response:
@@ -115,14 +176,35 @@ def create_page(settings: Settings, *, service: Bind) -> Flask:
         session.clear()
         return who()
 
-    @app.post("/demo/verify")
-    def verify() -> Response:
-        return _ask_service(service, gateway_key, request.get_data())
+    @app.post("/demo/drop")
+    def drop() -> dict[str, bool]:
+        check_logged_in()
+        _drop_connections(sandbox)
+        return {"dropped": True}
+
+    @app.post("/demo/expired")
+    def expired() -> dict[str, str]:
+        """Sign what nobody can have signed today: the service's own clock cannot be talked into it."""
+        check_logged_in()
+        return payload.issue(
+            appkey=str(settings.appkey),
+            master_secret=settings.master_secret.reveal() if settings.master_secret else "",
+            random_str=issuing.fresh_random_str(),
+            now_ms=clock.now_ms() - OLD_MS,
+        ).to_dict()
+
+    @app.get("/demo/vendor-sdk.js")
+    def vendor_sdk() -> Response:
+        return Response(sdk_script or b"", mimetype="text/javascript")
+
+    def check_logged_in() -> None:
+        if session.get("_user_id") is None:
+            raise Unauthorized("log in first")
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["Content-Security-Policy"] = _CSP
+        response.headers["Content-Security-Policy"] = policy
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -145,15 +227,15 @@ def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplicatio
     return joined
 
 
-def _ask_service(service: Bind, key: str, payload: bytes) -> Response:
-    """Do what the vendor's gateway would: ask over HTTP, with the key that no page sees; hand back the answer as is."""
-    connection = HTTPConnection(service.host, service.port, timeout=TIMEOUT_S)
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+def _drop_connections(sandbox: Bind) -> None:
+    """Have the gateway close every connection, as one that restarts does."""
+    connection = HTTPConnection(sandbox.host, sandbox.port, timeout=TIMEOUT_S)
     try:
-        connection.request("POST", "/v1/auth-payload/verify", body=payload, headers=headers)
-        answer = connection.getresponse()
-        return Response(answer.read(), status=answer.status, content_type=answer.headers["Content-Type"])
+        connection.request(
+            "POST", "/sandbox", body=json.dumps({"drop": True}), headers={"Content-Type": "application/json"}
+        )
+        connection.getresponse().read()
     except (OSError, HTTPException) as exc:
-        raise BadGateway("the service did not answer") from exc
+        raise BadGateway("the sandbox did not answer") from exc
     finally:
         connection.close()

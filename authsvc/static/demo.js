@@ -1,5 +1,7 @@
-// The demo page: each button asks the service or the made-up app, and shows what came back.
+// The demo page: each button does one thing that a chat page does, or should not do, and shows what came of it.
 // Every text is made in both languages at once; the root's lang attribute decides which one shows (demo.css).
+
+import { createClient } from "/client.js";
 
 const HEADERS = [
   "Content-Type", "Cache-Control", "X-Request-Id", "X-Server-Time-Ms", "X-Expires-In-Ms",
@@ -7,6 +9,8 @@ const HEADERS = [
 ];
 const KEPT = 50; // entries of the log
 const TICK_MS = 250;
+const SOCKET_POLL_MS = 50;
+const SOCKET_WAIT_MS = 10_000;
 
 const REFUSED = {
   "/problems/not-logged-in": ["未登录，拒绝签发。", "Not logged in, so there is no payload."],
@@ -16,10 +20,25 @@ const REFUSED = {
   "/problems/too-many-requests": ["请求太频繁，请稍候。", "Too many requests; wait a little."],
 };
 
+const STATES = {
+  "connecting": ["等 SDK 的套接字连通", "Waiting for the SDK’s socket"],
+  "signing": ["向 authsvc 要一份新的 payload", "Asking authsvc for a fresh payload"],
+  "initialising": ["JIM.init：网关在验证", "JIM.init: the gateway verifies it"],
+  "logging-in": ["JIM.login：登录 IM 帐号", "JIM.login: the IM account"],
+  "ready": ["已连接", "Connected"],
+  "disconnected": ["连接断开了", "The connection broke"],
+  "retrying": ["没有成功，再试", "Failed, trying again"],
+  "stopped": ["结束", "Ended"],
+};
+
 const $ = (id) => document.getElementById(id);
 
-let payload = null;
+const client = createClient({ fetch: watchedFetch });
+const sockets = { native: WebSocket, count: 0 };
 let stopCountdown = () => {};
+let user = null;
+let sdk = null; // a promise of the SDK's options, once its script is loaded
+let connected = null; // {JIM, stop} while the page has or wants a connection
 
 function element(name, attributes, ...children) {
   const made = document.createElement(name);
@@ -49,19 +68,54 @@ function speak(lang) {
 async function ask(method, path, body) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const headers = text === undefined ? {} : { "Content-Type": "application/json" };
+  let answer = { status: 0, headers: new Headers(), text: "" }; // the server is gone
   const sentAt = performance.now();
-  let answer;
   try {
-    const response = await fetch(path, { method, headers, body: text });
+    const response = await watchedFetch(path, { method, headers, body: text });
     answer = { status: response.status, headers: response.headers, text: await response.text() };
   } catch {
-    answer = { status: 0, headers: new Headers(), text: "" }; // the server is gone
+    // the log has it
   }
-  answer.sentAt = sentAt;
-  answer.body = parsed(answer.text);
-  record(method, path, body, answer, performance.now() - sentAt);
-  return answer;
+  return { ...answer, sentAt, body: parsed(answer.text) };
 }
+
+/** fetch, for client.js too, with each request in the log. */
+async function watchedFetch(path, request) {
+  const sentAt = performance.now();
+  const asked = typeof request.body === "string" ? parsed(request.body) : undefined;
+  try {
+    const response = await fetch(path, request);
+    const text = await response.clone().text();
+    const answer = { status: response.status, headers: response.headers, text, body: parsed(text) };
+    record(request.method, path, asked, answer, performance.now() - sentAt);
+    return response;
+  } catch (error) {
+    record(request.method, path, asked, { status: 0, headers: new Headers(), text: "" }, performance.now() - sentAt);
+    throw error;
+  }
+}
+
+/** In the place of WebSocket, before the SDK takes it: what it does shows in the log, whichever SDK it is. */
+window.WebSocket = class extends sockets.native {
+  constructor(...args) {
+    super(...args);
+    sockets.count += 1;
+    const name = `#${sockets.count}`;
+    this.shows = (arrow, text) => recordEvent(name, arrow, text);
+    this.addEventListener("open", () => this.shows("•", "open"));
+    this.addEventListener("close", () => this.shows("•", "closed"));
+    this.addEventListener("message", (message) => this.showsPacket("←", message.data));
+  }
+
+  send(packet) {
+    super.send(packet);
+    this.showsPacket("→", packet);
+  }
+
+  showsPacket(arrow, packet) {
+    if (typeof packet === "string" && packet.startsWith("42")) this.shows(arrow, packet.slice(2)); // not the pings
+  }
+};
 
 function parsed(text) {
   try {
@@ -72,7 +126,7 @@ function parsed(text) {
 }
 
 const isGood = (answer) => answer.status >= 200 && answer.status < 300;
-const pretty = (value) => JSON.stringify(value, null, 2);
+const pretty = (value) => JSON.stringify(value, (name, inner) => (name === "password" ? "…" : inner), 2);
 
 function record(method, path, body, answer, tookMs) {
   const headers = HEADERS.filter((name) => answer.headers.has(name));
@@ -86,8 +140,17 @@ function record(method, path, body, answer, tookMs) {
     entry.append(element("h3", {}, both("响应头", "Answer’s headers")), element("pre", {}, lines));
   }
   if (answer.text) entry.append(element("h3", {}, both("响应体", "Answer’s body")), element("pre", {}, ...linked(answer)));
-  $("log").querySelector("details")?.removeAttribute("open");
-  $("log").prepend(element("li", {}, entry));
+  for (const open of $("log").querySelectorAll("details[open]")) open.removeAttribute("open");
+  put(element("li", {}, entry));
+}
+
+function recordEvent(name, arrow, text) {
+  const shown = text.replace(/("password":)"[^"]*"/, '$1"…"');
+  put(element("li", { class: "event" }, element("b", {}, arrow), element("code", {}, `${name} ${shown}`)));
+}
+
+function put(item) {
+  $("log").prepend(item);
   while ($("log").children.length > KEPT) $("log").lastElementChild.remove();
 }
 
@@ -117,6 +180,10 @@ function helpLink(type, ...words) {
 
 // ---- the steps
 
+function say(step, ...words) {
+  $(step).querySelector(".result").replaceChildren(...words);
+}
+
 function show(step, answer, zh, en) {
   $(step).dataset.outcome = isGood(answer) ? "good" : "bad";
   const words = [badge(answer), " ", both(zh, en)];
@@ -131,20 +198,32 @@ function showRefusal(step, answer) {
   show(step, answer, ...(known ?? [detail, detail]));
 }
 
-function clear(...steps) {
-  for (const step of steps) {
-    delete $(step).dataset.outcome;
-    $(step).querySelector(".result").replaceChildren();
-  }
+/** What the gateway said: a code of the vendor's, or of authsvc where the vendor has none. */
+function verdict(told) {
+  const isGood = told.code === 0;
+  return [element("b", { class: `badge ${isGood ? "good" : "bad"}` }, String(told.code)), ` ${told.message}`];
+}
+
+function showError(step, error) {
+  $(step).dataset.outcome = "bad";
+  const known = REFUSED[error.type] ?? [error.message, error.message];
+  say(step, element("b", { class: "badge bad" }, String(error.code ?? error.status ?? "")), " ", both(...known));
+}
+
+function clear(step) {
+  delete $(step).dataset.outcome;
+  say(step);
 }
 
 async function logInOrOut(path, body) {
+  disconnect();
   const answer = await ask("POST", path, body);
   if (isGood(answer)) showUser(answer);
   else showRefusal("step-login", answer);
 }
 
 function showUser(answer) {
+  user = answer.body.user;
   const radio = document.querySelector(`[name=user][value="${answer.body.user}"]`);
   clear("step-login");
   if (radio) {
@@ -152,26 +231,26 @@ function showUser(answer) {
     const name = radio.parentElement.textContent.trim();
     show("step-login", answer, `已登录：${name}`, `Logged in: ${name}`);
   } else {
-    $("step-login").querySelector(".result").replaceChildren(both("未登录", "Not logged in"));
+    say("step-login", both("未登录", "Not logged in"));
   }
 }
 
+/** @returns a fresh payload, shown with its countdown; null if there is none. */
 async function issue() {
   const answer = await ask("POST", "/v1/auth-payload");
-  if (!isGood(answer)) return showRefusal("step-issue", answer);
-  payload = answer.body;
-  const rows = Object.entries(payload).map(([name, value]) =>
+  if (!isGood(answer)) {
+    showRefusal("step-issue", answer);
+    return null;
+  }
+  const rows = Object.entries(answer.body).map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, value)));
   $("fields").replaceChildren(...rows);
   $("issued").hidden = false;
-  show("step-issue", answer, "已签发，下一步交给网关。", "Issued; next it goes to the gateway.");
-  clear("step-verify", "step-again", "step-tamper");
-  $("step-tamper").querySelector(".changed").hidden = true;
-  $("verify").disabled = $("tamper").disabled = false;
-  $("again").disabled = true;
+  show("step-issue", answer, "已签发。", "Issued.");
   stopCountdown();
   // From when it was sent, so that the countdown ends no later than the payload does.
   stopCountdown = countDown(answer.sentAt, Number(answer.headers.get("X-Expires-In-Ms")));
+  return answer.body;
 }
 
 function countDown(startMs, lifeMs) {
@@ -185,7 +264,7 @@ function countDown(startMs, lifeMs) {
     } else {
       $("left").replaceChildren(both("已过期", "expired"));
       clear("step-issue");
-      $("step-issue").querySelector(".result").replaceChildren(both("已过期，请重新取一份。", "Expired; get a fresh one."));
+      say("step-issue", both("已过期，请重新取一份。", "Expired; get a fresh one."));
       clearInterval(timer);
     }
   };
@@ -194,20 +273,168 @@ function countDown(startMs, lifeMs) {
   return () => clearInterval(timer);
 }
 
-async function verify(step, presented) {
-  const answer = await ask("POST", "/demo/verify", presented);
-  if (!isGood(answer)) return showRefusal(step, answer);
-  show(step, answer, "通过：签名正确、未过期、第一次使用。", "Accepted: signed right, in time, and used for the first time.");
-  $("again").disabled = false;
+// ---- the SDK, and the connection
+
+/** @returns a new SDK object, with a socket of its own. Which SDK and which gateway, the service says. */
+async function newSdk() {
+  sdk = sdk ?? loadSdk();
+  try {
+    const options = await sdk;
+    return new window.JMessage({ ...options });
+  } catch (error) {
+    sdk = null;
+    throw error;
+  }
 }
 
-function tamper() {
+async function loadSdk() {
+  const told = (await client.bootstrap()).sdk;
+  await new Promise((resolve, reject) => {
+    const script = element("script", { src: told.script });
+    script.onload = resolve;
+    script.onerror = () => reject(new Error(`${told.script}: cannot be loaded`));
+    document.head.append(script);
+  });
+  return told.options;
+}
+
+const closeSdk = (JIM) => JIM.channel.client.close(); // both have it; a page of an app has no need to
+
+async function connect() {
+  disconnect();
+  $("states").replaceChildren();
+  $("states").hidden = true;
+  clear("step-connect");
+  const stop = new AbortController();
+  const mine = { stop, since: performance.now() };
+  connected = mine;
+  try {
+    mine.JIM = await newSdk();
+    if (connected !== mine) return closeSdk(mine.JIM);
+    await client.connect(mine.JIM, { login: true, signal: stop.signal, onState: (state) => tell(mine, state) });
+  } catch (error) {
+    if (connected === mine && !mine.told) showError("step-connect", error);
+  }
+}
+
+function disconnect() {
+  const last = connected;
+  connected = null;
+  $("drop").disabled = true;
+  last?.stop.abort();
+  if (last?.JIM) closeSdk(last.JIM);
+}
+
+function tell(mine, state) {
+  if (connected !== mine && state.name !== "stopped") return;
+  mine.told = true;
+  const kind = state.name === "ready" ? " good" : ["disconnected", "retrying", "stopped"].includes(state.name) ? " bad" : "";
+  const words = [both(...STATES[state.name] ?? [state.name, state.name])];
+  if (state.error) words.push(` (${[state.error.code, state.error.message].filter(Boolean).join(" ")})`);
+  if (state.delayMs) words.push(` ${(state.delayMs / 1000).toFixed(1)} s`);
+  const seconds = ((performance.now() - mine.since) / 1000).toFixed(1);
+  $("states").append(element("li", {}, element("span", {}, `${seconds} s`), element("span", { class: `state${kind}` }, ...words)));
+  while ($("states").children.length > KEPT) $("states").firstElementChild.remove();
+  $("states").hidden = false;
+  $("states").scrollTop = $("states").scrollHeight;
+  $("drop").disabled = state.name !== "ready";
+  if (state.name === "ready") {
+    $("step-connect").dataset.outcome = "good";
+    say("step-connect", both("已连接，已登录。", "Connected and logged in."));
+  } else {
+    clear("step-connect");
+  }
+  if (state.name === "stopped" && connected === mine) {
+    if (state.error?.type === "/problems/not-logged-in") comeBack();
+    else if (state.error) showError("step-connect", state.error);
+  }
+}
+
+/** The made-up app has restarted, and with it every secret: its users have to log in again. */
+async function comeBack() {
+  const name = user;
+  const answer = await ask("POST", "/demo/login", { user: name });
+  if (!isGood(answer)) return showRefusal("step-login", answer);
+  showUser(answer);
+  await connect();
+}
+
+async function drop() {
+  const answer = await ask("POST", "/demo/drop");
+  if (!isGood(answer)) showRefusal("step-connect", answer);
+}
+
+async function showPicture() {
+  const img = $("shown");
+  const mediaId = $("media-id").value.trim();
+  try {
+    if (!await client.showImage(img, mediaId)) return;
+    img.alt = mediaId;
+    img.hidden = false;
+    $("step-picture").dataset.outcome = "good";
+    say("step-picture", ...verdict({ code: 0, message: new URL(img.src).host }));
+  } catch (error) {
+    img.hidden = true;
+    showError("step-picture", error);
+  }
+}
+
+// ---- attacks
+
+/** Has the SDK present a payload on a connection of its own. @returns {Promise<{code, message}>} the gateway's word */
+async function present(payload) {
+  const JIM = await newSdk();
+  try {
+    const since = performance.now();
+    while (!JIM.isConnect()) {
+      if (performance.now() - since > SOCKET_WAIT_MS) return { code: "—", message: "no gateway" };
+      await new Promise((resolve) => setTimeout(resolve, SOCKET_POLL_MS));
+    }
+    return await new Promise((resolve) => {
+      JIM.init({ ...payload }) // a copy: the vendor's SDK writes into it
+        .onSuccess(() => resolve({ code: 0, message: "success" }))
+        .onFail(resolve)
+        .onTimeout(() => resolve({ code: "—", message: "timeout" }));
+    });
+  } finally {
+    closeSdk(JIM);
+  }
+}
+
+/** Runs an attack, and shows what the gateway said; to be refused is the good outcome. */
+async function attack(step, run) {
+  clear(step);
+  try {
+    const verdicts = await run();
+    if (verdicts === null) return say(step, both("没有 payload，见第 2 步。", "There is no payload; see step 2."));
+    const last = verdicts.at(-1);
+    $(step).dataset.outcome = last.code === 0 ? "bad" : "good";
+    say(step, ...verdicts.flatMap((told) => [...verdict(told), element("br", {})]).slice(0, -1));
+  } catch (error) {
+    showError(step, error);
+  }
+}
+
+async function replay() {
+  const payload = await issue();
+  return payload && [await present(payload), await present(payload)];
+}
+
+async function forgery() {
+  const changed = $("step-forgery").querySelector(".changed");
+  changed.hidden = true;
+  const payload = await issue();
+  if (!payload) return null;
   const text = payload.random_str;
   const last = text.endsWith("0") ? "1" : "0";
-  const changed = $("step-tamper").querySelector(".changed");
   changed.replaceChildren(element("code", {}, text.slice(0, -1), element("del", {}, text.at(-1)), element("ins", {}, last)));
   changed.hidden = false;
-  return verify("step-tamper", { ...payload, random_str: text.slice(0, -1) + last });
+  return [await present({ ...payload, random_str: text.slice(0, -1) + last })];
+}
+
+async function expired() {
+  const answer = await ask("POST", "/demo/expired");
+  return isGood(answer) ? [await present(answer.body)] : null;
 }
 
 for (const button of document.querySelectorAll("button[lang]")) {
@@ -218,9 +445,12 @@ $("login").addEventListener("click", () => {
 });
 $("logout").addEventListener("click", () => logInOrOut("/demo/logout"));
 $("issue").addEventListener("click", issue);
-$("verify").addEventListener("click", () => verify("step-verify", payload));
-$("again").addEventListener("click", () => verify("step-again", payload));
-$("tamper").addEventListener("click", tamper);
+$("connect").addEventListener("click", connect);
+$("drop").addEventListener("click", drop);
+$("picture").addEventListener("click", showPicture);
+$("replay").addEventListener("click", () => attack("step-replay", replay));
+$("forgery").addEventListener("click", () => attack("step-forgery", forgery));
+$("expired").addEventListener("click", () => attack("step-expired", expired));
 
 speak(/^zh\b/i.test(navigator.language) ? "zh-CN" : "en");
 const session = await ask("GET", "/demo/session");
