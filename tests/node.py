@@ -14,19 +14,23 @@ FOLDER = Path(__file__).parent / "browser"
 MODULES = FOLDER / "node_modules"
 
 
+def node() -> str:
+    """Return the path of node; without it, or its packages, the test is skipped, or fails where it may not be."""
+    binary = shutil.which("node")
+    if binary is None or not MODULES.is_dir():
+        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no node and packages here")
+    return binary
+
+
 def run_node(*arguments: str, variables: Mapping[str, str] | None = None, text: str = "") -> str:
     """
     Run node and return what it says; it fails the test unless it ends well.
-
-    Without node or its packages the test is skipped, and fails where nothing may be skipped.
 
     Args:
         arguments: the first may be the name of a package's program, such as `tsc`.
         text: its standard input.
     """
-    binary = shutil.which("node")
-    if binary is None or not MODULES.is_dir():
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no node and packages here")
+    binary = node()
     program = MODULES / ".bin" / arguments[0]
     command = [str(program), *arguments[1:]] if program.exists() else [binary, *arguments]
     done = subprocess.run(

@@ -135,6 +135,12 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
 
 
+def is_listening(port: int) -> bool:
+    """Return whether somebody takes connections at this loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free_port() -> int:
     """Return a loopback port that nobody listens on now, and that no client is given as its own meanwhile."""
     while True:
