@@ -105,13 +105,15 @@ def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> 
         stdout=subprocess.PIPE,
         process_group=0,  # Ctrl-C is for this process to act on
     )
+    parent = os.getpid()
     with process:
         try:
-            if process.stdout is not None and not process.stdout.readline():
+            if not (process.stdout and process.stdout.readline()):
                 raise SettingsError(["authsvc demo: its sandbox did not start"])
             yield
         finally:
-            process.terminate()
+            if os.getpid() == parent:  # the server's workers come by here too
+                process.terminate()
 
 
 def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Settings:
@@ -158,6 +160,25 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
         session.modified = True  # so that the cookie of an earlier run, which another key signed, is taken back
         return app.send_static_file("demo.html")
 
+    @app.get("/demo/vendor-sdk.js")
+    def vendor_sdk() -> Response:
+        return Response(sdk_script or b"", mimetype="text/javascript")
+
+    _register_login(app)
+    _register_gateway(app, settings, sandbox)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return app
+
+
+def _register_login(app: Flask) -> None:
     @app.get("/demo/session")
     def who() -> dict[str, str | None]:
         return {"user": session.get("_user_id")}
@@ -176,6 +197,8 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
         session.clear()
         return who()
 
+
+def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
     @app.post("/demo/drop")
     def drop() -> dict[str, bool]:
         check_logged_in()
@@ -193,23 +216,9 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
             now_ms=clock.now_ms() - OLD_MS,
         ).to_dict()
 
-    @app.get("/demo/vendor-sdk.js")
-    def vendor_sdk() -> Response:
-        return Response(sdk_script or b"", mimetype="text/javascript")
-
     def check_logged_in() -> None:
         if session.get("_user_id") is None:
             raise Unauthorized("log in first")
-
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    return app
 
 
 def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplication":

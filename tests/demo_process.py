@@ -19,9 +19,9 @@ class Demo:
         self._log = folder / "demo.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, bind: str = "127.0.0.1:0") -> None:
+    def start(self, *arguments: str, bind: str = "127.0.0.1:0") -> None:
         """Start it and wait until it says where it is and listens there."""
-        command = [sys.executable, "-m", "authsvc", "demo", "--bind", bind]
+        command = [sys.executable, "-m", "authsvc", "demo", "--bind", bind, *arguments]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log)
         wait_until(self._is_there, timeout_s=20, what=self.log)
@@ -41,6 +41,17 @@ class Demo:
         assert self._process is not None
         self._process.send_signal(2)
         return self._process.wait(timeout=20)
+
+    def restart(self, *arguments: str) -> None:
+        """End it and start it anew on the same port."""
+        assert self.stop() == 0
+        self.start(*arguments, bind=self.url.removeprefix("http://").rstrip("/"))
+
+    def die(self) -> None:
+        """End it without a word to anybody."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=20)
 
     def log(self) -> str:
         return self._log.read_text()

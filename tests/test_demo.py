@@ -1,5 +1,8 @@
 """The demo: the made-up app beside the service, and how the two stay apart."""
 
+import importlib.util
+import json
+import socket
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -10,42 +13,44 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import Client, TestResponse
 
-from authsvc import demo
+from authsvc import demo, payload
 from authsvc.app import create_app
 from authsvc.bind import Bind
 from authsvc.config import Settings
-from authsvc.errors import SettingsError
+from authsvc.errors import Expired, SettingsError
 from tests.demo_process import Demo
-from tests.running import free_port
-
-NOBODY = Bind("127.0.0.1", 0)
+from tests.running import free_port, wait_until
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The demo's settings, with its store in the test's folder."""
-    return demo.draw_settings(tmp_path)
+    """The demo's settings, with its store in the test's folder; its sandbox is nowhere."""
+    return demo.draw_settings(tmp_path, sandbox=Bind("127.0.0.1", free_port()))
+
+
+def sandbox_of(settings: Settings) -> Bind:
+    return Bind.parse(settings.vendor_url.removeprefix("http://"))
 
 
 @pytest.fixture
 def joined(settings: Settings) -> Iterator[Client]:
-    """The made-up app and the service at one address; the service that the page's gateway asks is nowhere."""
+    """The made-up app and the service at one address."""
     service = create_app(settings)
-    yield Client(demo.join(demo.create_page(settings, service=Bind("127.0.0.1", free_port())), service))
+    yield Client(demo.join(demo.create_page(settings, sandbox=sandbox_of(settings)), service))
     service.extensions["authsvc"].stop()
 
 
 @pytest.fixture
 def page(settings: Settings) -> FlaskClient:
     """The made-up app alone."""
-    return demo.create_page(settings, service=NOBODY).test_client()
+    return demo.create_page(settings, sandbox=sandbox_of(settings), sdk_script=b"// theirs").test_client()
 
 
 def test_its_secrets_are_new_each_time(tmp_path: Path) -> None:
     """No secret of one start is that of another."""
-    one, other = (demo.draw_settings(tmp_path) for _ in range(2))
+    one, other = (demo.draw_settings(tmp_path, sandbox=Bind("127.0.0.1", 1)) for _ in range(2))
     assert one.appkey != other.appkey
-    for name in ("master_secret", "session_key", "verifier_keys"):
+    for name in ("master_secret", "session_key", "verifier_keys", "account_key"):
         assert getattr(one, name) != getattr(other, name)
 
 
@@ -96,9 +101,82 @@ def test_headers(page: FlaskClient) -> None:
         assert answer.headers["Cache-Control"] in {"no-store", "no-cache"}
 
 
-def test_service_gone(joined: Client) -> None:
-    """When the service does not answer, the gateway that the page plays says so."""
-    assert joined.post("/demo/verify", data=b"{}").status_code == 502
+def test_the_page_may_reach_the_sandbox(page: FlaskClient, settings: Settings) -> None:
+    """Its gateway and its files, and no other host."""
+    policy = page.get("/", buffered=True).headers["Content-Security-Policy"]
+    where = sandbox_of(settings)
+    assert f"connect-src 'self' ws://{where} http://{where};" in policy
+    assert f"img-src 'self' data: http://{where};" in policy
+
+
+@pytest.mark.parametrize("path", ["/demo/drop", "/demo/expired"])
+def test_only_for_who_is_logged_in(page: FlaskClient, path: str) -> None:
+    """A foreign page, which comes without the cookie, gets nothing signed and breaks nothing."""
+    assert page.post(path).status_code == 401
+
+
+def test_an_expired_payload(page: FlaskClient, settings: Settings) -> None:
+    """It is signed right and a minute too old."""
+    page.post("/demo/login", json={"user": "ming"})
+    old = payload.parse(page.post("/demo/expired").get_json())
+    assert settings.master_secret is not None
+    payload.check_signature(old, [settings.master_secret.reveal()])
+    with pytest.raises(Expired):
+        payload.check_time(old, old.timestamp_ms + demo.OLD_MS)
+
+
+def test_sandbox_gone(page: FlaskClient) -> None:
+    """When the sandbox does not answer, the app says so."""
+    page.post("/demo/login", json={"user": "ming"})
+    assert page.post("/demo/drop").status_code == 502
+
+
+def test_the_vendors_file(page: FlaskClient, settings: Settings, tmp_path: Path) -> None:
+    """When it is given the page is sent to it, else to the stand-in."""
+    assert page.get("/demo/vendor-sdk.js").data == b"// theirs"
+    assert settings.sdk_script == "/demo/sdk.js"
+    given = demo.draw_settings(tmp_path, sandbox=sandbox_of(settings), sdk=tmp_path / "sdk.js")
+    assert given.sdk_script == "/demo/vendor-sdk.js"
+
+
+def test_the_vendors_file_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is not there, or is none, is refused with the reason before anything starts."""
+    for path, reason in ((tmp_path / "none.js", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(SettingsError, match=f"--sdk: .* cannot be read: {reason}"):
+            demo.serve(Bind("127.0.0.1", 0), path)
+
+
+def test_the_sandbox_is_next_door() -> None:
+    """It has the next port, and any other one if that is taken or there is none."""
+    port = free_port()
+    assert demo._beside(Bind("127.0.0.1", port - 1)).port == port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert demo._beside(Bind("127.0.0.1", port - 1)).port != port
+    assert demo._beside(Bind("127.0.0.1", 65_535)).port > 0
+
+
+def test_without_the_extra(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the sandbox needs the demo says what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with (
+        pytest.raises(SettingsError, match=r"pip install 'authsvc\[sandbox\]'"),
+        demo._sandbox(sandbox_of(settings), settings, tmp_path, service=Bind("127.0.0.1", 1)),
+    ):
+        pass
+
+
+def test_no_sandbox(settings: Settings, tmp_path: Path) -> None:
+    """A sandbox that cannot listen ends the demo; its own line says why."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", sandbox_of(settings).port))
+        taken.listen()
+        with (
+            pytest.raises(SettingsError, match="did not start"),
+            demo._sandbox(sandbox_of(settings), settings, tmp_path, service=Bind("127.0.0.1", 1)),
+        ):
+            pass
 
 
 def test_no_unix_socket() -> None:
@@ -122,18 +200,42 @@ def post(opener: OpenerDirector, url: str, body: bytes = b"") -> tuple[int, byte
 
 
 def test_as_a_process(tmp_path: Path) -> None:
-    """One command serves it all: a payload is issued, verified over HTTP, refused the second time; Ctrl-C ends it."""
+    """One command serves it all: the account is registered with the sandbox, a picture found; Ctrl-C ends it."""
     demo = Demo(tmp_path)
     demo.start()
     try:
         opener = browser()
         assert post(opener, f"{demo.url}demo/login", b'{"user": "omar"}')[0] == 200
-        status, payload = post(opener, f"{demo.url}v1/auth-payload")
+        status, told = post(opener, f"{demo.url}v1/bootstrap")
         assert status == 200
-        assert post(opener, f"{demo.url}demo/verify", payload)[0] == 200
-        status, refusal = post(opener, f"{demo.url}demo/verify", payload)
-        assert status == 409
-        assert b"/problems/replayed" in refusal
+        boot = json.loads(told)
+        assert boot["login"]["username"] == "omar"
+        assert boot["sdk"]["options"]["address"].startswith("ws://127.0.0.1:")
+        asked = b'{"media_ids": ["qiniu/image/r/0A1B2C3D4E5F6071.png"]}'
+        status, told = post(opener, f"{demo.url}v1/resources", asked)
+        (found,) = json.loads(told)["results"].values()
+        assert found["code"] == 0
+        with opener.open(found["url"], timeout=10) as picture:
+            assert picture.read(4) == b"\x89PNG"
+        assert post(opener, f"{demo.url}demo/drop")[0] == 200
+        sandbox = Bind.parse(boot["sdk"]["options"]["address"].removeprefix("ws://"))
+        assert is_there(sandbox)
     finally:
         assert demo.stop() == 0
+    assert not is_there(sandbox)
     assert "Traceback" not in demo.log()
+
+
+def test_the_sandbox_ends_with_the_demo(tmp_path: Path) -> None:
+    """Even a demo that dies without a word leaves no sandbox behind."""
+    demo = Demo(tmp_path)
+    demo.start()
+    sandbox = Bind("127.0.0.1", Bind.parse(demo.url.removeprefix("http://").rstrip("/")).port + 1)
+    assert is_there(sandbox)
+    demo.die()
+    wait_until(lambda: not is_there(sandbox), timeout_s=10)
+
+
+def is_there(bind: Bind) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((bind.host, bind.port)) == 0

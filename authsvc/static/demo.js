@@ -31,6 +31,14 @@ const STATES = {
   "stopped": ["结束", "Ended"],
 };
 
+const CODES = {
+  0: ["通过", "Accepted"],
+  880101: ["appkey 不对，拒绝", "Refused: no such appkey"],
+  880102: ["签名不符，拒绝", "Refused: the signature does not fit"],
+  880106: ["已过期，拒绝", "Refused: expired"],
+  889001: ["已经用过，拒绝", "Refused: used before"],
+};
+
 const $ = (id) => document.getElementById(id);
 
 const client = createClient({ fetch: watchedFetch });
@@ -201,7 +209,9 @@ function showRefusal(step, answer) {
 /** What the gateway said: a code of the vendor's, or of authsvc where the vendor has none. */
 function verdict(told) {
   const isGood = told.code === 0;
-  return [element("b", { class: `badge ${isGood ? "good" : "bad"}` }, String(told.code)), ` ${told.message}`];
+  const words = [element("b", { class: `badge ${isGood ? "good" : "bad"}` }, String(told.code)), " "];
+  if (told.code in CODES) words.push(both(...CODES[told.code]), " ");
+  return [...words, element("small", {}, told.message)];
 }
 
 function showError(step, error) {
