@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `issuing`, `payload`, `secret`, `servers`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `issuing`, `limiter`, `payload`, `secret`, `servers`, `errors`.
 """
 
 import importlib.util
@@ -28,6 +28,7 @@ from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.config import Settings
 from authsvc.errors import SettingsError
+from authsvc.limiter import Rate
 from authsvc.secret import Secret
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Se
         verifier_keys=(Secret(secrets.token_hex(32)),),
         account_key=Secret(secrets.token_hex(32)),
         store_url=Secret(f"sqlite://{folder.resolve()}/store.db"),
+        rate_limit=Rate.parse("600/minute"),  # a visitor who clicks a lot is no attacker
         vendor_url=f"http://{sandbox}",
         media_hosts=(LOOPBACK,),
         sdk_script="/demo/sdk.js" if sdk is None else "/demo/vendor-sdk.js",

@@ -18,6 +18,7 @@ from authsvc.app import create_app
 from authsvc.bind import Bind
 from authsvc.config import Settings
 from authsvc.errors import Expired, SettingsError
+from authsvc.sandbox.files import PICTURE_ID
 from tests.demo_process import Demo
 from tests.running import free_port, wait_until
 
@@ -239,3 +240,9 @@ def test_the_sandbox_ends_with_the_demo(tmp_path: Path) -> None:
 def is_there(bind: Bind) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((bind.host, bind.port)) == 0
+
+
+def test_the_pages_picture() -> None:
+    """The media_id that stands in the page is the one that the sandbox has from the start."""
+    page = Path(demo.__file__).parent / "static" / "demo.html"
+    assert f'value="{PICTURE_ID}"' in page.read_text()

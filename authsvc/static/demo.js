@@ -12,8 +12,9 @@ const TICK_MS = 250;
 const SOCKET_POLL_MS = 50;
 const SOCKET_WAIT_MS = 10_000;
 
+const LOGIN_FIRST = "/problems/not-logged-in";
 const REFUSED = {
-  "/problems/not-logged-in": ["未登录，拒绝签发。", "Not logged in, so there is no payload."],
+  [LOGIN_FIRST]: ["未登录，拒绝签发。", "Not logged in, so there is no payload."],
   "/problems/replayed": ["这份 payload 已经用过，拒绝。", "This payload was used before: refused."],
   "/problems/bad-signature": ["签名不符，拒绝。", "The signature does not fit the fields: refused."],
   "/problems/expired": ["已过期，拒绝。", "Expired: refused."],
@@ -355,7 +356,7 @@ function tell(mine, state) {
     clear("step-connect");
   }
   if (state.name === "stopped" && connected === mine) {
-    if (state.error?.type === "/problems/not-logged-in") comeBack();
+    if (state.error?.type === LOGIN_FIRST && user) comeBack();
     else if (state.error) showError("step-connect", state.error);
   }
 }
@@ -382,7 +383,8 @@ async function showPicture() {
     img.alt = mediaId;
     img.hidden = false;
     $("step-picture").dataset.outcome = "good";
-    say("step-picture", ...verdict({ code: 0, message: new URL(img.src).host }));
+    const { host } = new URL(img.src);
+    say("step-picture", element("b", { class: "badge good" }, "0"), " ", both(`已显示，来自 ${host}`, `Shown, from ${host}`));
   } catch (error) {
     img.hidden = true;
     showError("step-picture", error);
@@ -416,7 +418,10 @@ async function attack(step, run) {
   clear(step);
   try {
     const verdicts = await run();
-    if (verdicts === null) return say(step, both("没有 payload，见第 2 步。", "There is no payload; see step 2."));
+    if (verdicts === null) {
+      $(step).dataset.outcome = "bad";
+      return say(step, both("没有 payload，见第 2 步。", "There is no payload; see step 2."));
+    }
     const last = verdicts.at(-1);
     $(step).dataset.outcome = last.code === 0 ? "bad" : "good";
     say(step, ...verdicts.flatMap((told) => [...verdict(told), element("br", {})]).slice(0, -1));
@@ -444,7 +449,8 @@ async function forgery() {
 
 async function expired() {
   const answer = await ask("POST", "/demo/expired");
-  return isGood(answer) ? [await present(answer.body)] : null;
+  if (!isGood(answer)) throw Object.assign(new Error(String(answer.status)), { status: answer.status, type: LOGIN_FIRST });
+  return [await present(answer.body)];
 }
 
 for (const button of document.querySelectorAll("button[lang]")) {

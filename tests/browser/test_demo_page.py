@@ -20,7 +20,7 @@ STEPS = ("login", "issue", "connect", "picture", "replay", "forgery", "expired")
 REFUSED = {"replay": "889001", "forgery": "880102", "expired": "880106"}
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SDKS = [None, *filter(None, [os.environ.get("JMESSAGE_SDK")])]  # our stand-in, and the vendor's file where one is given
-BACK_MS = 20_000  # the SDK waits up to 7.5 s between its tries
+BACK_MS = 30_000  # the SDK waits up to 7.5 s between its tries, client.js draws its own on top
 
 
 @pytest.fixture(scope="module", params=SDKS, ids=lambda sdk: "vendor" if sdk else "stand-in")
