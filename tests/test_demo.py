@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import socket
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -231,9 +232,14 @@ def test_the_sandbox_ends_with_the_demo(tmp_path: Path) -> None:
     """Even a demo that dies without a word leaves no sandbox behind."""
     demo = Demo(tmp_path)
     demo.start()
-    sandbox = Bind("127.0.0.1", Bind.parse(demo.url.removeprefix("http://").rstrip("/")).port + 1)
-    assert is_there(sandbox)
-    demo.die()
+    try:
+        with build_opener().open(demo.url, timeout=10) as page:
+            found = re.search(r"ws://127\.0\.0\.1:([0-9]+)", page.headers["Content-Security-Policy"])
+        assert found is not None
+        sandbox = Bind("127.0.0.1", int(found[1]))
+        assert is_there(sandbox)
+    finally:
+        demo.die()
     wait_until(lambda: not is_there(sandbox), timeout_s=10)
 
 

@@ -235,14 +235,14 @@ def test_the_service_is_away(clock: Clock, issued: dict[str, object], seen: Seen
     """Then nobody is let in, and the log says why."""
     nowhere = Service(f"http://127.0.0.1:{free_port()}", made_up.VERIFIER_KEY)
     assert answered_by(nowhere, clock, issued)["code"] == 882005
-    assert "the service does not answer" in seen.texts[-1]
+    assert any("the service does not answer" in text for text in seen.texts)
 
 
 def test_another_key_than_the_services(verifying: Service, clock: Clock, issued: dict[str, object], seen: Seen) -> None:
     """Nobody is let in, and the log says which setting to look at."""
     told = answered_by(dataclasses.replace(verifying, verifier_key="another"), clock, issued)
     assert told == {"code": 882001, "message": "server internal error"}
-    assert "AUTHSVC_VERIFIER_KEYS" in seen.texts[-1]
+    assert any("AUTHSVC_VERIFIER_KEYS" in text for text in seen.texts)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_no_authsvc_at_all(
     """What answers otherwise than the service would, lets nobody in."""
     stand_in.tell = lambda _: answer
     assert answered_by(Service(stand_in.url, made_up.VERIFIER_KEY), clock, issued)["code"] == 882001
-    assert "is no authsvc" in seen.texts[-1]
+    assert any("is no authsvc" in text for text in seen.texts)
 
 
 def test_the_key_is_not_shown(verifying: Service) -> None:

@@ -96,7 +96,10 @@ def test_where_somebody_listens(sandbox: tuple[str, subprocess.Popen[bytes]]) ->
 
 
 def run(variables: dict[str, str]) -> tuple[int, str]:
-    result = CliRunner(env=variables).invoke(main, ["sandbox", "--bind", f"127.0.0.1:{free_port()}"])
+    nothing_else = {name: None for name in os.environ if name.startswith("AUTHSVC_")}
+    result = CliRunner(env={**nothing_else, **variables}).invoke(
+        main, ["sandbox", "--bind", f"127.0.0.1:{free_port()}"]
+    )
     return result.exit_code, result.stderr
 
 
