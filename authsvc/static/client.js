@@ -156,7 +156,7 @@ export function createClient(options) {
           if (isOver || check()) {
             look = () => {};
             resolve();
-          } else timer = clock.setTimeout(look, everyMs());
+          } else timer = clock.setTimeout(look, Math.min(everyMs(), LONGEST_PAUSE_MS)); // 25 days would be none at all
         };
         look();
       });
@@ -254,7 +254,9 @@ export function createClient(options) {
           await pause(backOff()); // or all pages of a gateway that has restarted would come at once
         } catch (error) {
           if (isOver) return;
-          if (!(error instanceof AuthsvcError) || (error.retry === "never" && !isLost)) return end(error);
+          // What the gateway said while the connection broke may be about the break; what the service says is final.
+          const isFinal = error.retry === "never" && (error.status || !isLost);
+          if (!(error instanceof AuthsvcError) || isFinal) return end(error);
           isCutOff = error.status === 0 && error.code === null;
           if (error.retry === "now" && mayTryAtOnce) {
             mayTryAtOnce = false;

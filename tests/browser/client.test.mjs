@@ -317,6 +317,25 @@ test("a refusal that says never is the end", async () => {
   assert.equal(run.clock.timers.size, 0);
 });
 
+test("never is the end also when the connection breaks meanwhile", async () => {
+  const sdk = new Sdk();
+  const service = new Service(() => (sdk.drop(), refused(403, 889005, "never")));
+  const run = connecting(service, sdk);
+  await run.clock.pass(3600000);
+  assert.deepEqual([run.error.status, service.asked.length], [403, 1]);
+});
+
+test("a wait that is longer than any timer is waited for", async () => {
+  const service = new Service(refused(429, 889003, "after", { "Retry-After": "3000000" }), issued());
+  const run = connecting(service, new Sdk());
+  await run.clock.pass(60000);
+  assert.ok([...run.clock.timers.values()].every(({ at }) => at - run.clock.nowMs < 2 ** 31));
+  await run.clock.sleep(2999900000);
+  assert.equal(service.asked.length, 1);
+  await run.clock.pass(60000);
+  assert.equal(run.connection.state, "ready");
+});
+
 test("Retry-After is waited for, and some more", async () => {
   const service = new Service(refused(429, 889003, "after", { "Retry-After": "20" }), issued());
   const run = connecting(service, new Sdk());
