@@ -25,7 +25,7 @@ check: $(VENV)/installed-dev
 
 # The long form of the fuzzing, from a random seed: more than 10 000 cases, 720 for each test.
 fuzz: $(VENV)/installed-dev
-	AUTHSVC_FUZZ_CASES=720 $(BIN)/pytest --numprocesses $(JOBS) tests/test_fuzz.py
+	FUZZ_CASES=720 $(BIN)/pytest --numprocesses $(JOBS) tests/test_fuzz.py
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .

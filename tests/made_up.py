@@ -21,6 +21,3 @@ CANARIES = (
     VERIFIER_KEY,
     ACCOUNT_KEY,
 )
-
-SUITE_VARIABLES: dict[str, str] = {}
-"""What the suite itself was told by AUTHSVC_ variables, taken out of the environment of the processes it starts."""

@@ -1,10 +1,11 @@
 """
 Fuzzing in process: requests made from the contract, right and wrong ones, and every answer held to it.
 
-`make fuzz` runs the long form from a random seed, `AUTHSVC_FUZZ_CASES` cases a test; without it the cases are few and
+`make fuzz` runs the long form from a random seed, `FUZZ_CASES` cases a test; without it the cases are few and
 always the same.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 VERIFY = "POST /v1/auth-payload/verify"
 NOW_MS = 1795456800000  # when the payload in the contract's examples was issued
 AGES_MS = (0, 15_000, 600_000, -30_000, -30_001)  # the second from before the store's memory
-CASES = int(made_up.SUITE_VARIABLES.get("AUTHSVC_FUZZ_CASES", "150"))
+CASES = int(os.environ.get("FUZZ_CASES", "150"))
 fuzz = settings(
     max_examples=CASES,
-    derandomize="AUTHSVC_FUZZ_CASES" not in made_up.SUITE_VARIABLES,
+    derandomize="FUZZ_CASES" not in os.environ,
     deadline=None,
     # One service for all cases of a test is meant: what one case leaves behind must not break the next.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
