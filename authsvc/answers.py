@@ -70,7 +70,7 @@ def of_file(content: bytes, *, mimetype: str) -> Response:
     """Return a file that pages of any origin may import, and have to ask for anew after an upgrade."""
     response = Response(content, mimetype=mimetype)
     response.headers["Cache-Control"] = "no-cache"
-    response.headers["Access-Control-Allow-Origin"] = "*"  # the same for everybody; no credentials go along
+    response.headers["Access-Control-Allow-Origin"] = "*"  # an allowed origin gets its own, see add_headers
     response.add_etag()
     response.make_conditional(request)
     response.headers.pop("Date", None)  # the server's to set, and once is enough

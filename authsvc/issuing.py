@@ -8,7 +8,7 @@ import secrets
 
 from authsvc import payload
 from authsvc.apps import Served
-from authsvc.errors import Expired, NotYetValid, Replayed
+from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed
 from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS, AuthPayload
 from authsvc.store import Store
 
@@ -51,12 +51,17 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
         Replayed: the pair was signed before.
         StoreAway: that cannot be known now.
     """
-    payload.check_random_str(random_str, name="randomStr")
+    try:
+        payload.check_random_str(random_str, name="randomStr")
+    except InvalidRandomStr as exc:
+        raise InvalidRandomStr(f"{exc.detail}; it is set in jchat-web's configuration") from None
     age_ms = now_ms - timestamp_ms
     if age_ms > MAX_SKEW_MS:
-        raise Expired(f"timestamp: is {age_ms} ms old; what is signed here is at most {MAX_SKEW_MS} ms from now")
+        raise Expired(f"timestamp: is {age_ms} ms old; {MAX_SKEW_MS} ms are allowed; check the browser's clock")
     if age_ms < -MAX_SKEW_MS:
-        raise NotYetValid(f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the clock")
+        raise NotYetValid(
+            f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the browser's clock"
+        )
     key = f"sign:{app.appkey}:{timestamp_ms}:{random_str}"
     if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
         raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")

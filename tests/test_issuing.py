@@ -124,7 +124,9 @@ def test_a_pair_is_signed_once(store: Store, clock: Clock) -> None:
 
 def test_the_vendors_default_is_refused_by_name(store: Store, clock: Clock) -> None:
     """jchat-web's own randomStr is too short; the refusal names the field as jchat-web does, and nothing is used up."""
-    with pytest.raises(InvalidRandomStr, match=r"^randomStr: must be 20 to 36 characters long, this one has 3$"):
+    with pytest.raises(
+        InvalidRandomStr, match=r"^randomStr: must be 20 to 36 characters long, this one has 3; it is set in jchat-web"
+    ):
         chosen(store, clock, random_str="404")
 
 
