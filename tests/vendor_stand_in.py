@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -40,6 +41,22 @@ class Told:
         return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json"} | named)
 
 
+class _Server(ThreadingHTTPServer):
+    """One thread a connection, started one after the other: coverage's tracing cannot be begun in two at once."""
+
+    daemon_threads = True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        begun = threading.Event()
+
+        def run() -> None:
+            begun.set()
+            self.process_request_thread(request, client_address)
+
+        threading.Thread(target=run, daemon=True).start()
+        begun.wait(5)
+
+
 class VendorStandIn:
     """Answers as `tell` says, after waiting for `thaw` if it is frozen; remembers what it was asked."""
 
@@ -49,8 +66,7 @@ class VendorStandIn:
         self._thawed = threading.Event()
         self._thawed.set()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
