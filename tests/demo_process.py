@@ -3,12 +3,11 @@ The demo as a real process: `authsvc demo` on a free loopback port.
 """
 
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.running import clean_environment, wait_until
+from tests.running import clean_environment, is_listening, wait_until
 
 
 class Demo:
@@ -29,12 +28,11 @@ class Demo:
     def _is_there(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
-        found = re.search(r"http://([0-9.]+):([0-9]+)/", self.log())
+        found = re.search(r"http://127\.0\.0\.1:([0-9]+)/", self.log())
         if found is None:
             return False
         self.url = found[0]
-        with socket.socket() as probe:
-            return probe.connect_ex((found[1], int(found[2]))) == 0
+        return is_listening(int(found[1]))
 
     def stop(self) -> int:
         """End it as Ctrl-C does and return its exit code."""

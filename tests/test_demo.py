@@ -21,7 +21,7 @@ from authsvc.config import Settings
 from authsvc.errors import Expired, SettingsError
 from authsvc.sandbox.files import PICTURE_ID
 from tests.demo_process import Demo
-from tests.running import free_port, wait_until
+from tests.running import free_port, is_listening, wait_until
 
 
 @pytest.fixture
@@ -221,10 +221,10 @@ def test_as_a_process(tmp_path: Path) -> None:
             assert picture.read(4) == b"\x89PNG"
         assert post(opener, f"{demo.url}demo/drop")[0] == 200
         sandbox = Bind.parse(boot["sdk"]["options"]["address"].removeprefix("ws://"))
-        assert is_there(sandbox)
+        assert is_listening(sandbox.port)
     finally:
         assert demo.stop() == 0
-    assert not is_there(sandbox)
+    assert not is_listening(sandbox.port)
     assert "Traceback" not in demo.log()
 
 
@@ -237,15 +237,10 @@ def test_the_sandbox_ends_with_the_demo(tmp_path: Path) -> None:
             found = re.search(r"ws://127\.0\.0\.1:([0-9]+)", page.headers["Content-Security-Policy"])
         assert found is not None
         sandbox = Bind("127.0.0.1", int(found[1]))
-        assert is_there(sandbox)
+        assert is_listening(sandbox.port)
     finally:
         demo.die()
-    wait_until(lambda: not is_there(sandbox), timeout_s=10)
-
-
-def is_there(bind: Bind) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((bind.host, bind.port)) == 0
+    wait_until(lambda: not is_listening(sandbox.port), timeout_s=10)
 
 
 def test_the_pages_picture() -> None:
