@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -59,6 +60,15 @@ def blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types
+    """Leaves what gunicorn logs to the handler that everything else goes to."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
@@ -147,5 +157,6 @@ def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) 
         "control_socket_disable": True,
         "proc_name": "authsvc",
         "loglevel": log_level.lower(),
+        "logger_class": _Logger,
     }
     _Gunicorn(options, drain, build).run()

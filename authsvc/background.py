@@ -4,8 +4,20 @@ The one thread beside the requests: it runs a few short jobs, again and again.
 Imports nothing of the project.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
+
+
+def every(times: int, job: Callable[[], None]) -> Callable[[], None]:
+    """Return what runs the job the first time that it is called, and then once in so many."""
+    calls = itertools.count()
+
+    def sometimes() -> None:
+        if next(calls) % times == 0:
+            job()
+
+    return sometimes
 
 
 class Background:

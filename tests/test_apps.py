@@ -80,3 +80,10 @@ def test_an_app_that_is_taken_away() -> None:
     with pytest.raises(UnknownAppkey):
         apps.find(APPKEY)
     assert apps.find(OTHER_APPKEY).appkey == OTHER_APPKEY
+
+
+def test_fingerprints() -> None:
+    """Of the secrets that sign, by appkey; those that only verify have none."""
+    one, two = Secret("one").fingerprint(), Secret("two").fingerprint()
+    assert Apps([app("two", "one")], T).fingerprints() == {(APPKEY, two)}
+    assert one != two

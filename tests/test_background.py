@@ -2,7 +2,7 @@
 
 import pytest
 
-from authsvc.background import Background
+from authsvc.background import Background, every
 from tests.running import wait_until
 
 
@@ -41,3 +41,14 @@ def test_a_job_that_fails_in_a_way_nobody_expects() -> None:
     background.start()
     wait_until(lambda: not background.is_alive(), timeout_s=5)
     background.stop()
+
+
+def test_now_and_then() -> None:
+    """A job that is run the first time, and then once in so many."""
+    done: list[int] = []
+    sometimes = every(3, lambda: done.append(0))
+    numbers = []
+    for _ in range(8):
+        sometimes()
+        numbers.append(len(done))
+    assert numbers == [1, 1, 1, 2, 2, 2, 3, 3]
