@@ -21,12 +21,15 @@ from authsvc import body, origins, problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
 from authsvc.limiter import Quota, Rate
 from authsvc.logs import Audit, Finished
+from authsvc.payload import MAX_AGE_MS
 from authsvc.problems import Problem
 from authsvc.tracing import Span, Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
+
+Headers = tuple[tuple[str, str], ...]
 
 _log = logging.getLogger(__name__)
 
@@ -115,11 +118,32 @@ def of_file(content: bytes, *, mimetype: str) -> Response:
 
 
 def with_quota(response: Response, quota: Quota) -> Response:
-    """Return the answer with what is left of the rate limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
-    window_s = quota.rate.window_ms // 1000
-    response.headers["RateLimit-Policy"] = f'"user";q={quota.rate.limit};w={window_s}'
-    response.headers["RateLimit"] = f'"user";r={quota.remaining};t={quota.reset_s}'
+    """Return the answer with what is left of the rate limit."""
+    response.headers.update(quota_headers(quota))
     return response
+
+
+def quota_headers(quota: Quota) -> Headers:
+    """Return the headers that tell what is left of the limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
+    return (
+        ("RateLimit-Policy", f'"user";q={quota.rate.limit};w={quota.rate.window_ms // 1000}'),
+        ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
+    )
+
+
+def issued_headers(now_ms: int) -> Headers:
+    """Return the headers of a payload issued now (Unix ms), by which no client has to trust its own clock."""
+    return ("X-Server-Time-Ms", str(now_ms)), ("X-Expires-In-Ms", str(MAX_AGE_MS))
+
+
+def common_headers(request_id: str) -> Headers:
+    """Return the headers that every answer has, in the order in which `add_headers` sets them."""
+    return (
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Request-Id", request_id),
+        ("Vary", "Origin"),
+    )
 
 
 def request_id(given: str | None) -> str:
@@ -173,10 +197,8 @@ def _route(rule: str) -> str:
 def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Request-Id"] = _answering().request_id
-        response.vary.add("Origin")
+        for name, value in common_headers(_answering().request_id):
+            response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         response.headers.update(origins.cors_headers(origin, allowed_origins))
         if request.method == "OPTIONS":

@@ -21,6 +21,7 @@ from authsvc.budget import Budget
 from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
 from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
+from authsvc.fastlane import FastLane
 from authsvc.limiter import Limiter, Rate
 from authsvc.logs import RequestLog
 from authsvc.media import Media
@@ -145,6 +146,16 @@ def create_app(
             tracing=trace,
         ),
     )
+    if used.fast_lane and not tracing.is_asked_for(variables):
+        app.wsgi_app = FastLane(  # type: ignore[method-assign] # Flask's documentation has it so
+            app.wsgi_app,
+            apps=apps,
+            callers=callers,
+            limiter=limiter,
+            allowed_origins=used.allowed_origins,
+            now_ms=now_ms,
+            tell=monitoring.tell,
+        )
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreAway):
         store.ping()

@@ -24,6 +24,7 @@ from authsvc import clock
 SILENT = frozenset({"/healthz", "/readyz"})
 PREFIX_LENGTH = 8  # of a random_str: enough to find it by, too little to use
 STDOUT = 1
+REMEMBERED = 8_192  # users whose hash is known already, in one worker
 
 Format = Literal["json", "console"]
 Write = Callable[[bytes], None]
@@ -72,6 +73,7 @@ def hashed(key: bytes) -> Users:
     """Return what names a user by a hash under this key, 16 hexadecimal characters: one and the same for one user."""
     digest_key = hashlib.sha256(b"authsvc log: users\0" + key).digest()
 
+    @lru_cache(maxsize=REMEMBERED)
     def name(user_id: str) -> str:
         return hashlib.blake2s(user_id.encode(), key=digest_key, digest_size=8).hexdigest()
 

@@ -96,8 +96,7 @@ def _register_payloads(app: Flask, services: Services) -> None:
         issued = issuing.issue(served, random_str=random_str, store=services.store, now_ms=now_ms)
         audit.random_str = issued.random_str
         response = answers.of_json(issued.to_dict())
-        response.headers["X-Server-Time-Ms"] = str(now_ms)
-        response.headers["X-Expires-In-Ms"] = str(MAX_AGE_MS)
+        response.headers.update(answers.issued_headers(now_ms))
         return response
 
     @app.post("/v1/bootstrap")
