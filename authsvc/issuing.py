@@ -27,23 +27,14 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
         StoreAway: that cannot be known now.
     """
     if random_str is None:
-        return issue_fresh(app, now_ms=now_ms)
-    payload.check_random_str(random_str)
-    key = f"issue:{app.appkey}:{random_str}"
-    if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
-        raise Replayed("random_str: was signed before; send another one, or none")
+        random_str = fresh_random_str()
+    else:
+        payload.check_random_str(random_str)
+        key = f"issue:{app.appkey}:{random_str}"
+        if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+            raise Replayed("random_str: was signed before; send another one, or none")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
-    )
-
-
-def issue_fresh(app: Served, *, now_ms: int) -> AuthPayload:
-    """Return a payload of this moment (Unix ms) with a random_str of ours."""
-    return payload.issue(
-        appkey=app.appkey,
-        master_secret=app.app.master_secret.reveal(),
-        random_str=fresh_random_str(),
-        now_ms=now_ms,
     )
 
 

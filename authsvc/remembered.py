@@ -42,4 +42,4 @@ class Remembered:
 
 
 def _digest(authorization: str) -> bytes:
-    return hashlib.sha256(authorization.encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(authorization.encode("latin-1", "replace")).digest()
