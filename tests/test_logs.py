@@ -5,7 +5,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,8 +21,7 @@ from tests.running import Service, wait_until
 
 NOW_MS = 1_750_000_000_007
 DONE = Finished(method="GET", route="/v1/resource", status=200, took_s=0.0012345, request_id="r-1")
-ISSUED = replace(
-    DONE,
+ISSUED = DONE._replace(
     method="POST",
     route="/v1/auth-payload",
     audit=Audit("issued", made_up.APPKEY, "ming@example", "Hs6nL0dYc2XwVb81mKfQ"),
@@ -64,7 +62,7 @@ def test_a_line_a_request(written: list[bytes]) -> None:
 
 def test_a_line_a_payload(written: list[bytes]) -> None:
     """A second line in the same write: the app, the user's hash, the beginning of the random_str."""
-    log(written, users=logs.hashed(b"key")).tell(replace(ISSUED, trace_id="ab" * 16))
+    log(written, users=logs.hashed(b"key")).tell(ISSUED._replace(trace_id="ab" * 16))
     request, audit = parsed(*written)
     user = audit.pop("user")
     assert len(user) == 16
@@ -84,7 +82,7 @@ def test_a_line_a_payload(written: list[bytes]) -> None:
 
 def test_a_refusal(written: list[bytes]) -> None:
     """Both lines have its code and name; of a payload that was never known, what is missing is null."""
-    log(written).tell(replace(ISSUED, status=401, code=882004, refusal="not-logged-in", audit=Audit("issued")))
+    log(written).tell(ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued")))
     for line in parsed(*written):
         assert (line["code"], line["refusal"]) == (882004, "not-logged-in")
     assert parsed(*written)[1]["event"] == "refused"
@@ -96,7 +94,7 @@ def test_a_refusal(written: list[bytes]) -> None:
 )
 def test_levels(written: list[bytes], level: str, status: int, told: bool) -> None:  # noqa: FBT001 -- a case's own
     """From WARNING on only failures of the service are told."""
-    log(written, level=level).tell(replace(DONE, status=status))
+    log(written, level=level).tell(DONE._replace(status=status))
     assert bool(written) == told
     assert all(line["level"] == ("info" if status < 500 else "warning") for line in parsed(b"".join(written)))
 
@@ -104,7 +102,7 @@ def test_levels(written: list[bytes], level: str, status: int, told: bool) -> No
 @pytest.mark.parametrize("route", ["/healthz", "/readyz"])
 def test_health_is_silent(written: list[bytes], route: str) -> None:
     """A probe every second leaves no line."""
-    log(written).tell(replace(DONE, route=route, status=503))
+    log(written).tell(DONE._replace(route=route, status=503))
     assert written == []
 
 
