@@ -14,7 +14,8 @@ import redis
 from authsvc.errors import MemoryLost
 from authsvc.store import Store
 from authsvc.stores import open_store
-from authsvc.stores.redis import MAX_CONNECTIONS, RedisStore
+from authsvc.stores.primaries import MAX_CONNECTIONS
+from authsvc.stores.redis import RedisStore
 from tests import made_up
 from tests.conftest import Clock
 from tests.running import free_port, wait_until
@@ -88,7 +89,7 @@ def test_what_is_left_in_redis(store: RedisStore, behind: redis.Redis) -> None:
     store.ping()
     lives_ms = {key: behind.pttl(key) for key in behind.scan_iter()}
     assert lives_ms.pop("authsvc:birth") == -1
-    assert behind.get("authsvc:birth") == str(BORN_MS)
+    assert behind.get("authsvc:birth") == f"{behind.info('replication')['master_replid']}:{BORN_MS}"
     asked = {"claim": 100_000, "text": 200_000, "counter": 300_000, "ping": 1_000}
     assert lives_ms.keys() == {f"authsvc:{key}" for key in asked}
     assert all(0 <= ms - lives_ms[f"authsvc:{key}"] < 1_000 for key, ms in asked.items())
@@ -137,7 +138,7 @@ def test_restarted_from_an_older_snapshot(
     assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
     redis_server.kill()
     redis_server.start()
-    assert behind.get("authsvc:birth") == str(BORN_MS)
+    assert str(behind.get("authsvc:birth")).endswith(f":{BORN_MS}")
     clock.now_ms += 2_000
     with pytest.raises(MemoryLost) as lost:
         store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
@@ -154,7 +155,7 @@ def test_promoted_replica(
     (tmp_path / "replica").mkdir()
     with RedisServer(tmp_path / "replica") as replica, replica.client() as client:
         client.replicaof("127.0.0.1", port)
-        wait_until(lambda: client.get("authsvc:birth") == str(BORN_MS), timeout_s=10)
+        wait_until(lambda: str(client.get("authsvc:birth")).endswith(f":{BORN_MS}"), timeout_s=10)
         client.replicaof("NO", "ONE")
         assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
         redis_server.kill()
