@@ -147,46 +147,51 @@ class Primaries:
 
 
 class _Directory:
-    """Who can tell where the primaries are. Each is asked in turn, because one may be away or out of date."""
+    """Who can tell where the primaries are. Each has its turn to be first, because one may be away or out of date."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = list(urls)
 
-    def ask(self, question: Callable[[redis.Redis], T]) -> T:
+    def ask(self, question: Callable[[redis.Redis], T], *, enough: int) -> list[T]:
         until_s = time.monotonic() + LOOK_S
+        answers: list[T] = []
         failure: Exception = redis.TimeoutError()
         for url in self._urls:
-            if time.monotonic() > until_s:
+            if len(answers) == enough or time.monotonic() > until_s:
                 break
             self._urls = [*(other for other in self._urls if other != url), url]
             try:
                 with closing(_client(url, LOOK_TIMEOUT_S, 1)) as client:
-                    return question(client)
+                    answers.append(question(client))
             except (redis.RedisError, OSError) as exc:
                 failure = exc
-        raise failure
+        if not answers:
+            raise failure
+        return answers
 
     def learn(self, urls: Sequence[str]) -> None:
         self._urls += [url for url in dict.fromkeys(urls) if url not in self._urls]
 
 
 class _Sentinels:
-    """The primary is where a sentinel says."""
+    """
+    The primary is where the sentinel says that knows of the latest failover.
+
+    One that has not heard of it yet names the old primary, which may be there again and not know it either.
+    """
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._directory = _Directory(url.asked)
 
     def primary(self) -> list[str]:
-        host, port = self._directory.ask(self._named)
-        return [self._url.at(host, int(port))]
+        _, host, port = max(self._directory.ask(self._named, enough=len(self._url.asked)))
+        return [self._url.at(host, port)]
 
-    def _named(self, client: redis.Redis) -> tuple[str, str]:
-        named = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.master_name)  # type: ignore[no-untyped-call] # redis-py's own
-        if named is None:
-            raise redis.RedisError(f"this sentinel knows no primary of the name {self._url.master_name}")
-        host, port = named
-        return host, port
+    def _named(self, client: redis.Redis) -> tuple[int, str, int]:
+        told = client.execute_command("SENTINEL", "MASTER", self._url.master_name)  # type: ignore[no-untyped-call] # redis-py's own
+        named = dict(zip(told[::2], told[1::2], strict=True))
+        return int(named["config-epoch"]), named["ip"], int(named["port"])
 
 
 class _Nodes:
@@ -198,7 +203,7 @@ class _Nodes:
         self._directory = _Directory(url.asked)
 
     def primaries(self) -> list[str]:
-        urls = self._directory.ask(self._told)
+        (urls,) = self._directory.ask(self._told, enough=1)
         self._directory.learn(urls)
         return urls
 
