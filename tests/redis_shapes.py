@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from authsvc.stores import redisurl
+from authsvc.stores.primaries import Primaries
 from tests.running import free_port, wait_until
 from tests.services import RedisServer
 
@@ -64,6 +67,15 @@ class Sentinels:
         assert len(named) == 1, "they do not agree"
         (port,) = named
         return next(server for server in self.servers if server.port == port)
+
+    def holder(self, key: str) -> PortServer:
+        """Return the server that has a key of the store's."""
+        assert key
+        return self.primary()
+
+    def follower(self, primary: PortServer) -> PortServer:
+        """Return a replica of this primary."""
+        return next(server for server in self.servers if server is not primary)
 
     def is_settled(self) -> bool:
         """Whether there is one primary, all sentinels know each other and it, and the others follow it in step."""
@@ -142,13 +154,23 @@ class Cluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:3])
 
-    def owner(self, slot: int, asked: PortServer | None = None) -> PortServer:
+    def owner(self, slot: int) -> PortServer:
         """Return the primary of a slot, as one server knows it."""
-        with (asked or self.servers[0]).client() as client:
+        with next(server for server in self.servers if server.is_there()).client() as client:
             for first, last, (_, port, *_), *_ in client.execute_command("CLUSTER", "SLOTS"):
                 if first <= slot <= last:
                     return next(server for server in self.servers if server.port == port)
         raise AssertionError(f"nobody has slot {slot}")
+
+    def holder(self, key: str) -> PortServer:
+        """Return the server that has a key of the store's."""
+        primaries = Primaries(redisurl.parse(self.url))
+        return self.owner(key_slot(primaries.prefixes[primaries.bucket(key)].encode()))
+
+    def follower(self, primary: PortServer) -> PortServer:
+        """Return a replica of this primary."""
+        told = [(server, server.info()) for server in self.servers if server.is_there()]
+        return next(server for server, one in told if one["role"] == "slave" and one["master_port"] == primary.port)
 
     def is_settled(self) -> bool:
         """Whether every node is well, knows all others, and agrees with them on who has what; replicas in step."""

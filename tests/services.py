@@ -66,6 +66,17 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def is_there(self) -> bool:
+        """Whether it runs and is not paused."""
+        return self._process is not None and ") T " not in Path(f"/proc/{self._process.pid}/stat").read_text()
+
+    def revive(self) -> None:
+        """Have it run, whether it was killed or paused."""
+        if self._process is None:
+            self.start()
+        elif not self.is_there():
+            self.resume()
+
     def __enter__(self) -> Self:
         self.start()
         return self
