@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from authsvc.stores import redisurl
 from authsvc.stores.primaries import Primaries
+from tests.certificates import Certificates
 from tests.running import free_port, wait_until
 from tests.services import RedisServer
 
@@ -24,12 +25,15 @@ NOTICED_MS = 500  # silence after which a node counts as down
 
 
 class PortServer(RedisServer):
-    """A `redis-server` on a loopback port, and on a socket beside."""
+    """A `redis-server` on a loopback port, by TLS if there are certificates for it, and on a plain socket beside."""
 
-    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None, tls: Certificates | None = None) -> None:
         folder.mkdir(exist_ok=True)
-        self.port = free_port() if port is None else port
-        super().__init__(folder, *arguments, "--port", str(self.port), "--bind", "127.0.0.1")
+        self.port = port or free_port()
+        spoken: tuple[str, ...] = ("--port", str(self.port))
+        if tls is not None:
+            spoken = ("--tls-port", str(self.port), "--tls-replication", "yes", *tls.redis_arguments)
+        super().__init__(folder, *arguments, *spoken, "--bind", "127.0.0.1")
 
     def info(self, section: str = "replication") -> dict[str, Any]:
         """Return what it tells of itself."""
@@ -82,59 +86,46 @@ class Sentinels:
         try:
             primary = self.primary()
             others = [server for server in self.servers if server is not primary]
-            if not primary.is_primary() or not all(other.is_in_step() for other in others):
+            told = primary.info()
+            if told["role"] != "master" or told.get("slave0", {}).get("state") != "online":
+                return False
+            if not all(other.is_in_step() for other in others):
                 return False
             for sentinel in self.sentinels:
                 with sentinel.client() as client:
-                    (told,) = client.execute_command("SENTINEL", "MASTERS")
-                told = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
-                expected = {"num-slaves": len(others), "num-other-sentinels": 2}
-                if any(int(told[name]) < number for name, number in expected.items()) or told["flags"] != "master":
+                    (seen,) = client.execute_command("SENTINEL", "MASTERS")  # by protocol 3, so a mapping
+                if (seen["flags"], seen["num-slaves"], seen["num-other-sentinels"]) != ("master", "1", "2"):
                     return False
         except (AssertionError, OSError, RedisError):
             return False
         return True
 
-    def fail_over(self) -> None:
-        """Have the sentinels promote another one, as soon as they can, without a loss."""
-
-        def started() -> bool:
-            with self.sentinels[0].client() as client:
-                try:
-                    client.execute_command("SENTINEL", "FAILOVER", MASTER_NAME)
-                except RedisError:
-                    return False
-                return True
-
-        wait_until(started, timeout_s=20)
-
 
 @contextmanager
-def sentinels(folder: Path, *, replicas: int = 1) -> Iterator[Sentinels]:
-    """Run a primary, its replicas and three sentinels."""
+def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "") -> Iterator[Sentinels]:
+    """Run a primary, its replica and three sentinels, who tell it to the user `watcher` of their ACL, if given."""
     with ExitStack() as stack:
         # A replica that has to sync again would wait five seconds for others to join.
         often = ("--repl-ping-replica-period", "1", "--repl-diskless-sync-delay", "0")
-        primary = stack.enter_context(PortServer(folder / "s0", *often))
+        primary = stack.enter_context(PortServer(folder / "s0", *often, tls=tls))
         following = ("--replicaof", f"127.0.0.1 {primary.port}")
-        servers = [primary]
-        servers += [stack.enter_context(PortServer(folder / f"s{n + 1}", *often, *following)) for n in range(replicas)]
+        replica = stack.enter_context(PortServer(folder / "s1", *often, *following, tls=tls))
         watching = []
         for number in range(3):
             place = folder / f"w{number}"
             place.mkdir()
-            port = free_port()
             config = place / "sentinel.conf"
             config.write_text(
                 f"sentinel monitor {MASTER_NAME} 127.0.0.1 {primary.port} 2\n"
                 f"sentinel down-after-milliseconds {MASTER_NAME} {NOTICED_MS}\n"
                 f"sentinel failover-timeout {MASTER_NAME} 2000\n"
+                + (f"user {watcher} -@all +sentinel|master +client|setname\n" if watcher else "")
             )
-            watching.append(stack.enter_context(_Sentinel(place, port=port)))
+            watching.append(stack.enter_context(_Sentinel(place, tls=tls)))
             with watching[-1].client() as client:  # what takes seconds otherwise, whatever is configured
                 periods = ("info-period", 200, "publish-period", 200, "ping-period", 100, "ask-period", 100)
                 client.execute_command("SENTINEL", "DEBUG", *periods)
-        told = Sentinels(servers, watching)
+        told = Sentinels([primary, replica], watching)
         wait_until(told.is_settled, timeout_s=30)
         yield told
 
@@ -183,29 +174,32 @@ class Cluster:
                     slots = client.execute_command("CLUSTER", "SLOTS")
             except (OSError, RedisError):
                 return False
-            if "ok" not in str(state)[:40] or (told["role"] == "slave" and told["master_link_status"] != "up"):
+            is_primary = told["role"] == "master"
+            link = told.get("slave0", {}).get("state") if is_primary else told["master_link_status"]
+            if "ok" not in str(state)[:40] or link != ("online" if is_primary else "up"):
                 return False
             views.add(repr([(first, last, owner[1], len(rest)) for first, last, owner, *rest in slots]))
         return len(views) == 1 and all(", 1)" in view for view in views)
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path, *, tls: Certificates | None = None) -> Iterator[Cluster]:
     """Run a Cluster of three primaries and three replicas."""
     with ExitStack() as stack:
         own = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_MS), "--repl-diskless-sync-delay", "0"]
         # Whatever its link was like before, a replica is to stand for election.
+        own += ["--tls-cluster", "yes"] if tls else []
         own += ["--cluster-replica-validity-factor", "0", "--repl-ping-replica-period", "1"]
         servers = []
         for number in range(6):
-            port, bus = free_port(), free_port()
-            server = PortServer(folder / f"n{number}", *own, "--cluster-port", str(bus), port=port)
+            server = PortServer(folder / f"n{number}", *own, "--cluster-port", str(free_port()), tls=tls)
             servers.append(stack.enter_context(server))
         program = shutil.which("redis-cli")
         assert program is not None, "it comes with redis-server"
         addresses = [f"127.0.0.1:{server.port}" for server in servers]
+        spoken = ["--tls", "--cacert", str(tls.authority)] if tls else []
         made = subprocess.run(
-            [program, "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
+            [program, *spoken, "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
             capture_output=True,
             text=True,
             check=False,

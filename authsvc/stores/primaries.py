@@ -14,7 +14,7 @@ from zlib import crc32
 import redis
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import MovedError
+from redis.exceptions import AskError, MovedError, TryAgainError
 from redis.retry import Retry
 
 from authsvc.errors import StoreAway
@@ -127,8 +127,10 @@ class Primaries:
                 server = self._look(bucket)
                 answer = question(server.client)
         except (redis.RedisError, OSError) as exc:
-            server.begin_anew()
-            server.leave(failed=True)
+            is_there = is_moving(exc)
+            if not is_there:
+                server.begin_anew()
+            server.leave(failed=not is_there)
             raise StoreAway from exc
         server.leave(failed=False)
         return answer
@@ -144,6 +146,11 @@ class Primaries:
         known |= {url: Server(url) for url in {*urls} - known.keys()}
         self._servers = [known[url] for url in urls]
         return self._servers[bucket]
+
+
+def is_moving(failure: object) -> bool:
+    """Whether this is what a node of a Cluster says of one slot that is being moved; with others it goes on."""
+    return isinstance(failure, AskError | TryAgainError) and not isinstance(failure, MovedError)
 
 
 class _Directory:

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 from authsvc.errors import MemoryLost
 from authsvc.store import Pulse
 from authsvc.stores import redisurl
-from authsvc.stores.primaries import Primaries
+from authsvc.stores.primaries import Primaries, is_moving
 
 COUNTERS = 5_000  # in one round trip
 WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer
@@ -136,9 +136,10 @@ class RedisStore:
         script: _Command = ("EVALSHA", _CLAIM_SHA)
         for _ in range(3):
             commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
-            answers = _all_of(client, [*commands, *self._wait, *more])
+            # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
+            answers = _all_of(client, [*commands, *self._wait, *more], slots_may_move=len(claims) > 1)
             unmarked = next((answer for answer in answers if isinstance(answer, str)), None)
-            if isinstance(answers[0], NoScriptError):
+            if any(isinstance(answer, NoScriptError) for answer in answers):
                 script = ("EVAL", _CLAIM)
             elif unmarked is not None:
                 self._mark(client, claims[0][0], unmarked)
@@ -152,16 +153,17 @@ class RedisStore:
         """Set the birth mark of every bucket that is on the same server."""
         now_ms = self._now_ms()
         names = [f"{self._primaries.prefixes[other]}birth" for other in self._primaries.beside(bucket)]
-        _all_of(client, [("EVAL", _MARK, 1, name, history, now_ms) for name in names])
+        _all_of(client, [("EVAL", _MARK, 1, name, history, now_ms) for name in names], slots_may_move=True)
 
 
-def _all_of(client: redis.Redis, commands: Sequence[_Command]) -> list[object]:
+def _all_of(client: redis.Redis, commands: Sequence[_Command], *, slots_may_move: bool = False) -> list[object]:
     """Return the answers to all commands, asked in one round trip. Raises any error but that a script is not known."""
     with client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own
         answers: list[object] = pipe.execute(raise_on_error=False)
     for answer in answers:
-        if isinstance(answer, Exception) and not isinstance(answer, NoScriptError):
+        is_borne = isinstance(answer, NoScriptError) or (slots_may_move and is_moving(answer))
+        if isinstance(answer, Exception) and not is_borne:
             raise answer
     return answers

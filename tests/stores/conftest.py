@@ -15,9 +15,9 @@ from redis.exceptions import ReadOnlyError
 from authsvc import clock
 from authsvc.store import Store
 from authsvc.stores import open_store
-from tests.certificates import make_certificates
+from tests.certificates import Certificates, make_certificates
 from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
-from tests.running import free_port, wait_until
+from tests.running import wait_until
 from tests.services import RedisServer
 
 # The least that a user of Redis needs, as the README has it.
@@ -51,17 +51,19 @@ class TlsRedis:
 
 
 @pytest.fixture(scope="session")
-def _tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
-    folder = tmp_path_factory.mktemp("tls")
-    made = make_certificates(folder)
-    users = folder / "users.acl"
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Those of this machine, made up."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def _tls_redis(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
+    users = tmp_path_factory.mktemp("tls") / "users.acl"
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     users.write_text(f"user default on nopass ~* &* +@all\nuser authsvc on #{digest} {ACL}\n")
-    port = free_port()
-    arguments = ("--tls-port", str(port), *made.redis_arguments, "--aclfile", str(users))
-    with PortServer(folder / "redis", *arguments, port=0) as server:
+    with PortServer(users.parent / "redis", "--aclfile", str(users), tls=certificates) as server:
         user = f"authsvc:{quote(PASSWORD, safe='')}"
-        yield TlsRedis(server, f"rediss://{user}@127.0.0.1:{port}/0?ssl_ca_certs={made.authority}")
+        yield TlsRedis(server, f"rediss://{user}@127.0.0.1:{server.port}/0?ssl_ca_certs={certificates.authority}")
 
 
 @pytest.fixture
