@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,9 +12,10 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgainError
 
 from authsvc import clock
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost
 from authsvc.store import Store
 from authsvc.stores.primaries import BUCKETS
+from authsvc.stores.redis import RedisStore
 from tests.certificates import Certificates
 from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
 from tests.running import wait_until
@@ -121,12 +123,15 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
     before is accepted again, by a store that knew the old place and by one that asks for the new one.
     """
     store = opened(redis_cluster.url)
+    assert isinstance(store, RedisStore)
     store.ping()
-    key, other, since_ms = "moved", "", clock.now_ms() + 1
+    key, since_ms = "moved", clock.now_ms() + 1
     wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
     assert store.add(key, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
-    tag = next(prefix for prefix in store._primaries.prefixes if store._name(key).startswith(prefix))  # type: ignore[attr-defined]
-    other = next(f"other:{n}" for n in range(10_000) if store._name(f"other:{n}").startswith(tag))  # type: ignore[attr-defined]
+    tag = f"{store._name(key).partition('}')[0]}}}:"
+    names = {f"key:{n}": store._name(f"key:{n}") for n in range(1_000)}
+    beside = next(name for name in names if names[name].startswith(tag))
+    elsewhere = next(name for name in names if not names[name].startswith(tag))
     slot = key_slot(tag.encode())
     source = redis_cluster.holder(key)
     target = next(s for s in redis_cluster.servers if s.is_primary() and s is not source)
@@ -135,10 +140,11 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
         taking.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         giving.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
         migrate(giving, slot, target, [f"{tag}birth"])
-        for tried in (key, other):
-            raised = check_away(store, lambda store, tried=tried: store.add(tried, "thief", keep_ms=MINUTE_MS))  # type: ignore[misc] # bound at once
-            assert isinstance(raised.__cause__, TryAgainError | AskError)
-            wait_until(lambda: works_on(store, "elsewhere"), timeout_s=5)
+        for tried, error in ((key, TryAgainError), (beside, AskError)):
+            raised = check_away(store, partial(claim, tried))
+            assert isinstance(raised.__cause__, error)
+            assert store.add(elsewhere, "thief", keep_ms=MINUTE_MS)
+            store.ping()
         migrate(giving, slot, target, list(giving.scan_iter(f"{tag}*")))
         for server in redis_cluster.servers:
             if server.is_primary():
@@ -150,16 +156,13 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
                 claimant.add(key, "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
             assert not claimant.add(key, "thief", keep_ms=MINUTE_MS)
         since_ms = clock.now_ms() + 1
-        assert store.add(other, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
-        assert taking.get(f"{tag}{other}") == "mine"
+        wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+        assert store.add(beside, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
+        assert taking.get(f"{tag}{beside}") == "mine"
 
 
-def works_on(store: Store, key: str) -> bool:
-    """Return whether a key of another slot can be claimed."""
-    try:
-        return store.add(key, "x", keep_ms=1_000)
-    except StoreAway:
-        return False
+def claim(key: str, store: Store) -> bool:
+    return store.add(key, "thief", keep_ms=MINUTE_MS)
 
 
 def test_slot_on_no_node(redis_cluster: Cluster, opened: Open) -> None:
