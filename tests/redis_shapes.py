@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
+from redis.backoff import ConstantBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from authsvc.stores import redisurl
 from authsvc.stores.primaries import Primaries
@@ -34,6 +37,10 @@ class PortServer(RedisServer):
         if tls is not None:
             spoken = ("--tls-port", str(self.port), "--tls-replication", "yes", *tls.redis_arguments)
         super().__init__(folder, *arguments, *spoken, "--bind", "127.0.0.1")
+
+    def client(self) -> redis.Redis:
+        """See `RedisServer.client`. This one bears it that a sentinel breaks all connections when roles change."""
+        return redis.Redis.from_url(self.url, decode_responses=True, retry=Retry(ConstantBackoff(0.05), 5))
 
     def info(self, section: str = "replication") -> dict[str, Any]:
         """Return what it tells of itself."""

@@ -44,7 +44,7 @@ local born = string.match(mark, '%d+$')
 if tonumber(born) < tonumber(ARGV[2]) then born = ARGV[2] end
 redis.call('SET', KEYS[1], history .. ':' .. born)
 """
-_CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
+CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
 _Command = tuple[str | int, ...]
 
 
@@ -133,7 +133,7 @@ class RedisStore:
         """
         prefixes = self._primaries.prefixes
         names = [(prefixes[bucket] + key, f"{prefixes[bucket]}birth") for bucket, key in claims]
-        script: _Command = ("EVALSHA", _CLAIM_SHA)
+        script: _Command = ("EVALSHA", CLAIM_SHA)
         for _ in range(3):
             commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
             # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
