@@ -125,8 +125,7 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
             config.write_text(
                 f"sentinel monitor {MASTER_NAME} 127.0.0.1 {primary.port} 2\n"
                 f"sentinel down-after-milliseconds {MASTER_NAME} {NOTICED_MS}\n"
-                f"sentinel failover-timeout {MASTER_NAME} 2000\n"
-                + (f"user {watcher} -@all +sentinel|master +client|setname\n" if watcher else "")
+                f"sentinel failover-timeout {MASTER_NAME} 2000\n" + (f"user {watcher}\n" if watcher else "")
             )
             watching.append(stack.enter_context(_Sentinel(place, tls=tls)))
             with watching[-1].client() as client:  # what takes seconds otherwise, whatever is configured

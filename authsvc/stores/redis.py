@@ -21,7 +21,9 @@ COUNTERS = 5_000  # in one round trip
 WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer
 
 # A server draws a new replication id when it starts, when it is promoted, and when it no longer keeps the history that
-# a replica would continue from. So memory that was lost is noticed by its id, even if the server has the old mark.
+# a replica would continue from. So memory that was lost is noticed by its id, even if the server has the old mark. That
+# it is not known which scripts a server has means less: one that was demoted and promoted again alive has ours.
+# Asking for it costs the server 3 of the 8 microseconds that a claim takes (Redis 7.0, one core).
 _HISTORY = "local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')"
 # GET tells our own first attempt, whose answer was lost, from somebody else's claim. Setting that again gives WAIT a
 # write to wait for, behind which the first one is.

@@ -3,6 +3,7 @@ The fixtures of the store tests. `store` and `store_url` run a test once over ea
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from authsvc import clock
 from authsvc.store import Store
 from authsvc.stores import open_store
 from tests.certificates import Certificates, make_certificates
+from tests.readme import ENGLISH
 from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
 from tests.running import wait_until
 from tests.services import RedisServer
 
-# The least that a user of Redis needs, as the README has it.
-ACL = (
-    "resetkeys ~authsvc:* resetchannels -@all +eval +evalsha +get +set +incrby +pexpire +info +time +wait"
-    " +cluster|slots +client|setname"
+# The least that a user of Redis needs, and one of its sentinels, as the README has it.
+ACL, WATCHER_ACL = re.findall(
+    r"^ACL SETUSER \w+ on >\S+ (.+)$", ENGLISH.find("text", "ACL SETUSER")[0].text, re.MULTILINE
 )
 PASSWORD = "made-up/p@ss:w%rd"
 

@@ -148,7 +148,7 @@ def test_handed_over(shape: Shape, stores: list[Store]) -> None:
 
 
 def test_every_bucket_on_a_new_primary_is_marked(redis_cluster: Cluster) -> None:
-    """The first claim on a primary that took over marks all of its buckets before it is made, and no other primary's."""
+    """The first claim on a primary that took over marks all of its buckets before it is made, and no other's."""
     clock = Clock(BORN_MS)
     with closing(RedisStore(redis_cluster.url, now_ms=clock)) as store:
         store.ping()

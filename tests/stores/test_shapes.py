@@ -20,7 +20,7 @@ from tests.certificates import Certificates
 from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
 from tests.running import wait_until
 from tests.stores.calls import CALLS, check_away, works
-from tests.stores.conftest import PASSWORD, Open, TlsRedis
+from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 
 MINUTE_MS = 60_000
 
@@ -273,7 +273,7 @@ def tls_url(request: pytest.FixtureRequest, certificates: Certificates, tmp_path
         with cluster(tmp_path, tls=certificates) as nodes:
             yield nodes.url.replace("redis", "rediss", 1) + query
         return
-    with sentinels(tmp_path, tls=certificates, watcher=f"watcher on >{PASSWORD}") as trio:
+    with sentinels(tmp_path, tls=certificates, watcher=f"watcher on >{PASSWORD} {WATCHER_ACL}") as trio:
         own = f"&sentinel_username=watcher&sentinel_password={quote(PASSWORD, safe='')}"
         yield trio.url.replace("redis", "rediss", 1) + query + own
 
