@@ -159,6 +159,7 @@ def test_every_bucket_on_a_new_primary_is_marked(redis_cluster: Cluster) -> None
             wait_until(replica.is_primary, timeout_s=10)
             clock.now_ms += 2_000
             wait_until(lambda: takes(store, "nonce"), timeout_s=10)
+            wait_until(redis_cluster.is_settled, timeout_s=20)
             marked = {server.port: marks(server) for server in redis_cluster.servers if server.is_primary()}
     assert {born for names in marked.values() for born in names} == {BORN_MS, BORN_MS + 2_000}
     assert set(marked[replica.port]) == {BORN_MS + 2_000}
