@@ -61,7 +61,8 @@ class AppSettings(BaseModel):
     apps: tuple[App, ...] = Field((), description="", exclude=True)
     store_url: SecretText = Field(
         default_factory=default_store,
-        description="`sqlite:///path`, `redis://`, `rediss://`, or `unix://` for Redis on a socket.",
+        description="`sqlite:///path`, or a `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or"
+        " `redis+cluster://`; see “Redis in every shape”.",
     )
 
     @field_validator("appkey")

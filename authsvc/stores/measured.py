@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Store
+from authsvc.store import Pulse, Store
 
 
 class MeasuredStore:
@@ -42,7 +42,7 @@ class MeasuredStore:
         with self._measured("count"):
             return self._store.count(hits, keep_ms=keep_ms)
 
-    def ping(self) -> int:
+    def ping(self) -> Pulse:
         """See `Store.ping`."""
         with self._measured("ping"):
             return self._store.ping()
