@@ -74,8 +74,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._begun_s: dict[TConn, float] = {}
 
     def load_wsgi(self) -> None:
-        super().load_wsgi()
-        app: WSGIApplication = self.wsgi
+        app: WSGIApplication = self.app.wsgi()
 
         def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
             environ["wsgi.input"] = _Input(environ["wsgi.input"])

@@ -29,8 +29,16 @@ def plain(service: Service) -> Service:
     """The service on plain gunicorn. Running."""
     with (service.folder / "service.log").open("ab") as log:
         service.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", str(CONF), "-b", f"127.0.0.1:{service.port}", "--"]
-            + ["authsvc.app:create_app()"],
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "-c",
+                str(CONF),
+                "-b",
+                f"127.0.0.1:{service.port}",
+                "authsvc.app:create_app()",
+            ],
             env=clean_environment() | service.variables,
             stdout=log,
             stderr=log,
