@@ -117,7 +117,7 @@ class Gateway:
 
     def log(self) -> str:
         """Return what it has logged, errors first."""
-        return "".join(path.read_text() for path in (self._error_log, self.folder / "authsvc.log") if path.exists())
+        return "".join(path.read_text() for path in (self._error_log, self.folder / "access.log") if path.exists())
 
     def context(self) -> ssl.SSLContext:
         """Return how a client that knows the certificate connects."""
