@@ -15,7 +15,7 @@ def answer(head: str) -> str:
     first, *lines = head.split("\r\n")
     path = first.split(" ")[1]
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    if path != "/auth/check":
+    if not path.startswith("/auth/check"):
         body = "\n".join(sorted(f"{name}: {value}" for name, value in headers.items() if name))
         return ANSWER.format(status="200 OK", length=len(body), headers="", body=body)
     user = headers.get("cookie", "").removeprefix("session=")
@@ -23,8 +23,8 @@ def answer(head: str) -> str:
         return ANSWER.format(status="500 Broken", length=0, headers="", body="")
     if not user:
         return ANSWER.format(status="401 Nobody", length=0, headers="", body="")
-    who = "" if user == "nameless" else f"X-User: {user}\r\n"
-    return ANSWER.format(status="204 Known", length=0, headers=who, body="")
+    who = "" if user == "nameless" else f"X-User: {user}\r\nX-Forwarded-User: {user}\r\n"
+    return ANSWER.format(status="200 Known", length=0, headers=who, body="")
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

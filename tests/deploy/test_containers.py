@@ -195,7 +195,7 @@ def graceful_s() -> int:
 
 
 def test_the_redis_of_compose_starts(tmp_path: Path) -> None:
-    """Its command works with a real Redis: the password is asked for and in no list of processes, nothing is evicted."""
+    """Its command works with a real Redis: the password is asked for, and in no list of processes."""
     redis, port = COMPOSE["services"]["redis"], free_port()
     folders = {"/run/secrets": tmp_path, "/tmp": tmp_path, "/data": tmp_path}  # noqa: S108 -- as the file has it
     script = re.sub("/run/secrets|/tmp|/data", lambda found: str(folders[found[0]]), redis["command"][2])
