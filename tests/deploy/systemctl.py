@@ -23,7 +23,9 @@ READY_S, STOP_S = 20, 45
 def unit(root: Path, name: str) -> list[tuple[str, str]]:
     """Return the assignments of a unit's file, in order, with `%i` and `%d` in them replaced."""
     template, _, instance = name.removesuffix(".service").partition("@")
-    text = (root / f"etc/systemd/system/{template}@.service").read_text()
+    units = root / "etc/systemd/system"
+    files = [units / f"{template}@.service", *sorted(units.glob(f"{template}@.service.d/*.conf"))]
+    text = "".join(file.read_text() for file in files)
     pairs = [line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")]
     credentials = root / "run" / "credentials" / name
     return [(key, value.replace("%i", instance).replace("%d", str(credentials))) for key, value in pairs]
@@ -91,18 +93,11 @@ def stop(root: Path, name: str) -> None:
         time.sleep(0.05)
 
 
-def nginx(root: Path) -> None:
-    """Start nginx, or let it read its configuration anew."""
-    pid = root / "run" / "nginx.pid"
-    command = ["nginx", "-p", str(root), "-c", str(root / "etc/nginx/nginx.conf"), "-e", str(root / "run/nginx.log")]
-    subprocess.run([*command, *(["-s", "reload"] if pid.exists() else [])], check=True)
-
-
 def main(root: Path, verb: str, *arguments: str) -> None:
     names = [argument for argument in arguments if not argument.startswith("-")]
     for name in names:
         if name == "nginx":
-            nginx(root)
+            subprocess.run(["nginx", "-s", verb], check=True)
             continue
         if verb == "restart":
             stop(root, name)
