@@ -1,32 +1,33 @@
 """
 gunicorn, made to drain before it stops, to lose no signal and to wait for no slow client.
 
-The only module that imports `gunicorn`. Imports `bind`, `drain` and `app` for the number of threads.
+Its settings are in `deploy/gunicorn.conf.py`, which a plain `gunicorn -c` may use too and then has `Worker`, but not
+the drain. The only module that imports `gunicorn`. Imports `bind` and `drain`.
 """
 
 import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from authsvc.app import THREADS
 from authsvc.bind import Bind
 from authsvc.drain import Drain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-BACKLOG = 2048
 READ_S = 5  # for all of a request; meanwhile it holds one of the threads
 STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
@@ -71,7 +72,9 @@ class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types
         self.error_log.propagate = True
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """A worker with threads that closes slow clients' connections, and its listener as soon as it is to end."""
+
     def init_signals(self) -> None:
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -79,6 +82,15 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._begun_s: dict[TConn, float] = {}
+
+    def load_wsgi(self) -> None:
+        app: WSGIApplication = self.app.wsgi()
+
+        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+            environ["wsgi.input"] = _Input(environ["wsgi.input"])
+            return app(environ, start_response)
+
+        self.wsgi = translating
 
     def handle(self, conn: TConn) -> Any:
         self._begun_s[conn] = time.monotonic()
@@ -117,7 +129,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
         _log.info("SIGHUP: nothing to restart, changed secret files are seen by themselves")
 
 
-class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+class _Gunicorn(Application):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, options: dict[str, Any], drain: Drain, build: Build) -> None:
         self.drain = drain
         self._build = build
@@ -125,17 +137,12 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         super().__init__()
 
     def load_config(self) -> None:
+        self.load_config_from_file(str(_settings()))
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
     def load(self) -> "WSGIApplication":
-        app = self._build()
-
-        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-            environ["wsgi.input"] = _Input(environ["wsgi.input"])
-            return app(environ, start_response)
-
-        return translating
+        return self._build()
 
     def run(self) -> None:
         _Arbiter(self).run()
@@ -143,20 +150,11 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
 def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     """Serve on gunicorn until stopped; `build` makes the app, in each worker."""
-    options = {
-        "bind": str(bind),
-        "workers": workers,
-        "worker_class": _Worker,
-        "threads": THREADS,
-        "backlog": BACKLOG,
-        "keepalive": 75,  # longer than nginx's 60 s, or it would reuse a connection that we close
-        "graceful_timeout": 30,
-        "timeout": 60,
-        "header_map": "refuse",  # an underscore twin of an identity header is no header
-        "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 -- memory, for the heartbeat
-        "control_socket_disable": True,
-        "proc_name": "authsvc",
-        "loglevel": log_level.lower(),
-        "logger_class": _Logger,
-    }
+    options = {"bind": str(bind), "workers": workers, "loglevel": log_level.lower(), "logger_class": _Logger}
     _Gunicorn(options, drain, build).run()
+
+
+def _settings() -> Path:
+    """Return gunicorn's settings: they lie in the package once installed, and under deploy/ in a checkout."""
+    packaged = Path(__file__).with_name("gunicorn.conf.py")
+    return packaged if packaged.is_file() else Path(__file__).parents[1] / "deploy" / "gunicorn.conf.py"

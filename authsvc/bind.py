@@ -1,5 +1,5 @@
 """
-Where to listen: a TCP address or a unix socket, and whether that is free.
+Where to listen: a TCP address or a unix socket, how many may wait there, and whether it is free.
 
 Imports only `errors`.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authsvc.errors import SettingsError
+
+BACKLOG = 2048  # connections that may wait to be accepted
 
 
 @dataclass(frozen=True, slots=True)

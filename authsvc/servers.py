@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc import arbiter, exporter
 from authsvc.app import THREADS, create_app
-from authsvc.arbiter import BACKLOG, STOPPING, Build, blocked
-from authsvc.bind import Bind, free
+from authsvc.arbiter import STOPPING, Build, blocked
+from authsvc.bind import BACKLOG, Bind, free
 from authsvc.drain import Drain
 from authsvc.errors import SettingsError
 from authsvc.metrics import FOLDER_VARIABLE

@@ -126,6 +126,10 @@ class Service:
             self.process.terminate()
         return self.process.wait(timeout=40)
 
+    def use_log(self, path: Path) -> None:
+        """Write its log there, for a second instance in the same folder."""
+        self._log = path
+
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 

@@ -227,6 +227,20 @@ def test_a_second_signal_stops_at_once(service: Service, server: str) -> None:
     assert service.process.wait(20) == 0
 
 
+def test_stops_where_no_mark_can_be_made(service: Service) -> None:
+    """A drain that its workers cannot be told of ends all the same."""
+    folder = service.folder / "tmp"
+    folder.mkdir()
+    service.variables |= {"AUTHSVC_DRAIN_DELAY_S": "1", "TMPDIR": str(folder)}
+    service.start("--workers", "1")
+    (mark,) = folder.glob("authsvc-*")
+    mark.rmdir()
+    service.signal(signal.SIGTERM)
+    assert service.process is not None
+    assert service.process.wait(20) == 0
+    assert "Traceback" not in service.log()
+
+
 @SERVERS
 def test_ctrl_c_drains_too(service: Service, server: str) -> None:
     """A terminal sends its signal to the whole group; the workers leave it to their parent."""
