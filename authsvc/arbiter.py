@@ -4,7 +4,9 @@ gunicorn, made to drain before it stops, to lose no signal and to wait for no sl
 The only module that imports `gunicorn`. Imports `bind`, `drain` and `app` for the number of threads.
 """
 
+import errno
 import logging
+import resource
 import signal
 import socket
 import time
@@ -16,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.app import THREADS
 from authsvc.bind import Bind
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 READ_S = 5  # for all of a request; meanwhile it holds one of the threads
+OPEN_FILES = 16_384  # of a worker, where the system lets it have so many
+OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own
 STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 Build = Callable[[], "WSGIApplication"]
@@ -45,6 +49,15 @@ class _Input:
             return self._body.read(size)
         except ParseException as exc:
             raise OSError("malformed") from exc
+
+
+def connections() -> int:
+    """Let this process and its workers have open files enough, and return how many clients each may keep connected."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(THREADS + 1, files - OWN_FILES)
 
 
 @contextmanager
@@ -70,12 +83,27 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().__init__(*args)
         self._begun_s: dict[TConn, float] = {}
 
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            super().accept(listener)
+        except OSError as exc:
+            if exc.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            time.sleep(0.01)  # until another connection is closed; to raise would end the worker with all it has
+
     def handle(self, conn: TConn) -> Any:
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER  # one that says nothing waits without a thread
         self._begun_s[conn] = time.monotonic()
         try:
             return super().handle(conn)
         finally:
             del self._begun_s[conn]
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        super().finish_request(conn, fs)
+        if self.pending_conns and self.pending_conns[-1] is conn:
+            conn.timeout = time.monotonic() + READ_S
 
     def murder_pending(self) -> None:
         super().murder_pending()
@@ -138,6 +166,7 @@ def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) 
         "workers": workers,
         "worker_class": _Worker,
         "threads": THREADS,
+        "worker_connections": connections(),
         "backlog": BACKLOG,
         "keepalive": 75,  # longer than nginx's 60 s, or it would reuse a connection that we close
         "graceful_timeout": 30,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc import arbiter
 from authsvc.app import THREADS, create_app
-from authsvc.arbiter import BACKLOG, STOPPING, Build, blocked
+from authsvc.arbiter import BACKLOG, READ_S, STOPPING, Build, blocked, connections
 from authsvc.bind import Bind, free
 from authsvc.drain import Drain
 from authsvc.errors import SettingsError
@@ -90,6 +90,7 @@ def _end_with(parent: int) -> None:
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
 
@@ -122,6 +123,8 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         workers=workers,
         blocking_threads=THREADS,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=READ_S * 1000),
+        backpressure=connections(),
         websockets=False,
         backlog=BACKLOG,
         respawn_failed_workers=True,
