@@ -20,6 +20,7 @@ from authsvc.errors import MemoryLost, StoreAway
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
+LATER_MS = 2_000  # how much later we may read the clock than a claimant who reckoned from it how long a claim is kept
 COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -96,7 +97,7 @@ class SqliteStore:
             forgotten_ms = opened.forgotten_ms(key)
         if since_ms is not None:
             # Were the clock set forward and back, an earlier claim that expires when this one does may be forgotten.
-            born_ms = max(opened.born_ms, since_ms + forgotten_ms - expires_ms)
+            born_ms = max(opened.born_ms, since_ms + forgotten_ms + LATER_MS - expires_ms)
             if born_ms >= since_ms:
                 raise MemoryLost(born_ms)
         return won

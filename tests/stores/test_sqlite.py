@@ -18,7 +18,7 @@ import pytest
 
 from authsvc.errors import MemoryLost
 from authsvc.store import Store
-from authsvc.stores.sqlite import FORGOTTEN, SqliteStore
+from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from tests.conftest import Clock
 from tests.stores.calls import CALLS, check_away, works
 
@@ -130,9 +130,12 @@ def test_a_clock_that_went_ahead_and_came_back(store: SqliteStore, path: Path, c
     for key, keep_ms in (("verify:1", MINUTE_MS), ("verify:2", MINUTE_MS), ("jti:1", 60 * MINUTE_MS)):
         with pytest.raises(MemoryLost) as lost:
             claim(key, keep_ms)
-        assert lost.value.born_ms == clock.now_ms
+        assert lost.value.born_ms == clock.now_ms + LATER_MS
+    clock.now_ms += LATER_MS
+    with pytest.raises(MemoryLost):
+        claim("verify:3", MINUTE_MS)
     clock.now_ms += 1
-    assert claim("verify:3", MINUTE_MS)
+    assert claim("verify:4", MINUTE_MS)
     other.close()
 
 
