@@ -174,9 +174,10 @@ def test_file_corrupt(two: Service) -> None:
 
 def together(service: Service, during: Callable[[], None], number: int = 40) -> tuple[list[Counter[int]], int]:
     """
-    Issue and verify each payload many times from eight threads while something happens; return what each was answered.
+    Issue payloads from eight threads while something happens, and verify each four times.
 
-    The second value is the number of requests for a payload that were not answered by one.
+    Returns:
+        How often each payload was given which status, and how many requests for a payload were not answered by one.
     """
     is_over = threading.Event()
     answers: list[Counter[int]] = []
@@ -285,6 +286,22 @@ def test_memory_limit(two: Service, server: str) -> None:
     assert {status for found in answers for status in found} <= {200, 500, LOST} | REFUSED
     assert {verified(two, presented) for presented in before} == {409}
     recovers(two)
+
+
+@SERVERS
+def test_stopped_under_load(two: Service, server: str) -> None:
+    """From the signal until those who balance the load have seen that it is not ready, nobody goes without an answer."""
+    two.variables["AUTHSVC_DRAIN_DELAY_S"] = "4"
+    start(two, server)
+
+    def stop() -> None:
+        two.signal(signal.SIGTERM)
+        wait_until(lambda: two.ask("GET", "/readyz").status == 503, timeout_s=3)
+
+    answers, unanswered = together(two, stop)
+    assert unanswered == 0
+    assert {status for found in answers for status in found} == {200, 409}
+    assert two.stop() == 0
 
 
 CLOCK = """

@@ -152,6 +152,30 @@ def test_no_user_from_a_hidden_header(server: Service, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        (ISSUE, (b"User-Agent: kube-probe/1.30",)),
+        (ISSUE, (b"User-Agent: GoogleHC/1.0", b"X-Original-URI: /healthz", b"X-Rewrite-URL: /healthz")),
+        (ISSUE, (b"X-HTTP-Method-Override: GET", b"X-Forwarded-Uri: /healthz", b"X-Original-Method: OPTIONS")),
+        (b"POST /healthz/../v1/auth-payload HTTP/1.1", ()),
+        (b"POST /healthz/..;/v1/auth-payload HTTP/1.1", ()),
+        (b"POST /healthz%2f..%2fv1/auth-payload HTTP/1.1", ()),
+        (b"POST /v1/auth-payload?/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload;/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload%3f/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload#/healthz HTTP/1.1", ()),
+        (b"POST http://localhost/v1/auth-payload HTTP/1.1", (b"Host: 127.0.0.1",)),
+        (b"post /v1/auth-payload HTTP/1.1", ()),
+    ],
+)
+def test_no_door_for_health_checks(server: Service, first: bytes, lines: tuple[bytes, ...]) -> None:
+    """Neither the path of a health check nor the name of who makes one opens what needs a login."""
+    answer = send(server, head(*lines, b"Content-Length: 0", first=first))
+    assert not is_issued(answer)
+    assert all(400 <= status < 500 for status in statuses(answer))
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"2\r\n{}\r\n" + LAST,
