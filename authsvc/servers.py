@@ -9,6 +9,7 @@ by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind` and `dr
 import importlib.util
 import logging
 import os
+import resource
 import signal
 import tempfile
 import threading
@@ -52,6 +53,7 @@ def serve(
     if server == "granian" and importlib.util.find_spec("granian") is None:
         raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
     free(bind)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     load = load or partial(_load_service, twins_pass=server == "granian")
     with tempfile.TemporaryDirectory(prefix="authsvc-") as folder:
         drain = Drain(Path(folder), delay_s=drain_delay_s)

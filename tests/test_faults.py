@@ -290,7 +290,7 @@ def test_memory_limit(two: Service, server: str) -> None:
 
 @SERVERS
 def test_stopped_under_load(two: Service, server: str) -> None:
-    """From the signal until those who balance the load have seen that it is not ready, nobody goes without an answer."""
+    """From the signal until whoever balances the load can have seen that it drains, nobody goes without an answer."""
     two.variables["AUTHSVC_DRAIN_DELAY_S"] = "4"
     start(two, server)
 
