@@ -4,7 +4,6 @@ gunicorn, made to drain before it stops, to lose no signal and to wait for no sl
 The only module that imports `gunicorn`. Imports `bind`, `drain` and `app` for the number of threads.
 """
 
-import errno
 import logging
 import resource
 import signal
@@ -86,9 +85,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def accept(self, listener: socket.socket) -> None:
         try:
             super().accept(listener)
-        except OSError as exc:
-            if exc.errno not in {errno.EMFILE, errno.ENFILE}:
-                raise
+        except OSError:  # no file left, or a fault of the network that accept(2) tells of
             time.sleep(0.01)  # until another connection is closed; to raise would end the worker with all it has
 
     def handle(self, conn: TConn) -> Any:

@@ -248,19 +248,24 @@ def test_workers_killed(two: Service, server: str, store: str, request: pytest.F
     recovers(two)
 
 
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @SERVERS
 def test_no_file_descriptors(two: Service, server: str) -> None:
     """With none left nobody new is served and no worker dies; with some again everybody is."""
     workers = start(two, server)
     before = used(two)
     with ExitStack() as stack:
+        most = {pid: open_files(pid) + 4 for pid in workers}
         for pid in workers:
-            stack.enter_context(
-                limited({pid}, resource.RLIMIT_NOFILE, len(list(Path(f"/proc/{pid}/fd").iterdir())) + 4)
-            )
+            stack.enter_context(limited({pid}, resource.RLIMIT_NOFILE, most[pid]))
         for _ in range(60):
             stack.enter_context(socket.create_connection(("127.0.0.1", two.port), timeout=5))
-        assert two.workers() == workers
+        wait_until(lambda: any(open_files(pid) >= most[pid] for pid in workers), timeout_s=5, what=two.log)
+        time.sleep(0.5)  # for as many attempts to accept the others as it may take
+    assert two.workers() == workers
     wait_until(lambda: verified(two, before[0]) != LOST, timeout_s=10, what=two.log)
     assert {verified(two, presented) for presented in before} == {409}
     recovers(two)
