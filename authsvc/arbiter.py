@@ -6,6 +6,7 @@ the drain. The only module that imports `gunicorn`. Imports `bind` and `drain`.
 """
 
 import logging
+import resource
 import signal
 import socket
 import time
@@ -18,8 +19,9 @@ from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
+from authsvc.app import THREADS
 from authsvc.bind import Bind
 from authsvc.drain import Drain
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 READ_S = 5  # for all of a request; meanwhile it holds one of the threads
+OPEN_FILES = 16_384  # of a worker, where the system lets it have so many
+OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own
 STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 Build = Callable[[], "WSGIApplication"]
@@ -47,6 +51,15 @@ class _Input:
             return self._body.read(size)
         except ParseException as exc:
             raise OSError("malformed") from exc
+
+
+def connections() -> int:
+    """Let this process and its workers have open files enough, and return how many clients each may keep connected."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(THREADS + 1, files - OWN_FILES)
 
 
 @contextmanager
@@ -92,12 +105,25 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
         self.wsgi = translating
 
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            super().accept(listener)
+        except OSError:  # no file left, or a fault of the network that accept(2) tells of
+            time.sleep(0.01)  # until another connection is closed; to raise would end the worker with all it has
+
     def handle(self, conn: TConn) -> Any:
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER  # one that says nothing waits without a thread
         self._begun_s[conn] = time.monotonic()
         try:
             return super().handle(conn)
         finally:
             del self._begun_s[conn]
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        super().finish_request(conn, fs)
+        if self.pending_conns and self.pending_conns[-1] is conn:
+            conn.timeout = time.monotonic() + READ_S
 
     def murder_pending(self) -> None:
         super().murder_pending()
@@ -150,7 +176,13 @@ class _Gunicorn(Application):  # type: ignore[misc] # gunicorn has no types
 
 def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     """Serve on gunicorn until stopped; `build` makes the app, in each worker."""
-    options = {"bind": str(bind), "workers": workers, "loglevel": log_level.lower(), "logger_class": _Logger}
+    options = {
+        "bind": str(bind),
+        "workers": workers,
+        "worker_connections": connections(),
+        "loglevel": log_level.lower(),
+        "logger_class": _Logger,
+    }
     _Gunicorn(options, drain, build).run()
 
 

@@ -9,6 +9,7 @@ by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind` and `dr
 import importlib.util
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc import arbiter, exporter
 from authsvc.app import THREADS, create_app
-from authsvc.arbiter import STOPPING, Build, blocked
+from authsvc.arbiter import READ_S, STOPPING, Build, blocked, connections
 from authsvc.bind import BACKLOG, Bind, free
 from authsvc.drain import Drain
 from authsvc.errors import SettingsError
@@ -64,6 +65,7 @@ def serve(
     if server == "granian" and importlib.util.find_spec("granian") is None:
         raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
     free(bind)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     listener = None if metrics_bind is None else _listen(metrics_bind)
     load = load or partial(_load_service, twins_pass=server == "granian", metrics_listener=listener)
     with _folder() as folder:
@@ -122,6 +124,7 @@ def _end_with(parent: int) -> None:
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
 
@@ -154,6 +157,8 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         workers=workers,
         blocking_threads=THREADS,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=READ_S * 1000),
+        backpressure=connections(),
         websockets=False,
         backlog=BACKLOG,
         respawn_failed_workers=True,

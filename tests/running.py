@@ -34,7 +34,7 @@ class Answer:
 
 
 class Service:
-    """`authsvc serve` under a folder of its own; secrets come to it from files there."""
+    """`authsvc serve` under a folder of its own; secrets come to it from files there. `prefix` is what it is run by."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,6 +50,7 @@ class Service:
             "AUTHSVC_DRAIN_DELAY_S": "0",
             "AUTHSVC_VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
         }
+        self.prefix: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"
 
@@ -68,7 +69,7 @@ class Service:
         """Start it, in a process group of its own as a shell would, and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "authsvc", "serve", *arguments],
+                [*self.prefix, sys.executable, "-m", "authsvc", "serve", *arguments],
                 env=clean_environment() | self.variables,
                 stdout=log,
                 stderr=log,

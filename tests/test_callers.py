@@ -463,6 +463,35 @@ def test_two_session_cookies() -> None:
     assert user(session_way(), {"Cookie": f"session={good}; session={good}"}) == "ming"
 
 
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        "Session={}",
+        "__Host-session={}",
+        "session={}x",
+        "session=; session={}",
+        'session="{}',
+        "session[]={}",
+        "x=session={}",
+        "session ={}x",
+        "session={}, session=x",
+        "session=\\x73{}",
+        "{}",
+    ],
+)
+def test_cookies_that_only_look_alike(disguise: str) -> None:
+    """A login is read from the cookie of that very name and from nothing that resembles it."""
+    assert reason(session_way(), {"Cookie": disguise.format(session_cookie({"_user_id": "7"}))})
+
+
+@pytest.mark.parametrize("other", ["x", "session=x; session=y", "theme=session"])
+def test_a_cookie_does_not_spoil_a_token(callers: Callers, other: str) -> None:
+    """Whoever brings a good Bearer token is its user, whatever cookies a browser adds; none of them names another."""
+    for cookie in (other, f"{other}; session={session_cookie({'_user_id': 'eve'})}"):
+        found = callers.authenticate(asking(GOOD["bearer"]() | {"Cookie": cookie}), NOW_MS)
+        assert found == Caller("by-bearer", "bearer")
+
+
 def test_the_cookie_has_the_name_that_is_set() -> None:
     """An app may call its cookie otherwise; one of another name does not count then."""
     cookie = session_cookie({"_user_id": "ming"})

@@ -177,6 +177,18 @@ def test_workers_learn_from_each_other(store: Counting) -> None:
     assert passed(other) == 1
 
 
+def test_no_user_id_is_counted_as_another(store: Counting) -> None:
+    """Whatever delimiters an id holds, what others used up is not counted against it."""
+    one, other = another(store), another(store)
+    at_ms = max(start_ms(name) for name in ("a", "a:b"))
+    for user_id in ("a:b", f"{APPKEY}:a", "a:", ":a", "a\0", "a b", "A"):
+        assert passed(one, user_id, at_ms) == 5
+    one.reconcile()
+    other.hit("a", APPKEY, at_ms)
+    other.reconcile()
+    assert passed(other, "a", at_ms) == 4
+
+
 def test_counts_of_another_kind_are_apart(store: Counting) -> None:
     """Two limiters with words of their own share nothing, though they share the store."""
     one = another(store)

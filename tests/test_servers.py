@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -350,6 +351,22 @@ def test_imports_are_quick_and_quiet() -> None:
         [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"),
+    [(256, 1_000, "872 1000"), (1_000, 1_000, "872 1000"), (40, 40, "33 40"), (20_000, 20_000, "16256 20000")],
+)
+def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> None:
+    """A worker asks for all the files that it may have, and keeps a few of them for itself."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
+        pytest.skip(f"{hard} files are not to be had here")
+    code = (
+        f"import resource; from authsvc.arbiter import connections; limits = resource.RLIMIT_NOFILE, ({soft}, {hard});"
+        "resource.setrlimit(*limits); print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.strip() == expected
 
 
 def test_free_ports_are_free() -> None:

@@ -356,6 +356,10 @@ def test_payloads_that_are_no_claims(payload: bytes) -> None:
         {"jku": "http://127.0.0.1:1/evil.json"},
         {"x5u": "http://127.0.0.1:1/evil.pem"},
         {"jwk": {"kty": "oct", "k": "AAAA"}},
+        {"x5c": ["MIIB"], "x5t": "AAAA", "x5t#S256": "AAAA"},
+        {"kid": "http://127.0.0.1:1/evil.json"},
+        {"kid": "made-up\\0key | id"},
+        {"zip": "DEF"},
         {"typ": "at+jwt", "cty": "JWT"},
     ],
     ids=str,
@@ -410,6 +414,32 @@ def test_tokens_that_were_tampered_with() -> None:
     ):
         with pytest.raises(NotLoggedIn):
             Tokens.with_key(HS256, JWT_KEY).verify(forged)
+
+
+def test_a_token_in_a_token() -> None:
+    """Neither a good token inside another one counts, nor an encrypted one's five parts, nor a list of signatures."""
+    good = signed({})
+    assert reason(by_hand(b'{"alg":"HS256","cty":"JWT"}', good.encode())) == "the token is malformed"
+    assert reason(by_hand(b'{"alg":"HS256","cty":"JWT"}', f'"{good}"'.encode())) == "the token is malformed"
+    assert reason(by_hand(b'{"alg":"none"}', good.encode()))
+    header, payload, signature = good.split(".")
+    assert reason(f"{header}.{payload}.{payload}.{payload}.{signature}") == "the token is malformed"
+    several = {"payload": payload, "signatures": [{"protected": header, "signature": signature}]}
+    assert reason(json.dumps(several)) == "the token is malformed"
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [
+        (b'{"alg":"HS256","alg":"none"}', b'{"sub":"admin","exp":1750000300}'),
+        (b'{"alg":"HS256","\\u0061lg":"none"}', b'{"sub":"admin","exp":1750000300}'),
+        (b'{"alg":"HS256"}', b'{"sub":"admin","exp":1750000300,"exp":1}'),
+        (b'{"alg":"HS256"}', b'{"sub":"admin","exp":1750000300,"sub":7}'),
+    ],
+)
+def test_the_last_of_two_names_counts(header: bytes, payload: bytes) -> None:
+    """A good value does not cover up a bad one that is read."""
+    assert reason(by_hand(header, payload))
 
 
 def test_the_length_of_a_token() -> None:

@@ -21,6 +21,7 @@ from authsvc.store import Pulse
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
+LATER_MS = 2_000  # how much later we may read the clock than a claimant who reckoned from it how long a claim is kept
 COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -29,13 +30,22 @@ _SCHEMA = (
     "CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX entry_expires_ms ON entry (expires_ms)",
     "CREATE TABLE birth (file_and_boot TEXT PRIMARY KEY, born_ms INTEGER NOT NULL, pings INTEGER) WITHOUT ROWID",
+    "CREATE TABLE forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
 _ADD = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 _COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
 _GET = "SELECT value FROM entry WHERE key = ?"
-_FORGET = "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE expires_ms <= ? LIMIT ?)"
+# A kind is what stands before a key's first colon: what counts hits must not make claims count as forgotten.
+_FORGOTTEN = "SELECT until_ms FROM forgotten WHERE kind = substr(?1, 1, instr(?1, ':'))"
+_EXPIRED = "FROM entry WHERE expires_ms <= ? ORDER BY expires_ms, key LIMIT ?"
+_FORGET = (
+    f"""INSERT INTO forgotten SELECT substr(key, 1, instr(key, ':')), max(expires_ms)
+    FROM (SELECT key, expires_ms {_EXPIRED}) WHERE true GROUP BY 1
+    ON CONFLICT (kind) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)""",  # noqa: S608 -- of constants
+    f"DELETE FROM entry WHERE key IN (SELECT key {_EXPIRED})",  # noqa: S608 -- the same
+)
 
 T = TypeVar("T")
 
@@ -52,6 +62,11 @@ class _Opened:
     def get(self, key: str) -> str | None:
         row = self.connection.execute(_GET, (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    def forgotten_ms(self, key: str) -> int:
+        """Return until when the entries of this key's kind that have been forgotten were to be kept, Unix ms."""
+        row = self.connection.execute(_FORGOTTEN, (key,)).fetchone()
+        return 0 if row is None else int(row[0])
 
 
 class SqliteStore:
@@ -77,10 +92,15 @@ class SqliteStore:
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
         with self._transaction() as opened:
-            added = opened.connection.execute(_ADD, (key, value, self._now_ms() + keep_ms)).rowcount == 1
+            expires_ms = self._now_ms() + keep_ms
+            added = opened.connection.execute(_ADD, (key, value, expires_ms)).rowcount == 1
             won = added or opened.get(key) == value
-        if since_ms is not None and opened.born_ms >= since_ms:
-            raise MemoryLost(opened.born_ms)
+            forgotten_ms = opened.forgotten_ms(key)
+        if since_ms is not None:
+            # Were the clock set forward and back, an earlier claim that expires when this one does may be forgotten.
+            born_ms = max(opened.born_ms, since_ms + forgotten_ms + LATER_MS - expires_ms)
+            if born_ms >= since_ms:
+                raise MemoryLost(born_ms)
         return won
 
     def get(self, key: str) -> str | None:
@@ -124,7 +144,9 @@ class SqliteStore:
         try:
             opened = _patiently(self._begin, deadline_s)
             yield opened
-            opened.connection.execute(_FORGET, (self._now_ms(), forgotten))
+            now_ms = self._now_ms()
+            for statement in _FORGET:
+                opened.connection.execute(statement, (now_ms, forgotten))
             opened.connection.execute("COMMIT")
         except BaseException as exc:
             self._drop()  # be it an exception from a signal handler: it must not leave the transaction open

@@ -18,7 +18,7 @@ import pytest
 
 from authsvc.errors import MemoryLost
 from authsvc.store import Store
-from authsvc.stores.sqlite import FORGOTTEN, SqliteStore
+from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from tests.conftest import Clock
 from tests.stores.calls import CALLS, check_away, works
 
@@ -110,6 +110,33 @@ def test_remembers_longer_than_asked(store: SqliteStore, clock: Clock) -> None:
     clock.now_ms += 1_000
     assert not store.add("key", "second", keep_ms=1_000)
     assert store.add("key", "second", keep_ms=1_000)
+
+
+def test_a_clock_that_went_ahead_and_came_back(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """What was forgotten meanwhile is not claimed again; claims that are newer, and those of another kind, are made."""
+    other = SqliteStore(str(path), now_ms=clock)
+
+    def claim(key: str, keep_ms: int) -> bool:
+        return other.add(key, "again", keep_ms=keep_ms, since_ms=clock.now_ms)
+
+    store.ping()
+    clock.now_ms += 5_000
+    assert store.add("verify:1", "first", keep_ms=MINUTE_MS, since_ms=clock.now_ms)
+    assert store.add("jti:1", "first", keep_ms=60 * MINUTE_MS, since_ms=clock.now_ms)
+    clock.now_ms += 60 * MINUTE_MS
+    store.ping()
+    assert look(path, "SELECT count(*) FROM entry") == [(0,)]
+    clock.now_ms -= 60 * MINUTE_MS
+    for key, keep_ms in (("verify:1", MINUTE_MS), ("verify:2", MINUTE_MS), ("jti:1", 60 * MINUTE_MS)):
+        with pytest.raises(MemoryLost) as lost:
+            claim(key, keep_ms)
+        assert lost.value.born_ms == clock.now_ms + LATER_MS
+    clock.now_ms += LATER_MS
+    with pytest.raises(MemoryLost):
+        claim("verify:3", MINUTE_MS)
+    clock.now_ms += 1
+    assert claim("verify:4", MINUTE_MS)
+    other.close()
 
 
 def test_size_is_bounded(store: SqliteStore, path: Path, clock: Clock) -> None:
