@@ -41,8 +41,7 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
 SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
-THREADS = 32  # that a server gives a worker
-PLACES = 24  # of them, how many may wait for the vendor; the others are for everything else
+PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
 SHARE = 4  # one user may spend one part in so many of the vendor's budget
 
 

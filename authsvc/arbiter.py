@@ -2,16 +2,15 @@
 gunicorn, made to drain before it stops, to lose no signal and to wait for no slow client.
 
 Its settings are in `deploy/gunicorn.conf.py`, which a plain `gunicorn -c` may use too and then has `Worker`, but not
-the drain. The only module that imports `gunicorn`. Imports `bind` and `drain`.
+the drain. The only module that imports `gunicorn`. Imports `bind`, `capacity` and `drain`.
 """
 
 import logging
-import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,19 +20,14 @@ from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
-from authsvc.app import THREADS
 from authsvc.bind import Bind
-from authsvc.drain import Drain
+from authsvc.capacity import READ_S, connections
+from authsvc.drain import STOPPING, Drain, blocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-READ_S = 5  # for all of a request; meanwhile it holds one of the threads
-OPEN_FILES = 16_384  # of a worker, where the system lets it have so many
-OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own
-STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 Build = Callable[[], "WSGIApplication"]
 
@@ -51,29 +45,6 @@ class _Input:
             return self._body.read(size)
         except ParseException as exc:
             raise OSError("malformed") from exc
-
-
-def connections() -> int:
-    """Let this process and its workers have open files enough, and return how many clients each may keep connected."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return max(THREADS + 1, files - OWN_FILES)
-
-
-@contextmanager
-def blocked() -> Iterator[None]:
-    """
-    Hold back the signals to stop while a worker is forked; the worker lets them in when it has handlers.
-
-    Between the fork and then Python drops a signal without a word, and the worker would outlive its time.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types

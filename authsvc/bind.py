@@ -12,8 +12,6 @@ from pathlib import Path
 
 from authsvc.errors import SettingsError
 
-BACKLOG = 2048  # connections that may wait to be accepted
-
 
 @dataclass(frozen=True, slots=True)
 class Bind:

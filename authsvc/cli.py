@@ -21,7 +21,6 @@ from authsvc import (
     body,
     checking,
     clock,
-    demo,
     environ,
     issuing,
     logs,
@@ -104,6 +103,8 @@ def demo_command(bind: str, sdk: Path | None) -> None:
       authsvc demo        # then open http://127.0.0.1:8000/
       authsvc demo --sdk ./jmessage-sdk-web.min.js
     """
+    from authsvc import demo  # here, because a service has no need of it
+
     demo.serve(_bind(bind), sdk)
 
 

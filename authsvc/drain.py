@@ -8,10 +8,27 @@ import logging
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """
+    Hold back the signals to stop while a worker is forked; the worker lets them in when it has handlers.
+
+    Between the fork and then Python drops a signal without a word, and the worker would outlive its time.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 class Drain:

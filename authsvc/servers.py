@@ -3,7 +3,8 @@ Run the WSGI app on gunicorn or granian, and drain before stopping.
 
 On SIGTERM or SIGINT `/readyz` says no while requests are still served; after the drain delay, or on a second signal,
 the server stops accepting and finishes what it has. SIGHUP restarts nothing: every worker looks at the secret files
-by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind` and `drain`.
+by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind`, `capacity`,
+`drain` and `exporter`.
 """
 
 import importlib.util
@@ -22,11 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from authsvc import arbiter, exporter
-from authsvc.app import THREADS, create_app
-from authsvc.arbiter import READ_S, STOPPING, Build, blocked, connections
-from authsvc.bind import BACKLOG, Bind, free
-from authsvc.drain import Drain
+from authsvc import exporter
+from authsvc.app import create_app
+from authsvc.bind import Bind, free
+from authsvc.capacity import BACKLOG, READ_S, THREADS, connections
+from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import SettingsError
 from authsvc.metrics import FOLDER_VARIABLE
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+Build = Callable[[], "WSGIApplication"]
 Load = Callable[[Drain], "WSGIApplication"]
 
 
@@ -61,7 +63,7 @@ def serve(
     Raises:
         SettingsError: nothing can listen there, or the server is not installed.
     """
-    run = {"gunicorn": arbiter.serve, "granian": _serve_granian}[server]
+    run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
     if server == "granian" and importlib.util.find_spec("granian") is None:
         raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
     free(bind)
@@ -120,6 +122,12 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
+    from authsvc import arbiter  # here, because gunicorn takes memory that granian's workers would have too
+
+    arbiter.serve(bind, workers, drain, log_level, build)
 
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:

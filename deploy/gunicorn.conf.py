@@ -10,8 +10,7 @@ It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "dr
 
 from pathlib import Path
 
-from authsvc.app import THREADS
-from authsvc.bind import BACKLOG
+from authsvc.capacity import BACKLOG, THREADS
 
 bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
 workers = 2
