@@ -39,6 +39,7 @@ class _Answering:
     """What is known of the request that is being answered."""
 
     request_id: str
+    asked_ms: int
     begun_s: float
     span: Span
     audit: Audit | None = None
@@ -59,7 +60,7 @@ def register(
     Args:
         tell: is told of every request once it is answered.
     """
-    _register_telling(app, tell, tracing)
+    _register_telling(app, tell, tracing, now_ms)
     _register_headers(app, allowed_origins)
     _register_refusals(app, now_ms)
 
@@ -156,12 +157,14 @@ def _answering() -> _Answering:
     return answering
 
 
-def _register_telling(app: Flask, tell: Callable[[Finished], None], tracing: Tracing) -> None:
+def _register_telling(
+    app: Flask, tell: Callable[[Finished], None], tracing: Tracing, now_ms: Callable[[], int]
+) -> None:
     @app.before_request
     def begin() -> None:
         begun_s = time.perf_counter()
         span = tracing.begin(_method(), request.headers.get("traceparent"))
-        request.environ[_KEY] = _Answering(request_id(request.headers.get("X-Request-Id")), begun_s, span)
+        request.environ[_KEY] = _Answering(request_id(request.headers.get("X-Request-Id")), now_ms(), begun_s, span)
 
     @app.after_request  # those registered later run earlier
     def end(response: Response) -> Response:
@@ -173,6 +176,7 @@ def _register_telling(app: Flask, tell: Callable[[Finished], None], tracing: Tra
                 method=_method(),
                 route=route,
                 status=response.status_code,
+                asked_ms=answering.asked_ms,
                 took_s=time.perf_counter() - answering.begun_s,
                 request_id=answering.request_id,
                 trace_id=answering.span.trace_id,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from multiprocessing.util import Finalize
 from socket import socket
 
 from flask import Flask
@@ -39,6 +40,7 @@ from authsvc.views import Services
 
 _log = logging.getLogger(__name__)
 
+TELL_S = 0.05  # by how much the log is behind, and what of it is lost when a worker is killed
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
 SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
 PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
@@ -72,7 +74,7 @@ def create_app(
     """
     watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or environ.load(variables, Settings)
-    monitoring = Monitoring(_request_log(used, now_ms), Metrics())
+    monitoring = Monitoring(_request_log(used), Metrics())
     trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
     store = MeasuredStore(store, monitoring.on_store_call)
@@ -111,11 +113,12 @@ def create_app(
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
 
-    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile, monitoring.metrics.publish]
+    telling = Background("authsvc-telling", [monitoring.flush], interval_s=TELL_S, at_end=[monitoring.flush])
+    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
-    at_end = [media.close, vendor.close, monitoring.metrics.publish, trace.close]
-    background = Background(jobs, interval_s=TICK_S, at_end=at_end)
+    at_end = [media.close, vendor.close, telling.stop, trace.close]
+    background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store, is_watching=background.is_alive, is_draining=is_draining, is_vendor_away=vendor.is_away
     )
@@ -159,6 +162,9 @@ def create_app(
     with suppress(StoreAway):
         store.ping()
     background.start()
+    telling.start()
+    # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.
+    Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, monitoring.metrics.text, CONTENT_TYPE)
     app.extensions |= {"authsvc": background, "authsvc.metrics": monitoring.metrics}
@@ -208,8 +214,8 @@ def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass
     return ways
 
 
-def _request_log(settings: Settings, now_ms: Callable[[], int]) -> RequestLog:
-    return RequestLog(level=settings.log_level, form=settings.log_format, users=_users(settings), now_ms=now_ms)
+def _request_log(settings: Settings) -> RequestLog:
+    return RequestLog(level=settings.log_level, form=settings.log_format, users=_users(settings))
 
 
 def _users(settings: Settings) -> logs.Users:

@@ -95,6 +95,7 @@ class FastLane:
                 method="POST",
                 route=ROUTE,
                 status=200,
+                asked_ms=now_ms,
                 took_s=time.perf_counter() - begun_s,
                 request_id=request_id,
                 trace_id=tracing.trace_id(environ.get("HTTP_TRACEPARENT")),

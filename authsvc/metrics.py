@@ -1,17 +1,17 @@
 """
 What is counted and measured, for Prometheus; never by user. The names are in `Metrics`.
 
-A request pays for an append to a list: `publish` hands over to `prometheus_client` in the background, twice a second.
-Each worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then
-any of them tells the figures of all. The only module that imports `prometheus_client`; imports nothing of the project
-but `logs` for what a finished request is.
+Calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background. Each worker has
+files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then any of them tells
+the figures of all. The only module that imports `prometheus_client`; imports nothing of the project but `logs` for what
+a finished request is.
 """
 
 import fcntl
 import os
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +39,6 @@ class Metrics:
 
         self._prometheus = prometheus
         self._registry = prometheus.CollectorRegistry()
-        self._finished: deque[Finished] = deque()
         self._calls: deque[tuple[Any, tuple[str, str], float]] = deque()
         self._lookups: deque[str] = deque()
         self._fingerprints: frozenset[tuple[str, str]] = frozenset()
@@ -84,10 +83,6 @@ class Metrics:
         )
         self._build = gauge("build_info", "1, with the version.", "version", mode="livemax")
 
-    def request(self, done: Finished) -> None:
-        """Count a finished request."""
-        self._finished.append(done)
-
     def call(self, metric: tuple[Any, Any], operation: str, outcome: str, took_s: float) -> None:
         """Count a call to `self.store` or `self.vendor`: how it ended, and after how many seconds."""
         self._calls.append((metric, (operation, outcome), took_s))
@@ -128,14 +123,14 @@ class Metrics:
             self._secret.labels(*current).set(1)
         self._fingerprints = fingerprints
 
-    def publish(self) -> None:
-        """Hand over what has been counted since the last time. Call it from one thread."""
+    def requests(self, finished: Iterable[Finished]) -> None:
+        """Count requests that have been answered."""
         requests: Counter[tuple[str, str, str]] = Counter()
         issued: Counter[str] = Counter()
         verified: Counter[str] = Counter()
         refusals: Counter[tuple[str, str, str]] = Counter()
         durations: dict[str, list[float]] = defaultdict(list)
-        for done in _taken(self._finished):
+        for done in finished:
             code = "" if done.code is None else str(done.code)
             requests[done.route, str(done.status), code] += 1
             durations[done.route].append(done.took_s)
@@ -149,6 +144,9 @@ class Metrics:
         _add(self._verified, {(appkey,): number for appkey, number in verified.items()})
         for route, took_s in durations.items():
             _observe(self._durations.labels(route), took_s)
+
+    def publish(self) -> None:
+        """Hand over the calls and look-ups since the last time. Call it from one thread."""
         calls: dict[Any, Counter[tuple[str, str]]] = defaultdict(Counter)
         times: dict[tuple[Any, str], list[float]] = defaultdict(list)
         for (counter, histogram), (operation, outcome), took in _taken(self._calls):

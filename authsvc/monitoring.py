@@ -4,7 +4,9 @@ What the service tells its operators: of each request as it ends, and of its own
 Imports `logs` and `metrics`, and for the state `apps`, `budget`, `readiness` and `vendor`.
 """
 
+import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,18 +20,40 @@ from authsvc.metrics import Metrics
 from authsvc.readiness import Readiness
 from authsvc.vendor import Vendor
 
+MAX_UNTOLD = 65_536  # requests, some 30 MB
 
-@dataclass(frozen=True, slots=True)
+_log = logging.getLogger(__name__)
+
+
 class Monitoring:
-    """Where it is told."""
+    """
+    Takes what there is to tell, and tells it when `flush` is called: a request waits for no log and no counter.
 
-    log: RequestLog
-    metrics: Metrics
+    What nobody takes, because the log's reader is stuck, is kept up to a bound.
+    """
+
+    def __init__(self, log: RequestLog, metrics: Metrics) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._finished: deque[Finished] = deque()
+        self._lost = 0
 
     def tell(self, done: Finished) -> None:
         """Tell of a request that has been answered."""
-        self.metrics.request(done)
-        self.log.tell(done)
+        if len(self._finished) < MAX_UNTOLD:
+            self._finished.append(done)
+        else:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Tell all that there is to tell. Call it from one thread."""
+        finished = [self._finished.popleft() for _ in range(len(self._finished))]
+        self.metrics.requests(finished)
+        self.metrics.publish()
+        self.log.tell(finished)
+        lost, self._lost = self._lost, 0
+        if lost:
+            _log.error("%d requests are neither in the log nor counted: the log's reader was stuck", lost)
 
     def on_store_call(self, operation: str, outcome: str, took_s: float) -> None:
         """Tell of a call to the store."""

@@ -20,7 +20,7 @@ from tests.conftest import Clock, bearer_of
 from tests.running import Service, wait_until
 
 NOW_MS = 1_750_000_000_007
-DONE = Finished(method="GET", route="/v1/resource", status=200, took_s=0.0012345, request_id="r-1")
+DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=NOW_MS, took_s=0.0012345, request_id="r-1")
 ISSUED = DONE._replace(
     method="POST",
     route="/v1/auth-payload",
@@ -36,7 +36,7 @@ def written() -> list[bytes]:
 
 
 def log(written: list[bytes], **options: Any) -> RequestLog:
-    return RequestLog(write=written.append, now_ms=lambda: NOW_MS, **options)
+    return RequestLog(write=written.append, **options)
 
 
 def parsed(lines: bytes) -> Lines:
@@ -45,7 +45,7 @@ def parsed(lines: bytes) -> Lines:
 
 def test_a_line_a_request(written: list[bytes]) -> None:
     """Time in UTC with milliseconds, route, status, how long it took, and the request's id."""
-    log(written).tell(DONE)
+    log(written).tell([DONE])
     assert parsed(written[0]) == [
         {
             "time": "2025-06-15T15:06:40.007Z",
@@ -62,7 +62,7 @@ def test_a_line_a_request(written: list[bytes]) -> None:
 
 def test_a_line_a_payload(written: list[bytes]) -> None:
     """A second line in the same write: the app, the user's hash, the beginning of the random_str."""
-    log(written, users=logs.hashed(b"key")).tell(ISSUED._replace(trace_id="ab" * 16))
+    log(written, users=logs.hashed(b"key")).tell([ISSUED._replace(trace_id="ab" * 16)])
     request, audit = parsed(*written)
     user = audit.pop("user")
     assert len(user) == 16
@@ -82,7 +82,7 @@ def test_a_line_a_payload(written: list[bytes]) -> None:
 
 def test_a_refusal(written: list[bytes]) -> None:
     """Both lines have its code and name; of a payload that was never known, what is missing is null."""
-    log(written).tell(ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued")))
+    log(written).tell([ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued"))])
     for line in parsed(*written):
         assert (line["code"], line["refusal"]) == (882004, "not-logged-in")
     assert parsed(*written)[1]["event"] == "refused"
@@ -94,7 +94,7 @@ def test_a_refusal(written: list[bytes]) -> None:
 )
 def test_levels(written: list[bytes], level: str, status: int, told: bool) -> None:  # noqa: FBT001 -- a case's own
     """From WARNING on only failures of the service are told."""
-    log(written, level=level).tell(DONE._replace(status=status))
+    log(written, level=level).tell([DONE._replace(status=status)])
     assert bool(written) == told
     assert all(line["level"] == ("info" if status < 500 else "warning") for line in parsed(b"".join(written)))
 
@@ -102,13 +102,13 @@ def test_levels(written: list[bytes], level: str, status: int, told: bool) -> No
 @pytest.mark.parametrize("route", ["/healthz", "/readyz"])
 def test_health_is_silent(written: list[bytes], route: str) -> None:
     """A probe every second leaves no line."""
-    log(written).tell(DONE._replace(route=route, status=503))
+    log(written).tell([DONE._replace(route=route, status=503)])
     assert written == []
 
 
 def test_for_people(written: list[bytes]) -> None:
     """The same, in words on a line."""
-    log(written, form="console").tell(ISSUED)
+    log(written, form="console").tell([ISSUED])
     first, second = written[0].decode().splitlines()
     assert "request" in first
     assert "status=200" in first

@@ -36,19 +36,19 @@ def figures(text: bytes | str) -> Figures:
 
 
 def done(status: int = 200, took_s: float = 0.002, **more: object) -> Finished:
-    return Finished(method="POST", route=ISSUE, status=status, took_s=took_s, request_id="r", **more)  # type: ignore[arg-type] # a test's own
+    return Finished(method="POST", route=ISSUE, status=status, asked_ms=0, took_s=took_s, request_id="r", **more)  # type: ignore[arg-type] # a test's own
 
 
 def test_requests_and_payloads() -> None:
-    """Counted when published: by route, status and code; issued and verified by app; refusals by name."""
+    """Counted by route, status and code; issued and verified by app; refusals by name."""
     counted = Metrics()
-    for _ in range(3):
-        counted.request(done(audit=Audit("issued", made_up.APPKEY)))
-    counted.request(done(audit=Audit("verified", made_up.APPKEY)))
-    counted.request(done(429, 0.3, code=889003, refusal="too-many-requests", audit=Audit("issued", made_up.APPKEY)))
-    assert ("requests_total", "", ISSUE, "200") not in figures(counted.text())
-    counted.publish()
-    counted.publish()
+    counted.requests(
+        [
+            *[done(audit=Audit("issued", made_up.APPKEY))] * 3,
+            done(audit=Audit("verified", made_up.APPKEY)),
+            done(429, 0.3, code=889003, refusal="too-many-requests", audit=Audit("issued", made_up.APPKEY)),
+        ]
+    )
     told = figures(counted.text())
     assert told["requests_total", "", ISSUE, "200"] == 4
     assert told["requests_total", "889003", ISSUE, "429"] == 1
@@ -67,10 +67,10 @@ def test_histograms_are_prometheus_own(took_s: float) -> None:
         "authsvc_request_duration_seconds", "", ["route"], buckets=metrics.BUCKETS_S, registry=registry
     )
     counted = Metrics()
-    for one_s in (took_s, took_s, 0.07):
+    all_s = (took_s, took_s, 0.07)
+    for one_s in all_s:
         reference.labels(ISSUE).observe(one_s)
-        counted.request(done(took_s=one_s))
-    counted.publish()
+    counted.requests(done(took_s=one_s) for one_s in all_s)
     expected = figures(prometheus_client.generate_latest(registry))
     told = figures(counted.text())
     compared = [name for name in expected if not name[0].endswith("_created")]
@@ -149,8 +149,7 @@ import os, sys
 from authsvc.logs import Audit, Finished
 from authsvc.metrics import Metrics
 metrics = Metrics()
-metrics.request(Finished("POST", "/v1/auth-payload", 200, 0.002, "r", audit=Audit("issued", "app")))
-metrics.publish()
+metrics.requests([Finished("POST", "/v1/auth-payload", 200, 0, 0.002, "r", audit=Audit("issued", "app"))])
 metrics.gauges(version="1", checks={"vendor": "ok"}, budget_left={}, offsets_ms={},
                fingerprints=frozenset({("app", "f")}))
 sys.stdout.write(metrics.text().decode())
