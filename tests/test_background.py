@@ -66,7 +66,9 @@ def test_a_job_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_module, "PATIENCE_S", 0.05)
     hanging = threading.Event()
     done: list[str] = []
-    background = Background("made-up", [hanging.wait], interval_s=0.001, at_end=[lambda: done.append("end")])
+    background = Background(
+        "made-up", [lambda: None if hanging.wait() else None], interval_s=0.001, at_end=[lambda: done.append("end")]
+    )
     background.start()
     time.sleep(0.02)
     background.stop()
