@@ -37,6 +37,7 @@ class Server:
         self.url = url
         self.client = self._connected()
         self._away_until_s = 0.0
+        self._answered_s = 0.0
 
     def begin_anew(self, failed: redis.Redis) -> None:
         """
@@ -63,7 +64,19 @@ class Server:
 
     def leave(self, *, failed: bool) -> None:
         """Tell what came of it."""
-        self._away_until_s = time.monotonic() + AWAY_S if failed else 0.0
+        now_s = time.monotonic()
+        self._away_until_s = now_s + AWAY_S if failed else 0.0
+        if not failed:
+            self._answered_s = now_s
+
+    def is_slow(self, failure: Exception, since_s: float) -> bool:
+        """
+        Whether a failure is that of one connection, because others had answers meanwhile.
+
+        Many connections that are made at once, by TLS and with few cores, may take too long for some of them. Were all
+        thrown away then, it would begin again.
+        """
+        return isinstance(failure, redis.ConnectionError | redis.TimeoutError) and self._answered_s > since_s
 
     def _connected(self) -> redis.Redis:
         return connected(self.url or "redis://", TIMEOUT_S, MAX_CONNECTIONS)
@@ -123,18 +136,20 @@ class Primaries:
                 client = server.client
             try:
                 answer = question(client)
-            except (redis.ConnectionError, redis.TimeoutError, MovedError):
+            except (redis.ConnectionError, redis.TimeoutError, MovedError) as exc:
                 if time.monotonic() - began_s > RETRY_WITHIN_S:
                     raise
-                server.begin_anew(client)
+                if not server.is_slow(exc, began_s):
+                    server.begin_anew(client)
                 server = self._look(bucket)
                 client = server.client
                 answer = question(client)
         except (redis.RedisError, OSError) as exc:
-            is_there = is_moving(exc)
-            if not is_there:
+            if is_moving(exc):
+                server.leave(failed=False)
+            elif not server.is_slow(exc, began_s):
                 server.begin_anew(client)
-            server.leave(failed=not is_there)
+                server.leave(failed=True)
             raise StoreAway from exc
         server.leave(failed=False)
         return answer
