@@ -35,12 +35,18 @@ class Server:
 
     def __init__(self, url: str = "") -> None:
         self.url = url
+        self.client = self._connected()
         self._away_until_s = 0.0
-        self.begin_anew()
+        self._answered_s = 0.0
 
-    def begin_anew(self) -> None:
-        """Make connections anew: a failed-over host name may mean another server by now."""
-        self.client = connected(self.url or "redis://", TIMEOUT_S, MAX_CONNECTIONS)
+    def begin_anew(self, failed: redis.Redis) -> None:
+        """
+        Make connections anew: a failed-over host name may mean another server by now.
+
+        Only for the first of those that the same connections failed, or each would throw away what the others made.
+        """
+        if self.client is failed:
+            self.client = self._connected()
 
     def enter(self) -> bool:
         """
@@ -58,7 +64,22 @@ class Server:
 
     def leave(self, *, failed: bool) -> None:
         """Tell what came of it."""
-        self._away_until_s = time.monotonic() + AWAY_S if failed else 0.0
+        now_s = time.monotonic()
+        self._away_until_s = now_s + AWAY_S if failed else 0.0
+        if not failed:
+            self._answered_s = now_s
+
+    def is_slow(self, failure: Exception, since_s: float) -> bool:
+        """
+        Whether a failure is that of one connection, because others had answers meanwhile.
+
+        Many connections that are made at once, by TLS and with few cores, may take too long for some of them. Were all
+        thrown away then, it would begin again.
+        """
+        return isinstance(failure, redis.ConnectionError | redis.TimeoutError) and self._answered_s > since_s
+
+    def _connected(self) -> redis.Redis:
+        return connected(self.url or "redis://", TIMEOUT_S, MAX_CONNECTIONS)
 
 
 class Primaries:
@@ -107,23 +128,28 @@ class Primaries:
         """
         began_s = time.monotonic()
         server = self._servers[bucket]
+        client = server.client
         is_trying = server.enter()
         try:
             if is_trying or not server.url:
                 server = self._look(bucket)
+                client = server.client
             try:
-                answer = question(server.client)
-            except (redis.ConnectionError, redis.TimeoutError, MovedError):
+                answer = question(client)
+            except (redis.ConnectionError, redis.TimeoutError, MovedError) as exc:
                 if time.monotonic() - began_s > RETRY_WITHIN_S:
                     raise
-                server.begin_anew()
+                if not server.is_slow(exc, began_s):
+                    server.begin_anew(client)
                 server = self._look(bucket)
-                answer = question(server.client)
+                client = server.client
+                answer = question(client)
         except (redis.RedisError, OSError) as exc:
-            is_there = is_moving(exc)
-            if not is_there:
-                server.begin_anew()
-            server.leave(failed=not is_there)
+            if is_moving(exc):
+                server.leave(failed=False)
+            elif not server.is_slow(exc, began_s):
+                server.begin_anew(client)
+                server.leave(failed=True)
             raise StoreAway from exc
         server.leave(failed=False)
         return answer

@@ -83,6 +83,8 @@ def _sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 @pytest.fixture
 def redis_sentinels(_sentinels: Sentinels) -> Sentinels:
     """An empty primary with a replica and three sentinels, all running and agreed."""
+    for server in (*_sentinels.servers, *_sentinels.sentinels):
+        server.revive()  # a test that failed may have left it killed or paused
     wait_until(_sentinels.is_settled, timeout_s=30)
     empty(*_sentinels.servers)
     return _sentinels
@@ -97,6 +99,8 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def redis_cluster(_cluster: Cluster) -> Cluster:
     """An empty Cluster of three primaries with a replica each, all running and agreed."""
+    for server in _cluster.servers:
+        server.revive()  # a test that failed may have left it killed or paused
     wait_until(_cluster.is_settled, timeout_s=30)
     empty(*_cluster.servers)
     return _cluster

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 
 import pytest
 
@@ -128,6 +129,26 @@ def test_demoted_alive_and_promoted_again(shape: Shape, stores: list[Store]) -> 
     refuses(stores, keys[1], since_ms)
     since_ms = claim(other, keys[2])
     assert not one.add(keys[2], "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
+
+
+@SHAPES
+def test_wait_keeps_two_primaries_apart(shape: Shape) -> None:
+    """
+    A primary that hung, and takes claims again before it learns that it was replaced, takes none that has to wait.
+
+    The claimant was idle meanwhile and is still connected to it.
+    """
+    with closing(open_store(f"{shape.url}?wait=1")) as idle, closing(open_store(shape.url)) as other:
+        wait_until(partial(works, idle), timeout_s=20)
+        primary = shape.holder("nonce")
+        replica = shape.follower(primary)
+        primary.pause()
+        wait_until(replica.is_primary, timeout_s=20)
+        primary.resume()
+        accepted = takes(idle, "nonce")
+        wait_until(lambda: not primary.is_primary() and shape.is_settled(), timeout_s=20)
+        wait_until(lambda: works(other), timeout_s=20)
+        assert not (accepted and other.add("nonce", "thief", keep_ms=MINUTE_MS))
 
 
 @SHAPES

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.errors import MemoryLost
+from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Store
-from authsvc.stores import open_store
-from authsvc.stores.primaries import MAX_CONNECTIONS
+from authsvc.stores import open_store, redisurl
+from authsvc.stores.primaries import MAX_CONNECTIONS, Primaries
 from authsvc.stores.redis import RedisStore
 from tests import made_up
 from tests.conftest import Clock
@@ -306,6 +306,27 @@ def test_a_hanging_redis_does_not_hold_every_thread(store: RedisStore, redis_ser
             asking.result()
     assert 1 <= sum(wait_s > 0.2 for wait_s in waits_s) <= 3
     assert sum(wait_s < 0.1 for wait_s in waits_s) > 100
+
+
+@pytest.mark.parametrize("others_are_answered", [True, False])
+def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -> None:
+    """A connection that fails while others are answered takes nothing from these: neither connections nor time."""
+    primaries = Primaries(redisurl.parse(redis_server.url))
+    made = primaries.ask(0, lambda client: client)
+
+    def slow(_: redis.Redis) -> None:
+        if others_are_answered:
+            primaries.ask(0, lambda client: client.ping())
+        raise redis.TimeoutError
+
+    with pytest.raises(StoreAway):
+        primaries.ask(0, slow)
+    if others_are_answered:
+        assert primaries.ask(0, lambda client: client) is made
+    else:
+        with pytest.raises(StoreAway):
+            primaries.ask(0, lambda client: client)
+    primaries.close()
 
 
 def test_read_only(store: RedisStore, behind: redis.Redis) -> None:
