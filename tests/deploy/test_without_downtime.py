@@ -1,6 +1,6 @@
 """
 A minute of everything that an operator does and of what goes wrong, under 200 requests a second through nginx: no
-request fails, and no payload is signed by a secret that was not in force.
+request fails but what a killed worker was answering, and no payload is signed by a secret that was not in force.
 """
 
 import os
