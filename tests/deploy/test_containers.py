@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import authsvc
 from authsvc import environ
 from authsvc.config import Settings
 from authsvc.fields import PREFIX
@@ -168,6 +169,13 @@ def test_compose_services_are_hardened(name: str) -> None:
     assert not any(
         SECRETIVE.search(value) for value in map(str, service.get("environment", {}).values()) if "/" not in value
     )
+
+
+def test_the_images_have_the_version() -> None:
+    """What is shown to be started is this version."""
+    images = [COMPOSE["services"][name]["image"] for name in ("authsvc-1", "authsvc-2")]
+    images += [container["image"] for container in pod()["containers"]]
+    assert {image.rpartition(":")[2] for image in images} == {authsvc.__version__}
 
 
 def test_compose_gives_secrets_as_files() -> None:

@@ -1,6 +1,6 @@
 """
 A minute of everything that an operator does and of what goes wrong, under 200 requests a second through nginx: no
-request fails, and no payload is signed by a secret that was not in force.
+request fails but what a killed worker was answering, and no payload is signed by a secret that was not in force.
 """
 
 import os
@@ -54,6 +54,17 @@ class Operator:
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
         service.wait_for_workers(2)
+
+    def had_killed(self, one: Issued) -> bool:
+        """
+        Return whether a request was in a killed worker's hands: its answer had begun, and broke off at that time.
+
+        All others are asked again by nginx, so that no client hears of them.
+        """
+        killed_s = [at_s for at_s, what in self.done if what.startswith("kill")]
+        over_s = one.asked_s + one.took_s
+        is_then = any(one.asked_s - 0.5 <= at_s <= over_s for at_s in killed_s)
+        return is_then and one.failed.startswith("IncompleteReadError")
 
     def reload(self) -> None:
         self._note("HUP")
@@ -215,12 +226,14 @@ def test_a_minute_of_everything(site: Site) -> None:
     finally:
         load.stop()
     events = "\n".join(f"{at_s - began_s:.2f} {what}" for at_s, what in operator.done)
-    failed = [f"{one.asked_s - began_s:.2f} +{one.took_s:.2f} {one.failed}" for one in load.issued if one.failed]
-    assert failed == [], f"{failed}\n{events}\n{site.gateway.log()[:5000]}"
+    lost = [one for one in load.issued if one.failed and not operator.had_killed(one)]
+    assert [f"{one.asked_s - began_s:.2f} +{one.took_s:.2f} {one.failed}" for one in lost] == [], events
+    issued = [one for one in load.issued if not one.failed]
+    assert len(load.issued) - len(issued) <= 6, "more than one broken off by each kill"
     assert len(load.issued) > 0.9 * PER_S * LASTS_S
-    assert wrongly_signed(load.issued, operator.swaps) == [], events
+    assert wrongly_signed(issued, operator.swaps) == [], events
     assert len(operator.swaps) == 4
-    assert all(any(one.is_signed_by(secret) for one in load.issued) for secret in SECRETS)
+    assert all(any(one.is_signed_by(secret) for one in issued) for secret in SECRETS)
     assert max(one.took_s for one in load.issued) < 5
 
 
