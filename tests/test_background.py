@@ -65,10 +65,12 @@ def test_a_job_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stop goes on without it, and without what would have come after."""
     monkeypatch.setattr(background_module, "PATIENCE_S", 0.05)
     hanging = threading.Event()
+
+    def hang() -> None:
+        hanging.wait()
+
     done: list[str] = []
-    background = Background(
-        "made-up", [lambda: None if hanging.wait() else None], interval_s=0.001, at_end=[lambda: done.append("end")]
-    )
+    background = Background("made-up", [hang], interval_s=0.001, at_end=[lambda: done.append("end")])
     background.start()
     time.sleep(0.02)
     background.stop()

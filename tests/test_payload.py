@@ -128,3 +128,60 @@ def test_seconds_are_named(timestamp: object) -> None:
     """The commonest mistake is told as what it is."""
     with pytest.raises(InvalidRequest, match=r"timestamp: is in seconds \(10 digits\)"):
         payload.parse(issued().to_dict() | {"timestamp": timestamp})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"timestamp": None}, "timestamp: must be a string or a whole number"),
+        ({"timestamp": True}, "timestamp: must be a string or a whole number"),
+        ({"timestamp": 1.7e12}, "timestamp: must be a string or a whole number"),
+        ({"timestamp": ...}, "timestamp: is missing"),
+        ({"timestamp": "0700000000000"}, "timestamp: must be Unix milliseconds, 13 digits"),
+        ({"timestamp": -NOW_MS}, "timestamp: must be Unix milliseconds, 13 digits"),
+        ({"timestamp": 10**5000}, "timestamp: must be Unix milliseconds, 13 digits"),
+        ({"timestamp": -(10**5000)}, "timestamp: must be Unix milliseconds, 13 digits"),
+        (
+            {"timestamp": 1_700_000_000},
+            "timestamp: is in seconds (10 digits); it must be in milliseconds (13 digits)",
+        ),
+        ({"signature": 5}, "signature: must be a string"),
+        ({"signature": ...}, "signature: is missing"),
+        ({"signature": "x" * 32}, "signature: must be 32 hexadecimal characters"),
+        ({"random_str": 5}, "random_str: must be a string"),
+        ({"random_str": ...}, "random_str: is missing"),
+        ({"random_str": "r" * 19}, "random_str: must be 20 to 36 characters long, this one has 19"),
+        ({"random_str": "r" * 31 + "="}, "random_str: may hold only A-Z a-z 0-9 _ -"),
+        ({"appkey": 5}, "appkey: must be a string"),
+        ({"appkey": ...}, "appkey: is missing"),
+        ({"user": "eve"}, "user: is not a field of an auth payload"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], told: str) -> None:
+    """In these words, which callers show to who has to mend it; a number of any size is refused, not converted."""
+    fields = {name: value for name, value in (issued().to_dict() | changes).items() if value is not ...}
+    with pytest.raises((InvalidRequest, InvalidRandomStr)) as refusal:
+        payload.parse(fields)
+    assert refusal.value.detail == told
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "told"),
+    [
+        (600_000, "timestamp: the payload is 600000 ms old and lives 600000 ms"),
+        (-30_001, "timestamp: is 30001 ms in the future, 30000 ms are allowed"),
+    ],
+)
+def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, told: str) -> None:
+    """With both numbers, so that a clock that is wrong shows."""
+    with pytest.raises((Expired, NotYetValid)) as refusal:
+        payload.check_time(issued(), NOW_MS + age_ms)
+    assert refusal.value.detail == told
+
+
+def test_a_random_str_is_named_as_its_asker_names_it() -> None:
+    """jchat-web calls it otherwise."""
+    for text, rule in (("r" * 37, "must be 20 to 36 characters long, this one has 37"), ("r" * 30 + "&", "may hold")):
+        with pytest.raises(InvalidRandomStr, match=f"^randomStr: {rule}"):
+            payload.check_random_str(text, name="randomStr")
