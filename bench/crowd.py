@@ -85,7 +85,7 @@ def _is_complete(answer: bytes) -> bool:
     head, blank, body = answer.partition(b"\r\n\r\n")
     if not blank:
         return False
-    if not head.startswith(b"HTTP/1.1 200 ") or b'"signature"' not in body and body:
+    if not head.startswith(b"HTTP/1.1 200 ") or (b'"signature"' not in body and body):
         raise BenchError(f"the storm: {answer[:200]!r}")
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     return bool(lengths) and len(body) >= int(lengths[0])

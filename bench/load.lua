@@ -14,7 +14,11 @@ end
 function request()
   local item = items:read(length)
   if item == nil then
-    if once then wrk.thread:stop() end
+    if once then
+      wrk.thread:stop()
+      io.write("EXHAUSTED\n") -- wrk itself goes on sleeping until it is interrupted
+      io.flush()
+    end
     items:seek("set", 0)
     item = items:read(length)
   end

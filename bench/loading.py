@@ -4,6 +4,7 @@ One load on one server by wrk, and several servers loaded in turn.
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -38,9 +39,7 @@ class Loaded:
     traffic: Callable[[], Traffic]
 
 
-def load(
-    process: Process, traffic: Traffic, *, seconds: int, cores: str | None, connections: int = CONNECTIONS
-) -> Run:
+def load(process: Process, traffic: Traffic, *, seconds: int, cores: str | None, connections: int = CONNECTIONS) -> Run:
     """
     Load a server and return what that has shown.
 
@@ -57,11 +56,11 @@ def load(
     command += [str(traffic.head), str(traffic.items), str(traffic.length), "once" if traffic.once else "again"]
     process.shorten_log()
     before_s = process.cpu_s()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
+    said = _said_by(command)
     cpu_s = process.cpu_s() - before_s
-    result = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
+    result = re.search(r"^RESULT (.*)$", said, re.MULTILINE)
     if result is None:
-        raise BenchError(f"wrk: {done.stdout}{done.stderr}")
+        raise BenchError(f"wrk: {said}")
     told = json.loads(result[1])
     if told["refused"] or told["broken"] or not told["requests"]:
         raise BenchError(f"{told} of {traffic.items.name}: {process.log_end()}")
@@ -71,6 +70,21 @@ def load(
         cpu_us=cpu_s * 1e6 / told["requests"],
         **{name: float(told[name]) for name in ("p50_us", "p99_us", "p999_us", "max_us")},
     )
+
+
+def _said_by(command: list[str]) -> str:
+    """Run wrk to its end, or until its requests have run out, and return what it says."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
+        assert wrk.stdout is not None
+        try:
+            lines = []
+            for line in wrk.stdout:
+                if line == "EXHAUSTED\n":
+                    wrk.send_signal(signal.SIGINT)
+                lines.append(line)
+        finally:
+            wrk.kill()
+    return "".join(lines)
 
 
 def alternate(

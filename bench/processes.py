@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -175,6 +175,17 @@ class Process:
             return True
         finally:
             connection.close()
+
+
+@contextmanager
+def bound_to(cores: str) -> Iterator[None]:
+    """Bind this thread to cores for a while; what it starts meanwhile inherits that."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {int(core) for core in cores.split(",")} & before or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port() -> int:

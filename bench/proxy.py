@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from bench.processes import free_port
+from bench.processes import LOAD_CORES, bound_to, free_port
 
 DELAY_S = 0.1
 
@@ -28,7 +28,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     def turn(self, state: str) -> None:
         """Be "up", "slow" or "down" from now on."""
@@ -46,6 +46,10 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _run(self) -> None:
+        with bound_to(LOAD_CORES):
+            self._loop.run_forever()
 
     async def _turn(self, state: str) -> None:
         self._state = state
@@ -67,7 +71,9 @@ class Proxy:
         finally:
             self._writers -= {writer, there}
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool = True) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool = True
+    ) -> None:
         with suppress(ConnectionError):
             while content := await reader.read(65_536):
                 if is_answer and self._state == "slow":

@@ -91,7 +91,8 @@ def bootstrap(folder: Path) -> Traffic:
 def media(folder: Path, media_ids: Sequence[str]) -> Traffic:
     """The URL of one of the media ids; they are of one length."""
     rests = (
-        quote(media_ids[number % len(media_ids)], safe="") + f" HTTP/1.1\r\n{BROWSER}Authorization: Bearer {one}\r\n\r\n"
+        quote(media_ids[number % len(media_ids)], safe="")
+        + f" HTTP/1.1\r\n{BROWSER}Authorization: Bearer {one}\r\n\r\n"
         for number, one in enumerate(tokens())
     )
     return _laid(folder / "media", "GET /v1/resource?media_id=", rests)

@@ -3,6 +3,7 @@ What a request costs as things grow: workers, apps, users.
 """
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from bench import loading, made_up, servers, traffic
@@ -23,13 +24,12 @@ def of_workers(bench: Bench) -> Part:
     rows: list[Row] = []
     for name in servers.OURS:
         with bench.stage() as folder, ExitStack() as stack:
-            asked = traffic.issue(folder)
             processes: dict[str, Process] = {}
             for workers in WORKERS:
                 stage = Stage(folder, workers=workers, cores=None, load_cores=None)
                 processes[f"{name}-{workers}"] = bench.started(stack, name, stage)
             runs = loading.alternate(
-                {key: Loaded(process, lambda: asked) for key, process in processes.items()},
+                {key: Loaded(process, partial(traffic.issue, folder)) for key, process in processes.items()},
                 rounds=bench.scale.growth_rounds,
                 seconds=bench.scale.growth_s,
                 load_cores=None,
@@ -58,8 +58,7 @@ def of_apps(bench: Bench) -> Part:
             appkeys = [f"{index:024x}" for index in range(number)]
             stage = Stage(folder, settings={"APPS_FILE": str(_apps_file(folder, appkeys))})
             process = bench.started(stack, "authsvc-granian", stage)
-            asked = traffic.issue_for(folder, appkeys)
-            servers_of[str(number)] = Loaded(process, lambda asked=asked: asked)  # type: ignore[misc] # bound now
+            servers_of[str(number)] = Loaded(process, partial(traffic.issue_for, folder, appkeys))
         runs = loading.alternate(
             servers_of,
             rounds=bench.scale.growth_rounds,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from bench import crowd, servers, traffic
 from bench.bench import Bench
-from bench.processes import Process
+from bench.processes import LOAD_CORES, Process, bound_to
 from bench.results import Numbers, Part, Row, medians
 from bench.servers import Stage
 
@@ -22,7 +22,8 @@ def of_pages(bench: Bench) -> Part:
         runs: dict[str, list[Numbers]] = {name: [] for name in names}
         for number in range(bench.scale.rounds):
             for name, process in processes.items():
-                waits = crowd.storm(process.port, requests, timeout_s=60)
+                with bound_to(LOAD_CORES):
+                    waits = crowd.storm(process.port, requests, timeout_s=60)
                 runs[name].append({"all_ms": waits.all_s * 1000, "worst_ms": waits.worst_s * 1000})
                 bench.say(
                     f"  {number + 1}/{bench.scale.rounds} {name:26} all after {waits.all_s * 1000:7.0f} ms,"

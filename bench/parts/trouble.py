@@ -35,7 +35,8 @@ def of_redis(bench: Bench) -> Part:
                     run = loading.load(process, asked, seconds=bench.scale.seconds, cores=stage.load_cores)
                     runs[state].append(run)
                     bench.say(
-                        f"  {number + 1}/{bench.scale.rounds} {title:24} {run.cpu_us:7.1f} µs CPU {run.requests_s:8,.0f}/s"
+                        f"  {number + 1}/{bench.scale.rounds} {title:26} {run.cpu_us:7.1f} µs CPU"
+                        f" {run.requests_s:8,.0f}/s"
                     )
         else:
             bench.say("  without Redis: no redis-server")

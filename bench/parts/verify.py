@@ -64,7 +64,9 @@ def on_sqlite(bench: Bench) -> Part:
             process = bench.started(stack, name, stage)
             asking.begin_memory(process.port)
             run = loading.load(process, _fresh(folder, bench.scale.claims), seconds=120, cores=None)
-            bench.say(f"  {run.requests:,} claims, {run.requests_s:,.0f}/s, the worst waited {run.max_us / 1000:.1f} ms")
+            bench.say(
+                f"  {run.requests:,} claims, {run.requests_s:,.0f}/s, the worst waited {run.max_us / 1000:.1f} ms"
+            )
             rows.append(loading.row(name, servers.TITLES[name], [run]))
     return Part(
         "sqlite",

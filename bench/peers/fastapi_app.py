@@ -31,9 +31,7 @@ class AuthPayload(BaseModel):
 async def user(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> str:
     """Return the user of the request's token."""
     try:
-        claims = jwt.decode(
-            credentials.credentials, JWT_KEY, algorithms=["HS256"], options={"require": ["exp", "sub"]}
-        )
+        claims = jwt.decode(credentials.credentials, JWT_KEY, algorithms=["HS256"], options={"require": ["exp", "sub"]})
     except jwt.InvalidTokenError:
         raise HTTPException(status_code=401, detail="log in first") from None
     return str(claims["sub"])

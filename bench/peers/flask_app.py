@@ -20,12 +20,12 @@ app = Flask(__name__)
 def auth_payload() -> ResponseReturnValue:
     """Answer a logged-in user with a signed payload."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer":
+        return jsonify(message="log in first"), 401
     try:
-        if scheme != "Bearer":
-            raise jwt.InvalidTokenError
         jwt.decode(token, JWT_KEY, algorithms=["HS256"], options={"require": ["exp", "sub"]})
     except jwt.InvalidTokenError:
-        return jsonify(message="log in first"), 401
+        return jsonify(message="the token is bad"), 401
     random_str = secrets.token_hex(16)
     timestamp = str(time.time_ns() // 1_000_000)
     text = f"appkey={APPKEY}&timestamp={timestamp}&random_str={random_str}&key={MASTER_SECRET}"
