@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import asking, loading, servers, traffic
 from bench.bench import Bench
-from bench.loading import Loaded
+from bench.loading import CONNECTIONS, Loaded
 from bench.processes import Process
 from bench.results import Part, Row
 from bench.servers import Stage
@@ -17,6 +17,7 @@ from bench.traffic import Traffic
 
 MOST_A_RUN = 100_000  # more than the fastest verifies in one load
 CLAIMING_WORKERS = 4
+LONGEST_S = 120
 
 
 def against_fastify(bench: Bench) -> Part:
@@ -63,7 +64,8 @@ def on_sqlite(bench: Bench) -> Part:
         for name in servers.OURS:
             process = bench.started(stack, name, stage)
             asking.begin_memory(process.port)
-            run = loading.load(process, _fresh(folder, bench.scale.claims), seconds=120, cores=None)
+            payloads = _fresh(folder, bench.scale.claims + CONNECTIONS)  # as many are under way when the last is sent
+            run = loading.load(process, payloads, seconds=LONGEST_S, cores=None)
             bench.say(
                 f"  {run.requests:,} claims, {run.requests_s:,.0f}/s, the worst waited {run.max_us / 1000:.1f} ms"
             )
