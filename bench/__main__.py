@@ -25,7 +25,8 @@ def main() -> int:
     names = [name for name in given.only.split(",") if name] or list(PARTS)
     if unknown := set(names) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended then too
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # so that what was started is ended then too
     with tempfile.TemporaryDirectory(prefix="authsvc-bench-") as folder:
         return _run(Bench(Path(folder), QUICK if given.quick else Scale()), names, is_kept=not given.quick)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-ROW, BAR, HEAD, PANEL, LABELS = 26, 16, 58, 230, 290
+ROW, BAR, HEAD, PANEL, LABELS = 26, 16, 58, 200, 280
 _STYLE = """
     text { font: 13px system-ui, sans-serif; fill: #1f2328; }
     .title { font-weight: 600; font-size: 15px; }
@@ -56,7 +56,7 @@ def bars(title: str, labels: Sequence[str], ours: Sequence[bool], panels: Sequen
         for number, value in enumerate(panel.values):
             if value is None:
                 continue
-            wide = max(1.0, value / longest * (PANEL - 84))
+            wide = max(1.0, value / longest * (PANEL - 76))
             kind = "ours" if ours[number] else "peer"
             top, middle, beside = _middle(number) - BAR // 2, _middle(number) + 4, left + wide + 6
             lines += [

@@ -26,8 +26,9 @@ def described() -> dict[str, str]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _said(["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]),
+        "commit": _said(["git", "-C", str(_ROOT), "log", "-1", "--format=%h", "--", "authsvc"]),
         "machine": f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, {pages / 1e9:.0f} GB",
+        "load average before": f"{os.getloadavg()[0]:.1f}",  # by which to see whether the machine did other work
         "kernel": platform.release(),
         "Python": platform.python_version(),
         **{name: version for name in _PYTHON if (version := _distribution(name))},

@@ -78,10 +78,11 @@ class Process:
     def start(self) -> float:
         """Start it, wait for its first answer, and return how long that took, in seconds."""
         bound = ["taskset", "-c", self._cores] if self._cores else []
+        outlived = ["setpriv", "--pdeathsig", "TERM"]  # for when we are killed, and cannot stop it
         began_s = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*bound, *self._command],
+                [*outlived, *bound, *self._command],
                 env=_clean_environment() | self._variables,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,

@@ -2,9 +2,10 @@
 A TCP proxy on loopback that lets pass, delays or refuses, as it is told.
 """
 
-import asyncio
+import socket
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ DELAY_S = 0.1
 
 class Proxy:
     """
-    Passes on to a loopback port, in a thread of its own. A context manager.
+    Passes on to a loopback port, in threads of its own. A context manager.
 
     Its states: "up" lets pass, "slow" holds every answer back for 100 ms, "down" takes no connection and breaks those
     that there are.
@@ -25,17 +26,24 @@ class Proxy:
         self.port = free_port()
         self._target = target
         self._state = "down"
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
 
     def turn(self, state: str) -> None:
         """Be "up", "slow" or "down" from now on."""
-        asyncio.run_coroutine_threadsafe(self._turn(state), self._loop).result(10)
+        self._state = state
+        if state != "down" and self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="proxy")
+            self._accepting.start()
+        elif state == "down" and self._listener is not None:
+            assert self._accepting is not None
+            self._listener.shutdown(socket.SHUT_RDWR)  # which ends accept()
+            self._accepting.join()
+            self._listener.close()
+            self._listener = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
         self.turn("up")
         return self
 
@@ -43,41 +51,32 @@ class Proxy:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.turn("down")
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
-    def _run(self) -> None:
-        with bound_to(LOAD_CORES):
-            self._loop.run_forever()
+    def _accept(self, listener: socket.socket) -> None:
+        """Serve until the listener is shut down, and then break every connection."""
+        with bound_to(LOAD_CORES), ExitStack() as ends, suppress(OSError):
+            while True:
+                here, _ = listener.accept()
+                there = socket.create_connection(("127.0.0.1", self._target))
+                for side in (here, there):
+                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    ends.enter_context(side)
+                for source, sink, is_answer in ((here, there, False), (there, here, True)):
+                    thread = threading.Thread(target=self._pass, args=(source, sink, is_answer), name="proxy")
+                    thread.start()
+                    ends.callback(thread.join)
+                ends.callback(_shut, here)
+                ends.callback(_shut, there)
 
-    async def _turn(self, state: str) -> None:
-        self._state = state
-        if state == "down":
-            if self._server is not None:
-                self._server.close()
-                self._server = None
-            for writer in self._writers:
-                writer.transport.abort()
-            await asyncio.sleep(0.05)  # the connections' tasks end
-        elif self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, there}
-        try:
-            await asyncio.gather(self._pass(reader, there, is_answer=False), self._pass(there_reader, writer))
-        finally:
-            self._writers -= {writer, there}
-
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool = True
-    ) -> None:
-        with suppress(ConnectionError):
-            while content := await reader.read(65_536):
+    def _pass(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:  # noqa: FBT001 -- a thread's
+        with suppress(OSError):
+            while content := source.recv(65_536):
                 if is_answer and self._state == "slow":
-                    await asyncio.sleep(DELAY_S)
-                writer.write(content)
-                await writer.drain()
-        writer.close()
+                    time.sleep(DELAY_S)
+                sink.sendall(content)
+        _shut(sink)
+
+
+def _shut(side: socket.socket) -> None:
+    with suppress(OSError):
+        side.shutdown(socket.SHUT_RDWR)

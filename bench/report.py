@@ -41,7 +41,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def table(part: Part) -> str:
-    """Return a part's rows as a Markdown table, those that cost the least CPU first where servers are compared."""
+    """Return a part's rows as a Markdown table, ours stressed."""
     heads = ["", *(_COLUMNS[column][0] for column in part.columns)]
     rows = [
         [
@@ -78,6 +78,7 @@ def drawn(part: Part) -> str:
         [row.name in servers.OURS for row in rows],
         [
             chart.Panel("CPU µs a request", of("cpu_us"), 1),
+            chart.Panel("requests/s on one core", of("requests_s")),
             chart.Panel("p99, ms, 32 connections", of("p99_us", 1000), 1),
             chart.Panel("memory, MB (RSS)", of("rss_mb")),
         ],
@@ -89,7 +90,7 @@ def chapters(results: Results) -> str:
     texts = [f"## What has to hold\n\n{verdicts(results)}"]
     for part in results.values():
         picture = f"![Bars of the table below]({CHART})\n\n" if part.name == "issue" else ""
-        measured = f"Measured {part.machine.get('when', '')} at commit {part.machine.get('commit', '')}."
+        measured = f"Measured {part.machine.get('when', '')}, authsvc/ as of commit {part.machine.get('commit', '')}."
         texts.append(f"## {part.title}\n\n{part.about} {measured}\n\n{picture}{table(part)}")
     machine = [part.machine for part in results.values()][-1:] or [{}]
     known = [[name, version] for name, version in machine[0].items() if name not in ("when", "commit")]

@@ -3,6 +3,7 @@ The servers that are compared: how each is started, and whether this machine can
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -174,9 +175,9 @@ def _python(module: str) -> list[str]:
 def _built_go(folder: Path) -> Path:
     binary = folder / "go-peer"
     if not binary.exists():
-        done = subprocess.run(
-            ["go", "build", "-o", str(binary), "."], cwd=PEERS, capture_output=True, text=True, check=False
-        )
+        command = ["go", "build", "-o", str(binary), "."]
+        variables = os.environ | {"GOTMPDIR": str(folder)}  # which is cleared away also when this is interrupted
+        done = subprocess.run(command, cwd=PEERS, env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchError(f"go build: {done.stderr}")
     return binary

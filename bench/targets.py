@@ -96,7 +96,11 @@ def _all() -> Iterator[Target]:
     yield Target(
         "memory of two granian workers (RSS of all processes)", "issue", "rss_mb", GRANIAN, most=130, unit="MB"
     )
-    for peer, title in (("fastify", "Fastify"), ("express", "Express")):
+    for peer, title in (
+        ("fastify", "Fastify"),
+        ("express", "Express (KeyObject)"),
+        ("express-string", "Express (string)"),
+    ):
         job = f"the same against {title}"
         yield Target(job, "issue", "rss_mb", GRANIAN, peer, most=1.0, is_strict=True)
     for name, title in ((GRANIAN, "granian"), (GUNICORN, "gunicorn")):
