@@ -6,8 +6,8 @@ Flask's side of `problems`, `origins`, `logs` and `tracing`; the routes are in `
 
 import json
 import logging
+import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def common_headers(request_id: str) -> Headers:
 
 def request_id(given: str | None) -> str:
     """Return the caller's own name for the request if it is well formed, else a new one."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _answering() -> _Answering:
