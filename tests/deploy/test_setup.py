@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -96,6 +97,7 @@ class Host:
 
     def here(self, text: str) -> str:
         """Return a text with its paths and ports as they are here."""
+        text = text.replace("127.0.0.1:1%i", "127.0.0.2:%i")  # the free ports here are above 20000
         text = re.sub(r"(?<![\w./])/(?=(etc|opt|var)/)", f"{self.root}/", text)
         text = re.sub(r"\b(8001|8002|5000)\b", lambda found: str(self.ports[found[0]]), text)
         text = re.sub(r"listen (443|80)\b", lambda found: f"listen 127.0.0.1:{self.ports[found[1]]}", text)
@@ -172,6 +174,8 @@ def test_word_for_word(host: Host) -> None:
     assert "the vendor accepts the credentials" in told
     assert host.follow(start).count('"ready":true') == 2
     assert '"alive":true' in host.follow(open_gateway)
+    figures = urlopen(f"http://127.0.0.2:{host.ports['8001']}/metrics", timeout=5).read().decode()
+    assert "authsvc_requests_total" in figures
     payload = issued(host)
     assert verified(host, payload) == 200
     host.follow(restart)
@@ -224,6 +228,13 @@ def test_every_name_is_known() -> None:
     assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", GUIDE.text)) <= names
     files = {path.name for path in (ROOT / "deploy").iterdir() if path.suffix not in {".md", ".dockerignore"}}
     assert {name for name in files if f"({name})" not in GUIDE.text} <= {"secrets", "tls", "authsvc.env", "__pycache__"}
+
+
+def test_every_alert_has_its_runbook() -> None:
+    """What an alert names is a chapter of the guide."""
+    named = set(re.findall(r'runbook: "deploy/README.md: (.+)"', (ROOT / "deploy/alerts.yaml").read_text()))
+    assert named
+    assert named <= {title for _, title in GUIDE.headings}
 
 
 def test_the_secrets_of_compose_are_all_made(tmp_path: Path) -> None:
