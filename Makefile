@@ -9,7 +9,7 @@ JOBS ?= 2
 NEEDED := redis-server nginx chromium curl node npm
 MODULES := tests/browser/node_modules
 
-.PHONY: demo test check fuzz fmt lock services modules
+.PHONY: demo test check fuzz campaign mutants release fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
@@ -26,6 +26,35 @@ check: $(VENV)/installed-dev
 # The long form of the fuzzing, from a random seed: more than 10 000 cases, 720 for each test.
 fuzz: $(VENV)/installed-dev
 	FUZZ_CASES=720 $(BIN)/pytest --numprocesses $(JOBS) tests/test_fuzz.py
+
+# The long forms of everything, under half an hour: a million steps of the model, 10 000 connections, a million payloads.
+LONG = AUTHSVC_REQUIRE_SERVICES=1 $(BIN)/pytest --durations=5
+campaign: $(VENV)/installed-dev services modules
+	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/test_model.py
+	@echo "2/6 fuzzing"; FUZZ_CASES=720 $(LONG) --numprocesses $(JOBS) tests/test_fuzz.py
+	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/test_raw_http.py tests/test_sockets.py
+	@echo "4/6 faults"; $(LONG) tests/test_faults.py tests/test_promises.py tests/test_vendor_promises.py tests/stores
+	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/test_soak.py
+	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/test_exposure.py tests/test_canaries.py tests/test_table.py
+
+# Whether the tests would notice: hours for all, so name some: make mutants ONLY='authsvc.payload*'. `mutmut results` lists.
+ONLY ?=
+mutants: $(VENV)/installed-dev
+	$(BIN)/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
+	$(BIN)/mutmut results
+
+# What is published: sdist, wheel, a bill of materials of what an image installs, and whether any of that is known as bad.
+release: $(VENV)/installed-dev
+	rm -rf dist && mkdir dist
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv dist/.image
+	dist/.image/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	dist/.image/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/authsvc.cdx.json dist/.image/bin/python
+	rm -rf dist/.image
+	$(BIN)/pip-audit --disable-pip --no-deps --require-hashes -r deploy/requirements.lock \
+	  || { [ $$? = 1 ] && echo "pip-audit: something known as bad, or its data could not be had; see above"; exit 1; }
+	cd dist && sha256sum *.whl *.tar.gz *.json > SHA256SUMS && cat SHA256SUMS
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .
