@@ -80,3 +80,11 @@ def test_an_app_that_is_taken_away() -> None:
     with pytest.raises(UnknownAppkey):
         apps.find(APPKEY)
     assert apps.find(OTHER_APPKEY).appkey == OTHER_APPKEY
+
+
+def test_all_that_were_retired_verify() -> None:
+    """What the settings call previous, and what served before, in whatever order they went."""
+    apps = Apps([app("first")], T)
+    apps.replace([app("second")], T + 1)
+    apps.replace([app("third", "elsewhere")], T + 2)
+    assert set(secrets(apps, T)) == {"first", "second", "third", "elsewhere"}
