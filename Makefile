@@ -10,7 +10,7 @@ NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analy
 MODULES := tests/browser/node_modules
 PEERS := bench/peers/node_modules
 
-.PHONY: demo test check fuzz fmt lock bench services modules
+.PHONY: demo test check fuzz campaign mutants bench release fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
@@ -31,6 +31,46 @@ bench: $(VENV)/installed-dev services modules
 # The long form of the fuzzing, from a random seed: more than 10 000 cases, 720 for each test.
 fuzz: $(VENV)/installed-dev
 	FUZZ_CASES=720 $(BIN)/pytest --numprocesses $(JOBS) tests/test_fuzz.py
+
+# The long forms of everything, under half an hour: a million steps of the model, 10 000 connections, a million payloads.
+LONG = AUTHSVC_REQUIRE_SERVICES=1 $(BIN)/pytest --durations=5
+campaign: $(VENV)/installed-dev services modules
+	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/test_model.py
+	@echo "2/6 fuzzing"; FUZZ_CASES=720 $(LONG) --numprocesses $(JOBS) tests/test_fuzz.py
+	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/test_raw_http.py tests/test_sockets.py
+	@echo "4/6 faults"; $(LONG) tests/test_faults.py tests/test_promises.py tests/test_vendor_promises.py tests/stores
+	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/test_soak.py
+	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/test_exposure.py tests/test_canaries.py tests/test_table.py
+
+# Whether the tests would notice: hours for all, so name some: make mutants ONLY='authsvc.payload*'. `mutmut results` lists.
+ONLY ?=
+mutants: $(VENV)/installed-dev
+	$(BIN)/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
+	$(BIN)/mutmut results
+
+# pip-audit ends well also if it learned nothing, and would have us believe that nothing is bad.
+define SAY_AUDITED
+import json, sys
+pins = json.load(sys.stdin)["dependencies"]
+skipped = [pin["name"] for pin in pins if "skip_reason" in pin]
+print(f"pip-audit: {len(pins) - len(skipped)} of {len(pins)} pins are not known as bad")
+if skipped:
+    print("NOT AUDITED, because its data cannot be had here: " + " ".join(skipped))
+endef
+export SAY_AUDITED
+
+# What is published: sdist, wheel, a bill of materials of what an image installs, and whether any of that is known as bad.
+release: $(VENV)/installed-dev
+	rm -rf dist && mkdir dist
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv dist/.image
+	dist/.image/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	dist/.image/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/authsvc.cdx.json dist/.image/bin/python
+	rm -rf dist/.image
+	$(BIN)/pip-audit --disable-pip --require-hashes -r deploy/requirements.lock --format json -o dist/audit.json
+	@$(BIN)/python -c "$$SAY_AUDITED" <dist/audit.json && rm dist/audit.json
+	cd dist && sha256sum *.whl *.tar.gz *.json > SHA256SUMS && cat SHA256SUMS
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .

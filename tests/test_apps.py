@@ -87,3 +87,11 @@ def test_fingerprints() -> None:
     one, two = Secret("one").fingerprint(), Secret("two").fingerprint()
     assert Apps([app("two", "one")], T).fingerprints() == {(APPKEY, two)}
     assert one != two
+
+
+def test_all_that_were_retired_verify() -> None:
+    """What the settings call previous, and what served before, in whatever order they went."""
+    apps = Apps([app("first")], T)
+    apps.replace([app("second")], T + 1)
+    apps.replace([app("third", "elsewhere")], T + 2)
+    assert set(secrets(apps, T)) == {"first", "second", "third", "elsewhere"}

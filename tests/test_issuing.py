@@ -1,6 +1,8 @@
 """Issuing: a random_str of ours, or a client's that is signed once."""
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,24 @@ def test_nothing_chosen_is_signed_without_memory(away: Store, clock: Clock) -> N
     """Whether it was signed before cannot be known."""
     with pytest.raises(StoreAway):
         chosen(away, clock)
+
+
+def test_what_was_signed_is_remembered_as_long_as_it_could_live(store: Store, clock: Clock, tmp_path: Path) -> None:
+    """And a minute longer, for clocks that differ; the refusals say what to send instead."""
+    chosen(store, clock)
+    issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as file:
+        kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'issue:%' OR key LIKE 'sign:%'").fetchall()
+    assert kept == [(clock.now_ms + 660_000,)] * 2
+    with pytest.raises(Replayed, match=r"^random_str: was signed before; send another one, or none$"):
+        issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+    with pytest.raises(
+        Replayed, match=r"^timestamp, randomStr: were signed before; take the time anew for each request$"
+    ):
+        chosen(store, clock)
+
+
+def test_an_issued_payload_is_of_its_app(store: Store, clock: Clock) -> None:
+    """It names the app that it is signed for."""
+    assert issuing.issue(APP, random_str=None, store=store, now_ms=clock.now_ms).appkey == made_up.APPKEY
+    assert issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms).appkey == made_up.APPKEY

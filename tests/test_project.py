@@ -27,6 +27,7 @@ TOP = {
     "Makefile",
     "README.md",
     "README.zh-CN.md",
+    "SECURITY.md",
     "authsvc",
     "bench",
     "deploy",

@@ -1,5 +1,9 @@
 """Verifying: the order of the checks, the limits of time, holders, and what a forgery can use up."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from authsvc import payload, verifying
@@ -177,6 +181,32 @@ def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> 
     assert verify(younger, apps, store, clock.now_ms) is None
 
 
+@pytest.mark.parametrize("age_ms", [-30_000, 0, 9_999])
+def test_a_claim_outlives_its_payload(apps: Apps, store: Store, clock: Clock, tmp_path: Path, age_ms: int) -> None:
+    """It is kept until a minute after the payload is dead, twice what two hosts' clocks may differ, and no longer."""
+    presented = signed(clock.now_ms - age_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    with closing(sqlite3.connect(tmp_path / "store.db")) as file:
+        kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'verify:%'").fetchall()
+    assert kept == [(presented.timestamp_ms + 660_000,)]
+
+
+def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock) -> None:
+    """What callers show to who has to mend it."""
+    presented = signed(clock.now_ms)
+    for holder, told in (
+        (" ", "holder: must be 1 to 128 printable ASCII characters without spaces"),
+        ("socket-1", None),
+        ("socket-2", "the payload was used before"),
+    ):
+        try:
+            verifying.verify(presented, holder=holder, apps=apps, store=store, now_ms=clock.now_ms)
+            found = None
+        except Refusal as refusal:
+            found = refusal.detail
+        assert found == told
+
+
 def verifiers() -> Verifiers:
     return Verifiers([Secret("first-made-up-key"), Secret("second-made-up-key-密")])
 
@@ -190,12 +220,12 @@ def test_a_verifier(authorization: str) -> None:
 @pytest.mark.parametrize(
     ("authorization", "words"),
     [
-        (None, "is needed"),
+        (None, "^a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>$"),
         ("", "is needed"),
         ("Bearer", "is needed"),
         ("Bearer ", "is needed"),
         ("Basic first-made-up-key", "is needed"),
-        ("Bearer first-made-up-ke", "none of"),
+        ("Bearer first-made-up-ke", "^the Bearer token is none of AUTHSVC_VERIFIER_KEYS$"),
         ("Bearer first-made-up-key ", "none of"),
         ("Bearer FIRST-made-up-key", "none of"),
     ],
