@@ -50,6 +50,19 @@ def test_every_metric_exists() -> None:
             assert {name, name.removesuffix("_bucket")} & told, name
 
 
+def test_the_guide_tells_them_all() -> None:
+    """The table of deploy/README.md has every metric, and no other."""
+    counted = Metrics()
+    gauged(counted)
+    told = {
+        name
+        for name in re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE)
+        if not name.endswith("_created")
+    }
+    rows = [line for line in (DEPLOY / "README.md").read_text().splitlines() if line.startswith("| `authsvc_")]
+    assert set(re.findall(r"`(authsvc_\w+)`", "\n".join(rows))) == told
+
+
 def test_the_names_are_as_prometheus_wants_them(tmp_path: Path) -> None:
     """Its linter has nothing to say."""
     counted = Metrics()
