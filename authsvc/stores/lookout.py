@@ -21,6 +21,7 @@ LOOK_S = 0.15
 CONNECTION_WAIT_S = 0.1
 
 T = TypeVar("T")
+Command = tuple[str | int, ...]
 
 
 def connected(url: str, timeout_s: float, max_connections: int) -> redis.Redis:
@@ -39,6 +40,32 @@ def connected(url: str, timeout_s: float, max_connections: int) -> redis.Redis:
         protocol=2,
     )
     return redis.Redis.from_pool(pool)
+
+
+def asked(client: redis.Redis, commands: Sequence[Command]) -> list[object]:
+    """
+    Return what each command answers, an error of the server's too, all asked in one round trip.
+
+    As a pipeline does, without what that does beside: for one command it costs half.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError: the connection broke, or the server is still loading.
+    """
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call] # redis-py's own
+        connection.send_packed_command(packed)  # type: ignore[no-untyped-call] # the same
+        return [_answer(connection) for _ in commands]
+    finally:
+        pool.release(connection)
+
+
+def _answer(connection: redis.Connection) -> object:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as exc:
+        return exc
 
 
 class _Directory:

@@ -1,10 +1,11 @@
 """
 The store of several hosts: Redis, version 7 or later, as one server, behind sentinels or as a Cluster.
 
-Imports `errors`, `store` and `primaries`.
+Imports `errors`, `store`, `lookout` and `primaries`.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import cast
@@ -15,6 +16,7 @@ from redis.exceptions import NoScriptError
 from authsvc.errors import MemoryLost
 from authsvc.store import Pulse
 from authsvc.stores import redisurl
+from authsvc.stores.lookout import Command, asked
 from authsvc.stores.primaries import Primaries, is_moving
 
 COUNTERS = 5_000  # in one round trip
@@ -47,7 +49,6 @@ if tonumber(born) < tonumber(ARGV[2]) then born = ARGV[2] end
 redis.call('SET', KEYS[1], history .. ':' .. born)
 """
 CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
-_Command = tuple[str | int, ...]
 
 
 class RedisStore:
@@ -64,7 +65,7 @@ class RedisStore:
 
     def __init__(self, url: str, *, now_ms: Callable[[], int]) -> None:
         parsed = redisurl.parse(url)
-        self._wait: list[_Command] = [("WAIT", parsed.wait, WAIT_MS)] if parsed.wait else []
+        self._wait: list[Command] = [("WAIT", parsed.wait, WAIT_MS)] if parsed.wait else []
         self._primaries = Primaries(parsed)
         self._now_ms = now_ms
 
@@ -95,7 +96,7 @@ class RedisStore:
             counters = [(key, hit) for key, hit in hits.items() if self._primaries.bucket(key) in buckets]
             for start in range(0, len(counters), COUNTERS):
                 some = counters[start : start + COUNTERS]
-                commands: list[_Command] = []
+                commands: list[Command] = []
                 for key, hit in some:
                     commands += [("INCRBY", self._name(key), hit), ("PEXPIRE", self._name(key), keep_ms, "NX")]
                 answers = self._primaries.ask(buckets[0], partial(_all_of, commands=commands))
@@ -120,13 +121,13 @@ class RedisStore:
     def _pulse(self, buckets: Sequence[int], client: redis.Redis) -> Pulse:
         claims = [(bucket, "ping") for bucket in buckets]
         *_, time, memory = self._claim(client, claims, str(self._now_ms()), 1_000, ("TIME",), ("INFO", "memory"))
-        seconds, microseconds = cast(tuple[int, int], time)
-        policy = cast(dict[str, str], memory).get("maxmemory_policy", "noeviction")
-        worry = None if policy == "noeviction" else f"maxmemory-policy is {policy}"
+        seconds, microseconds = map(int, cast(list[str], time))
+        policy = re.search(r"^maxmemory_policy:(\S+)", cast(str, memory), re.MULTILINE)
+        worry = f"maxmemory-policy is {policy[1]}" if policy and policy[1] != "noeviction" else None
         return Pulse(seconds * 1_000 + microseconds // 1_000, worry)
 
     def _claim(
-        self, client: redis.Redis, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: _Command
+        self, client: redis.Redis, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: Command
     ) -> list[object]:
         """
         Return the value that each claim found and its birth mark, in one round trip with what `more` answers.
@@ -135,12 +136,12 @@ class RedisStore:
         """
         prefixes = self._primaries.prefixes
         names = [(prefixes[bucket] + key, f"{prefixes[bucket]}birth") for bucket, key in claims]
-        script: _Command = ("EVALSHA", CLAIM_SHA)
+        script: Command = ("EVALSHA", CLAIM_SHA)
         for _ in range(3):
             commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
             # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
             answers = _all_of(client, [*commands, *self._wait, *more], slots_may_move=len(claims) > 1)
-            unmarked = next((answer for answer in answers if isinstance(answer, str)), None)
+            unmarked = next((answer for answer in answers[: len(claims)] if isinstance(answer, str)), None)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 script = ("EVAL", _CLAIM)
             elif unmarked is not None:
@@ -158,12 +159,9 @@ class RedisStore:
         _all_of(client, [("EVAL", _MARK, 1, name, history, now_ms) for name in names], slots_may_move=True)
 
 
-def _all_of(client: redis.Redis, commands: Sequence[_Command], *, slots_may_move: bool = False) -> list[object]:
+def _all_of(client: redis.Redis, commands: Sequence[Command], *, slots_may_move: bool = False) -> list[object]:
     """Return the answers to all commands, asked in one round trip. Raises any error but that a script is not known."""
-    with client.pipeline(transaction=False) as pipe:
-        for command in commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own
-        answers: list[object] = pipe.execute(raise_on_error=False)
+    answers = asked(client, commands)
     for answer in answers:
         is_borne = isinstance(answer, NoScriptError) or (slots_may_move and is_moving(answer))
         if isinstance(answer, Exception) and not is_borne:
