@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
 # Many tests wait for processes and sockets, but some measure time: two at once are faster, and still leave them room.
 JOBS ?= 2
-NEEDED := redis-server nginx chromium curl node npm
+NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analyze promtool wrk go
 MODULES := tests/browser/node_modules
+PEERS := bench/peers/node_modules
 
-.PHONY: demo test check fuzz campaign mutants release fmt lock services modules
+.PHONY: demo test check fuzz campaign mutants bench release fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
@@ -22,6 +23,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term
+
+# authsvc beside its peers, about 25 minutes; ONLY=issue,verify for parts, QUICK=1 for a short look that is not kept.
+bench: $(VENV)/installed-dev services modules
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 # The long form of the fuzzing, from a random seed: more than 10 000 cases, 720 for each test.
 fuzz: $(VENV)/installed-dev
@@ -83,15 +88,16 @@ lock: $(VENV)/installed-dev
 services:
 	@missing=(); for name in $(NEEDED); do command -v $$name >/dev/null || PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || missing+=($$name); done; \
 	if [ $${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[*]/#node/nodejs}; \
+	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(printf '%s ' "$${missing[@]}" | sed 's/\bnode\b/nodejs/; s/\bgo\b/golang-go/; s/promtool/prometheus/; s/systemd-analyze/systemd/'); \
 	elif [ $${#missing[@]} -gt 0 ]; then echo "not installed, their tests are skipped: $${missing[*]}"; fi
 
-# npm packages that the tests of the browser module run beside it; without npm they are skipped, visibly.
+# npm packages that the tests of the browser module run beside it, and the benchmark's peers; without npm they are
+# skipped, visibly.
 modules:
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(MODULES)/installed; else echo "no npm: the tests of the browser module are skipped"; fi
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(MODULES)/installed $(PEERS)/installed; else echo "no npm: the tests of the browser module are skipped"; fi
 
-$(MODULES)/installed: tests/browser/package-lock.json
-	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
+%/node_modules/installed: %/package-lock.json
+	npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Where Debian's python3 comes without venv, and we may, install that too.

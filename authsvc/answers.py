@@ -1,15 +1,18 @@
 """
 What every answer has in common: its headers, its JSON, and the one shape of every refusal.
 
-Flask's side of `problems` and `origins`; the routes are in `views`.
+Flask's side of `problems`, `origins`, `logs` and `tracing`; the routes are in `views`.
 """
 
 import json
 import logging
+import os
 import re
-import secrets
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -17,18 +20,55 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from authsvc import body, origins, problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
 from authsvc.limiter import Quota, Rate
+from authsvc.logs import Audit, Finished
+from authsvc.payload import MAX_AGE_MS
 from authsvc.problems import Problem
+from authsvc.tracing import Span, Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_REQUEST_ID_KEY = "authsvc.request_id"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KEY = "authsvc.answering"
+
+Headers = tuple[tuple[str, str], ...]
 
 _log = logging.getLogger(__name__)
 
 
-def register(app: Flask, *, allowed_origins: frozenset[str], now_ms: Callable[[], int]) -> None:
-    """Give every answer of the Flask app its headers, and every refusal its shape."""
+@dataclass(slots=True)
+class _Answering:
+    """What is known of the request that is being answered."""
+
+    request_id: str
+    asked_ms: int
+    begun_s: float
+    span: Span
+    audit: Audit | None = None
+    problem: Problem | None = None
+
+
+def register(
+    app: Flask,
+    *,
+    allowed_origins: frozenset[str],
+    now_ms: Callable[[], int],
+    tell: Callable[[Finished], None],
+    tracing: Tracing,
+) -> None:
+    """
+    Give every answer of the Flask app its headers, and every refusal its shape.
+
+    Args:
+        tell: is told of every request once it is answered.
+    """
+    _register_telling(app, tell, tracing, now_ms)
     _register_headers(app, allowed_origins)
     _register_refusals(app, now_ms)
+
+
+def audited(action: Literal["issued", "verified"]) -> Audit:
+    """Return what the log is going to say of the payload in this request, to be filled in."""
+    audit = _answering().audit = Audit(action)
+    return audit
 
 
 def fields(names: set[str], *, may_be_empty: bool) -> Mapping[str, object]:
@@ -58,8 +98,9 @@ def of_problem(
     problem: Problem, detail: str, now_ms: int, *, retry_after_s: int | None = None, **members: Any
 ) -> Response:
     """Return a refusal, with further members if there are any."""
-    request_id = request.environ[_REQUEST_ID_KEY]
-    told = problems.to_dict(problem, detail=detail, request_id=request_id, now_ms=now_ms)
+    answering = _answering()
+    answering.problem = problem
+    told = problems.to_dict(problem, detail=detail, request_id=answering.request_id, now_ms=now_ms)
     response = of_json(told | members, status=problem.status, mimetype="application/problem+json")
     if problem.retry == "after":
         response.headers["Retry-After"] = str(retry_after_s or 5)
@@ -78,25 +119,90 @@ def of_file(content: bytes, *, mimetype: str) -> Response:
 
 
 def with_quota(response: Response, quota: Quota) -> Response:
-    """Return the answer with what is left of the rate limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
-    window_s = quota.rate.window_ms // 1000
-    response.headers["RateLimit-Policy"] = f'"user";q={quota.rate.limit};w={window_s}'
-    response.headers["RateLimit"] = f'"user";r={quota.remaining};t={quota.reset_s}'
+    """Return the answer with what is left of the rate limit."""
+    response.headers.update(quota_headers(quota))
     return response
 
 
-def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
-    @app.before_request
-    def name_the_request() -> None:
-        given = request.headers.get("X-Request-Id", "")
-        request.environ[_REQUEST_ID_KEY] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+def quota_headers(quota: Quota) -> Headers:
+    """Return the headers that tell what is left of the limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
+    return (
+        ("RateLimit-Policy", f'"user";q={quota.rate.limit};w={quota.rate.window_ms // 1000}'),
+        ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
+    )
 
+
+def issued_headers(now_ms: int) -> Headers:
+    """Return the headers of a payload issued now (Unix ms), by which no client has to trust its own clock."""
+    return ("X-Server-Time-Ms", str(now_ms)), ("X-Expires-In-Ms", str(MAX_AGE_MS))
+
+
+def common_headers(request_id: str) -> Headers:
+    """Return the headers that every answer has, in the order in which `add_headers` sets them."""
+    return (
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Request-Id", request_id),
+        ("Vary", "Origin"),
+    )
+
+
+def request_id(given: str | None) -> str:
+    """Return the caller's own name for the request if it is well formed, else a new one."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def _answering() -> _Answering:
+    answering: _Answering = request.environ[_KEY]
+    return answering
+
+
+def _register_telling(
+    app: Flask, tell: Callable[[Finished], None], tracing: Tracing, now_ms: Callable[[], int]
+) -> None:
+    @app.before_request
+    def begin() -> None:
+        begun_s = time.perf_counter()
+        span = tracing.begin(_method(), request.headers.get("traceparent"))
+        request.environ[_KEY] = _Answering(request_id(request.headers.get("X-Request-Id")), now_ms(), begun_s, span)
+
+    @app.after_request  # those registered later run earlier
+    def end(response: Response) -> Response:
+        answering, rule = _answering(), request.url_rule
+        route = "unmatched" if rule is None else _route(rule.rule)
+        answering.span.end(route=route, status=response.status_code)
+        tell(
+            Finished(
+                method=_method(),
+                route=route,
+                status=response.status_code,
+                asked_ms=answering.asked_ms,
+                took_s=time.perf_counter() - answering.begun_s,
+                request_id=answering.request_id,
+                trace_id=answering.span.trace_id,
+                code=answering.problem.code if answering.problem else None,
+                refusal=answering.problem.name if answering.problem else None,
+                audit=answering.audit,
+            )
+        )
+        return response
+
+
+def _method() -> str:
+    return request.method if request.method in _METHODS else "other"
+
+
+@cache
+def _route(rule: str) -> str:
+    """Return a rule of Flask's as the contract writes it."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
+
+
+def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Request-Id"] = request.environ[_REQUEST_ID_KEY]
-        response.vary.add("Origin")
+        for name, value in common_headers(_answering().request_id):
+            response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         response.headers.update(origins.cors_headers(origin, allowed_origins))
         if request.method == "OPTIONS":
@@ -131,6 +237,6 @@ def _register_refusals(app: Flask, now_ms: Callable[[], int]) -> None:
 
     @app.errorhandler(Exception)
     def failed(exc: Exception) -> Response:
-        _log.error("request %s failed", request.environ[_REQUEST_ID_KEY], exc_info=exc)
+        _log.error("request %s failed", _answering().request_id, exc_info=exc)
         problem = problems.BY_STATUS[500]
         return of_problem(problem, problem.meaning, now_ms())

@@ -7,25 +7,32 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from multiprocessing.util import Finalize
+from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, environ, stores, views
+from authsvc import clock, environ, exporter, logs, stores, tracing, views
 from authsvc.accounts import Accounts
 from authsvc.apps import Apps
-from authsvc.background import Background
+from authsvc.background import Background, every
 from authsvc.body import MAX_BYTES
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
 from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
+from authsvc.fastlane import FastLane
 from authsvc.limiter import Limiter, Rate
+from authsvc.logs import RequestLog
 from authsvc.media import Media
+from authsvc.metrics import CONTENT_TYPE, Metrics
+from authsvc.monitoring import Monitoring, Sampler
 from authsvc.places import Places
 from authsvc.readiness import Readiness
 from authsvc.secret import Secret
 from authsvc.store import Store
+from authsvc.stores.measured import MeasuredStore
 from authsvc.tokens import TokenRules, Tokens
 from authsvc.vendor import Vendor
 from authsvc.verifying import Verifiers
@@ -33,9 +40,10 @@ from authsvc.views import Services
 
 _log = logging.getLogger(__name__)
 
+TELL_S = 0.05  # by how much the log is behind, and what of it is lost when a worker is killed
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
-THREADS = 32  # that a server gives a worker
-PLACES = 24  # of them, how many may wait for the vendor; the others are for everything else
+SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
+PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
 SHARE = 4  # one user may spend one part in so many of the vendor's budget
 
 
@@ -47,6 +55,7 @@ def create_app(
     now_ms: Callable[[], int] = clock.now_ms,
     is_draining: Callable[[], bool] = lambda: False,
     twins_pass: bool = False,
+    metrics_listener: socket | None = None,
     variables: Mapping[str, str] = os.environ,
 ) -> Flask:
     """
@@ -57,6 +66,7 @@ def create_app(
         store: None opens the one that the settings name.
         vendor: None makes a client of the API at the URL that the settings name.
         is_draining: whether this process has been asked to stop, for `/readyz`.
+        metrics_listener: where `/metrics` is asked for; None serves it nowhere.
         twins_pass: whether the server lets `X_Forwarded_User` pass for `X-Forwarded-User`, which WSGI cannot tell.
 
     Raises:
@@ -64,18 +74,29 @@ def create_app(
     """
     watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or environ.load(variables, Settings)
+    monitoring = Monitoring(_request_log(used), Metrics())
+    trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
+    store = MeasuredStore(store, monitoring.on_store_call)
     apps = Apps(used.apps, now_ms())
     tokens = _tokens(used)
     callers = Callers(_ways(used, tokens, store, twins_pass=twins_pass), allowed_origins=used.allowed_origins)
     verifiers = Verifiers(used.verifier_keys)
     limiter = Limiter(used.rate_limit, store)
+    budget = Budget(used.vendor_budget, store)
     vendor = vendor or Vendor(
-        used.vendor_url, budget=Budget(used.vendor_budget, store), breaker=Breaker(), now_ms=now_ms
+        used.vendor_url,
+        budget=budget,
+        breaker=Breaker(),
+        now_ms=now_ms,
+        on_call=monitoring.on_vendor_call,
+        trace_headers=trace.headers,
     )
     places = Places(PLACES)
     vendor_limiter = Limiter(_share_of(used.vendor_budget), store, what="media")
-    media = Media(vendor, store, hosts=used.media_hosts, places=places, limiter=vendor_limiter)
+    media = Media(
+        vendor, store, hosts=used.media_hosts, places=places, limiter=vendor_limiter, on_lookup=monitoring.metrics.media
+    )
     accounts = _accounts(used, vendor, store, places)
 
     def apply(changed: Settings) -> None:
@@ -85,16 +106,24 @@ def create_app(
         if _token_settings(changed) != _token_settings(used):
             tokens = _tokens(changed)  # else they are kept, with the keys that they have fetched
         used = changed
-        apps.replace(changed.apps, now_ms())
+        monitoring.log.users = _users(changed)
+        _replace(apps, changed, now_ms())
         callers.replace(_ways(changed, tokens, store, twins_pass=twins_pass))
         verifiers.replace(changed.verifier_keys)
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
 
+    telling = Background("authsvc-telling", [monitoring.flush], interval_s=TELL_S, at_end=[monitoring.flush])
     jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
-    background = Background(jobs, interval_s=TICK_S, at_end=[media.close, vendor.close])
+    at_end = [media.close, vendor.close, telling.stop, trace.close]
+    background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
+    readiness = Readiness(
+        store, is_watching=background.is_alive, is_draining=is_draining, is_vendor_away=vendor.is_away
+    )
+    sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
+    jobs.append(every(SAMPLE_EVERY, sampler.sample))
 
     app = Flask("authsvc", static_folder=None)
     # Werkzeug cuts a chunked body off at its limit and says nothing; one byte more tells the views that it was longer.
@@ -112,19 +141,41 @@ def create_app(
             has_signature_route=used.signature_route,
             sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
             store=store,
-            readiness=Readiness(
-                store, is_watching=background.is_alive, is_draining=is_draining, is_vendor_away=vendor.is_away
-            ),
+            readiness=readiness,
             allowed_origins=used.allowed_origins,
             now_ms=now_ms,
+            tell=monitoring.tell,
+            tracing=trace,
         ),
     )
+    if used.fast_lane and not tracing.is_asked_for(variables):
+        app.wsgi_app = FastLane(  # type: ignore[method-assign] # Flask's documentation has it so
+            app.wsgi_app,
+            apps=apps,
+            callers=callers,
+            limiter=limiter,
+            allowed_origins=used.allowed_origins,
+            now_ms=now_ms,
+            tell=monitoring.tell,
+        )
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreAway):
         store.ping()
     background.start()
-    app.extensions["authsvc"] = background
+    telling.start()
+    # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.
+    Finalize(None, background.stop, exitpriority=1)
+    if metrics_listener is not None:
+        exporter.start(metrics_listener, monitoring.metrics.text, CONTENT_TYPE)
+    app.extensions |= {"authsvc": background, "authsvc.metrics": monitoring.metrics}
     return app
+
+
+def _replace(apps: Apps, settings: Settings, now_ms: int) -> None:
+    before = apps.fingerprints()
+    apps.replace(settings.apps, now_ms)
+    for appkey, fingerprint in sorted(apps.fingerprints() - before):
+        _log.warning("appkey %s: signs with the masterSecret of fingerprint %s now", appkey, fingerprint)
 
 
 def check_ways(settings: Settings, *, twins_pass: bool) -> None:
@@ -161,6 +212,16 @@ def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass
             Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)
         )
     return ways
+
+
+def _request_log(settings: Settings) -> RequestLog:
+    return RequestLog(level=settings.log_level, form=settings.log_format, users=_users(settings))
+
+
+def _users(settings: Settings) -> logs.Users:
+    if settings.log_users == "id":
+        return logs.plain
+    return logs.hashed(settings.apps[0].master_secret.reveal().encode())
 
 
 def _share_of(budget: Rate) -> Rate:

@@ -81,6 +81,10 @@ class Apps:
                 return served
         raise InvalidRequest("appkey", "is required, because several apps are served here and none is the default")
 
+    def fingerprints(self) -> frozenset[tuple[str, str]]:
+        """Return the appkey and the fingerprint of each masterSecret that signs now."""
+        return frozenset((served.appkey, served.app.master_secret.fingerprint()) for served in self._served.values())
+
     def replace(self, apps: Iterable[App], now_ms: int) -> None:
         """Serve these apps from now on (Unix ms); a masterSecret that changed is retired and goes on verifying."""
         self._served = {app.appkey: Served(app, self._retired(app, now_ms)) for app in apps}

@@ -1,36 +1,33 @@
 """
 gunicorn, made to drain before it stops, to lose no signal and to wait for no slow client.
 
-The only module that imports `gunicorn`. Imports `bind`, `drain` and `app` for the number of threads.
+Its settings are in `deploy/gunicorn.conf.py`, which a plain `gunicorn -c` may use too and then has `Worker`, but not
+the drain. The only module that imports `gunicorn`. Imports `bind`, `capacity` and `drain`.
 """
 
 import logging
-import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
-from authsvc.app import THREADS
 from authsvc.bind import Bind
-from authsvc.drain import Drain
+from authsvc.capacity import READ_S, connections
+from authsvc.drain import STOPPING, Drain, blocked
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Iterable
 
-BACKLOG = 2048
-READ_S = 5  # for all of a request; meanwhile it holds one of the threads
-OPEN_FILES = 16_384  # of a worker, where the system lets it have so many
-OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own
-STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Build = Callable[[], "WSGIApplication"]
 
@@ -50,30 +47,18 @@ class _Input:
             raise OSError("malformed") from exc
 
 
-def connections() -> int:
-    """Let this process and its workers have open files enough, and return how many clients each may keep connected."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return max(THREADS + 1, files - OWN_FILES)
+class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types
+    """Leaves what gunicorn logs to the handler that everything else goes to."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
-@contextmanager
-def blocked() -> Iterator[None]:
-    """
-    Hold back the signals to stop while a worker is forked; the worker lets them in when it has handlers.
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """A worker with threads that closes slow clients' connections, and its listener as soon as it is to end."""
 
-    Between the fork and then Python drops a signal without a word, and the worker would outlive its time.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-
-
-class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def init_signals(self) -> None:
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -81,6 +66,15 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._begun_s: dict[TConn, float] = {}
+
+    def load_wsgi(self) -> None:
+        app: WSGIApplication = self.app.wsgi()
+
+        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+            environ["wsgi.input"] = _Input(environ["wsgi.input"])
+            return app(environ, start_response)
+
+        self.wsgi = translating
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -132,7 +126,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
         _log.info("SIGHUP: nothing to restart, changed secret files are seen by themselves")
 
 
-class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+class _Gunicorn(Application):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, options: dict[str, Any], drain: Drain, build: Build) -> None:
         self.drain = drain
         self._build = build
@@ -140,17 +134,12 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         super().__init__()
 
     def load_config(self) -> None:
+        self.load_config_from_file(str(_settings()))
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
     def load(self) -> "WSGIApplication":
-        app = self._build()
-
-        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-            environ["wsgi.input"] = _Input(environ["wsgi.input"])
-            return app(environ, start_response)
-
-        return translating
+        return self._build()
 
     def run(self) -> None:
         _Arbiter(self).run()
@@ -161,17 +150,14 @@ def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) 
     options = {
         "bind": str(bind),
         "workers": workers,
-        "worker_class": _Worker,
-        "threads": THREADS,
         "worker_connections": connections(),
-        "backlog": BACKLOG,
-        "keepalive": 75,  # longer than nginx's 60 s, or it would reuse a connection that we close
-        "graceful_timeout": 30,
-        "timeout": 60,
-        "header_map": "refuse",  # an underscore twin of an identity header is no header
-        "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 -- memory, for the heartbeat
-        "control_socket_disable": True,
-        "proc_name": "authsvc",
         "loglevel": log_level.lower(),
+        "logger_class": _Logger,
     }
     _Gunicorn(options, drain, build).run()
+
+
+def _settings() -> Path:
+    """Return gunicorn's settings: they lie in the package once installed, and under deploy/ in a checkout."""
+    packaged = Path(__file__).with_name("gunicorn.conf.py")
+    return packaged if packaged.is_file() else Path(__file__).parents[1] / "deploy" / "gunicorn.conf.py"

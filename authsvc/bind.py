@@ -1,5 +1,5 @@
 """
-Where to listen: a TCP address or a unix socket, and whether that is free.
+Where to listen: a TCP address or a unix socket, how many may wait there, and whether it is free.
 
 Imports only `errors`.
 """

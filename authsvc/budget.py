@@ -23,6 +23,12 @@ class Budget:
         self._lock = threading.Lock()
         self._spent_alone: dict[str, tuple[int, int]] = {}
         self._closed_until_ms: dict[str, int] = {}
+        self._left: dict[str, tuple[int, int]] = {}
+
+    def left(self, now_ms: int) -> dict[str, int]:
+        """Return for each app that has called what was left of this window's budget at its last call here."""
+        window = now_ms // self._rate.window_ms
+        return {appkey: left if known == window else self._rate.limit for appkey, (known, left) in self._left.items()}
 
     def spend(self, appkey: str, now_ms: int) -> None:
         """
@@ -40,6 +46,7 @@ class Budget:
             spent, limit = self._store.count({name: 1}, keep_ms=2 * self._rate.window_ms)[name], self._rate.limit
         except StoreAway:
             spent, limit = self._alone(appkey, window), max(1, self._rate.limit // ALONE)
+        self._left[appkey] = (window, max(0, limit - spent))
         if spent > limit:
             left_s = _seconds(self._rate.window_ms - into_ms)
             raise VendorBusy("the budget of vendor calls (AUTHSVC_VENDOR_BUDGET) is spent", retry_after_s=left_s)

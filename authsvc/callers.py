@@ -2,7 +2,8 @@
 Who is logged in: the ways of telling, tried in order.
 
 The first way whose credential a request brings decides; a bad one is refused and never falls through to the next.
-The only module that imports `itsdangerous`. Of the project it imports `tokens`, `origins`, `store` and `errors`.
+The only module that imports `itsdangerous`. Of the project it imports `tokens`, `remembered`, `origins`, `store` and
+`errors`.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from authsvc import origins
 from authsvc.errors import MemoryLost, NotLoggedIn
+from authsvc.remembered import Remembered
 from authsvc.store import Store
 from authsvc.tokens import MAX_ID_LENGTH, Token, Tokens, checked_user_id
 
@@ -115,6 +117,15 @@ class Callers:
                 return Caller(user_id, way.name)
         raise NotLoggedIn(f"the request brings no login; accepted: {', or '.join(way.brings for way in ways)}")
 
+    def recall(self, authorization: str, now_ms: int) -> str | None:
+        """
+        Return whose Bearer token this is, if `authenticate` found that within the last minute and would find it again.
+
+        None says nothing: ask `authenticate`.
+        """
+        first = self._ways[0]
+        return first.recall(authorization, now_ms) if isinstance(first, Bearer) else None
+
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
         self._ways = tuple(ways)
@@ -130,16 +141,27 @@ class Bearer:
     def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
         self._tokens = tokens
         self._store = single_use
+        self._remembered = Remembered()
+
+    def recall(self, authorization: str, now_ms: int) -> str | None:
+        """Return the user, if the token in this Authorization header was verified within the last minute."""
+        return self._remembered.find(authorization, now_ms)
 
     def user_id(self, request: Asking, now_ms: int) -> str | None:
-        scheme, _, credential = (request.headers.get("Authorization") or "").partition(" ")
+        authorization = request.headers.get("Authorization") or ""
+        known = self.recall(authorization, now_ms)
+        if known is not None:
+            return known
+        scheme, _, credential = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
         credential = credential.strip(" ")
         if not credential:
             raise NotLoggedIn("the Authorization header has no token after Bearer")
         token = self._tokens.verify(_single(credential, "Authorization"))
-        if self._store is not None:
+        if self._store is None:
+            self._remembered.add(authorization, token.sub, expires_ms=token.expires_ms, now_ms=now_ms)
+        else:
             _use_up(token, self._store, now_ms)
         return token.sub
 

@@ -72,12 +72,15 @@ def _notes(settings: Settings) -> Iterator[Finding]:
 
 def _store(store: Store, now_ms: Callable[[], int]) -> Iterator[Finding]:
     try:
-        skew_ms = store.ping() - now_ms()
+        pulse = store.ping()
     except StoreAway as exc:
         yield Finding("FAIL", "store", f"took no write: {exc.__cause__}; see AUTHSVC_STORE_URL")
         return
     yield Finding("ok", "store", "took a write")
-    yield _clock("clock", skew_ms, "the store's")
+    yield _clock("clock", pulse.clock_ms - now_ms(), "the store's")
+    if pulse.worry is not None:
+        # A failure, because nothing shows it when a claim is evicted and its payload accepted again.
+        yield Finding("FAIL", "memory", f"{pulse.worry}: claims may be evicted; set it to noeviction")
 
 
 def _vendor(vendor: Vendor, apps: Iterable[App], candidate: App | None, now_ms: Callable[[], int]) -> Iterator[Finding]:

@@ -21,13 +21,14 @@ from authsvc import (
     body,
     checking,
     clock,
-    demo,
     environ,
     issuing,
+    logs,
     payload,
     problems,
     servers,
     stores,
+    tracing,
     verifying,
 )
 from authsvc.app import check_ways
@@ -78,7 +79,8 @@ def serve(server: str, bind: str, workers: int) -> None:
       AUTHSVC_SESSION_KEY_FILE=/run/secrets/flask authsvc serve --bind 127.0.0.1:8000
     """
     settings = environ.load(os.environ, Settings)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    tracing.check(os.environ)
+    logs.configure(level=settings.log_level, form=settings.log_format)
     check_ways(settings, twins_pass=server == "granian")
     servers.serve(
         server,
@@ -86,6 +88,7 @@ def serve(server: str, bind: str, workers: int) -> None:
         workers=workers,
         drain_delay_s=settings.drain_delay_s,
         log_level=settings.log_level,
+        metrics_bind=settings.metrics_bind,
     )
 
 
@@ -100,6 +103,8 @@ def demo_command(bind: str, sdk: Path | None) -> None:
       authsvc demo        # then open http://127.0.0.1:8000/
       authsvc demo --sdk ./jmessage-sdk-web.min.js
     """
+    from authsvc import demo  # here, because a service has no need of it
+
     demo.serve(_bind(bind), sdk)
 
 

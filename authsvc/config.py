@@ -6,7 +6,7 @@ The settings: every field with its default, its rule and its one line of help; f
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -15,6 +15,7 @@ from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
     HeaderName,
+    HostPort,
     Hosts,
     Integrity,
     JsonObject,
@@ -60,7 +61,8 @@ class AppSettings(BaseModel):
     apps: tuple[App, ...] = Field((), description="", exclude=True)
     store_url: SecretText = Field(
         default_factory=default_store,
-        description="`sqlite:///path`, `redis://`, `rediss://`, or `unix://` for Redis on a socket.",
+        description="`sqlite:///path`, or a `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or"
+        " `redis+cluster://`; see “Redis in every shape”.",
     )
 
     @field_validator("appkey")
@@ -175,11 +177,24 @@ class Settings(SandboxSettings):
     signature_route: bool = Field(
         default=False, description="`true`: serve `POST /v1/signature`, which the vendor's front end jchat-web calls."
     )
+    fast_lane: bool = Field(
+        default=True, description="`false`: every request takes the long way through Flask; only a clock can tell."
+    )
     drain_delay_s: int = Field(
         5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
     )
+    metrics_bind: HostPort | None = Field(
+        None, description="Where `/metrics` is served, such as `127.0.0.1:9100`; nowhere if not set."
+    )
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
-        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+        "INFO",
+        description="`DEBUG`, `INFO`, `WARNING` or `ERROR`; from `WARNING` on, requests that go well are silent.",
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="`json`: one object a line; `console`: for people."
+    )
+    log_users: Literal["hash", "id"] = Field(
+        "hash", description="How the log names users: `hash`, keyed by the first app's masterSecret, or `id`."
     )
 
     @field_validator("jwt_algorithms")

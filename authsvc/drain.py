@@ -8,9 +8,27 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """
+    Hold back the signals to stop while a worker is forked; the worker lets them in when it has handlers.
+
+    Between the fork and then Python drops a signal without a word, and the worker would outlive its time.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 class Drain:
@@ -24,6 +42,7 @@ class Drain:
     def __init__(self, folder: Path, *, delay_s: int) -> None:
         self._mark = folder / "draining"
         self._delay_s = delay_s
+        self._has_begun = False
 
     def is_on(self) -> bool:
         """Return whether the service is draining."""
@@ -31,9 +50,11 @@ class Drain:
 
     def is_over(self) -> bool:
         """Take one signal: the first begins the drain and sends the second when the delay is over."""
-        if self.is_on() or not self._delay_s:
+        if self._has_begun or not self._delay_s:
             return True
-        self._mark.touch()
+        self._has_begun = True
+        with suppress(OSError):  # a full disk keeps nobody from stopping
+            self._mark.touch()
         _log.warning("draining for %d s; /readyz says no; a second signal stops at once", self._delay_s)
         timer = threading.Timer(self._delay_s, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True

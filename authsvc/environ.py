@@ -8,6 +8,7 @@ variable and never show a value. Imports `config`, `secret` and `errors`.
 import difflib
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from authsvc.errors import SettingsError
 from authsvc.fields import PREFIX, sentences
 
 MAX_FILE_BYTES = 65_536
+SETTLED_S = 0.2  # a file that stays the same for so long is no longer being written
 SECRETS = frozenset(
     {
         "account_key",
@@ -84,7 +86,8 @@ class Watch:
     """
     Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
 
-    A file that cannot be used keeps the settings as they are, and the log says why, once for each content.
+    A file that cannot be used, or is still being written, keeps the settings as they are, and the log says why, once
+    for each content.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -96,6 +99,10 @@ class Watch:
         """If a file's content has changed since the last look, read all settings anew and apply them."""
         content = self._content()
         if content == self._seen:
+            return
+        time.sleep(SETTLED_S)  # half a secret looks like a whole one
+        if self._content() != content:
+            _log.warning("changed settings are not used: a file is still being written")
             return
         self._seen = content
         try:

@@ -1,7 +1,7 @@
 """
 How the text of one setting becomes its value, and how its faults read.
 
-Imports `secret`, `origins` and `limiter` for the values.
+Imports `secret`, `origins`, `bind` and `limiter` for the values.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from authsvc import origins
+from authsvc.bind import Bind
 from authsvc.limiter import Rate
 from authsvc.secret import Secret
 
@@ -80,6 +81,13 @@ def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _host_port(value: str) -> Bind:
+    bind = Bind.parse(value)
+    if bind.socket is not None:
+        raise ValueError("must be HOST:PORT or [IPV6]:PORT")
+    return bind
+
+
 Text = Annotated[str, BeforeValidator(_given)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), BeforeValidator(_given)]
 SecretText = Annotated[Secret, BeforeValidator(_given)]
@@ -90,6 +98,7 @@ Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidato
 Hosts = Annotated[tuple[str, ...], AfterValidator(_hosts), BeforeValidator(_words), BeforeValidator(_given)]
 VendorUrl = Annotated[str, AfterValidator(_vendor_url), BeforeValidator(_given)]
 Integrity = Annotated[Text, Field(pattern=r"^sha(256|384|512)-[A-Za-z0-9+/]+={0,2}$")]
+HostPort = Annotated[Bind, BeforeValidator(_host_port), BeforeValidator(_given)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object), BeforeValidator(_given)]
 RateText = Annotated[Rate, BeforeValidator(_rate), BeforeValidator(_given)]
 

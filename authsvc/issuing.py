@@ -4,6 +4,7 @@ Issue a payload: with a random_str of our own, or with one that the client bring
 Never waits for the network in the first case. Imports `payload`, `apps`, `store` and `errors`.
 """
 
+import os
 import secrets
 
 from authsvc import payload
@@ -72,4 +73,4 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
 
 def fresh_random_str() -> str:
     """Return 32 hexadecimal characters: 128 bits from the operating system's random source."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()  # as secrets.token_hex does, without its three calls on the way

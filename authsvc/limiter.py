@@ -14,7 +14,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from authsvc.errors import StoreAway, TooManyRequests
 from authsvc.store import Store
@@ -42,8 +42,7 @@ class Rate:
         return f"{self.limit}/{next(unit for unit, ms in _WINDOWS_MS.items() if ms == self.window_ms)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """What a user has left: `remaining` requests in the next `reset_s` seconds."""
 
     rate: Rate
@@ -52,12 +51,18 @@ class Quota:
 
 
 class _Tally:
-    """One user's window. `shared` is what the store knows of, `pending` what it has yet to be told."""
+    """
+    One user's window, from `begins_ms` to before `ends_ms`.
 
-    __slots__ = ("pending", "shared", "window")
+    `shared` is what the store knows of, `pending` what it has yet to be told.
+    """
 
-    def __init__(self, window: int) -> None:
+    __slots__ = ("begins_ms", "ends_ms", "pending", "shared", "window")
+
+    def __init__(self, window: int, begins_ms: int, ends_ms: int) -> None:
         self.window = window
+        self.begins_ms = begins_ms
+        self.ends_ms = ends_ms
         self.shared = 0
         self.pending = 0
 
@@ -91,15 +96,16 @@ class Limiter:
         Raises:
             TooManyRequests: the window is spent.
         """
-        rate = self.rate
-        shifted_ms = now_ms + zlib.crc32(user_id.encode()) % rate.window_ms
-        reset_s = -(-(rate.window_ms - shifted_ms % rate.window_ms) // 1000)
+        rate, key = self.rate, (appkey, user_id)
         with self._lock:
-            tally = self._tally((appkey, user_id), shifted_ms // rate.window_ms)
+            tally = self._tallies.get(key)
+            if tally is None or not tally.begins_ms <= now_ms < tally.ends_ms:
+                tally = self._begin(key, now_ms)
             used = tally.shared + tally.pending
             if used < rate.limit:
                 tally.pending += 1
-                self._dirty[appkey, user_id] = tally
+                self._dirty[key] = tally
+        reset_s = -((now_ms - tally.ends_ms) // 1000)
         if used >= rate.limit:
             raise TooManyRequests(limit=rate.limit, window_ms=rate.window_ms, retry_after_s=reset_s)
         return Quota(rate, rate.limit - used - 1, reset_s)
@@ -128,15 +134,17 @@ class Limiter:
                 # Never below what this worker let through itself, should the store have lost its memory.
                 tally.shared = max(tally.shared + pending, totals[self._name(key, tally.window)])
 
-    def _tally(self, key: _Key, window: int) -> _Tally:
-        tally = self._tallies.get(key)
-        if tally is None or tally.window != window:
-            tally = self._tallies[key] = _Tally(window)
-            self._tallies.move_to_end(key)
-            self._dirty.pop(key, None)
-            if len(self._tallies) > MAX_USERS:
-                forgotten, _ = self._tallies.popitem(last=False)
-                self._dirty.pop(forgotten, None)
+    def _begin(self, key: _Key, now_ms: int) -> _Tally:
+        window_ms = self.rate.window_ms
+        shift_ms = zlib.crc32(key[1].encode()) % window_ms
+        window = (now_ms + shift_ms) // window_ms
+        begins_ms = window * window_ms - shift_ms
+        tally = self._tallies[key] = _Tally(window, begins_ms, begins_ms + window_ms)
+        self._tallies.move_to_end(key)
+        self._dirty.pop(key, None)
+        if len(self._tallies) > MAX_USERS:
+            forgotten, _ = self._tallies.popitem(last=False)
+            self._dirty.pop(forgotten, None)
         return tally
 
     def _name(self, key: _Key, window: int) -> str:

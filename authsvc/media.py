@@ -6,11 +6,12 @@ a worker asks the vendor once. Imports `mediaurl` for the rules, `vendor`, `plac
 `store` and `errors`.
 """
 
+import contextvars
 import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -47,7 +48,14 @@ class Media:
     """Resolves media ids. Safe to use from many threads."""
 
     def __init__(
-        self, vendor: Vendor, store: Store, *, hosts: Collection[str], places: Places, limiter: Limiter
+        self,
+        vendor: Vendor,
+        store: Store,
+        *,
+        hosts: Collection[str],
+        places: Places,
+        limiter: Limiter,
+        on_lookup: Callable[[str], object] = lambda _: None,
     ) -> None:
         """
         Take what this stands on.
@@ -56,12 +64,14 @@ class Media:
             hosts: those that a URL may name.
             places: for requests that wait for the vendor.
             limiter: of what one user may have the vendor asked for, so that nobody spends everybody's budget.
+            on_lookup: is told of each id: "remembered", "joined" (somebody is asking already) or "asked".
         """
         self._vendor = vendor
         self._store = store
         self._hosts = hosts
         self._places = places
         self._limiter = limiter
+        self._on_lookup = on_lookup
         self._lock = threading.Lock()
         self._known: OrderedDict[_Key, Resource | int] = OrderedDict()
         self._flights: dict[_Key, Future[Resource]] = {}
@@ -111,13 +121,18 @@ class Media:
         with self._lock:
             known = self._known.get(key)
             if isinstance(known, Resource) and now_ms < known.fresh_until_ms:
+                self._on_lookup("remembered")
                 return known
             if isinstance(known, int) and now_ms < known:
+                self._on_lookup("remembered")
                 raise UnknownMedia
             if key in self._flights:
+                self._on_lookup("joined")
                 return self._flights[key]
             self._limiter.hit(user_id, app.appkey, now_ms)
-            flight = self._pool.submit(self._fly, app, media_id, now_ms)
+            self._on_lookup("asked")
+            # In the context of the request, so that the call to the vendor is seen as part of its trace.
+            flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, media_id, now_ms)
             self._flights[key] = flight
         flight.add_done_callback(lambda _: self._land(key))
         return flight

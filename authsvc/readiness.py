@@ -23,18 +23,21 @@ class Readiness:
 
     def checks(self, now_ms: int) -> dict[str, str]:
         """Return a word for each check: "ok", or what is wrong. The store's is a real write."""
-        store, clock = "ok", "ok"
+        store, clock, memory = "ok", "ok", "ok"
         try:
-            skew_ms = self.store.ping() - now_ms
+            pulse = self.store.ping()
         except StoreAway:
-            store, clock = "away", "unknown"
+            store, clock, memory = "away", "unknown", "unknown"
         else:
+            memory = pulse.worry or "ok"
+            skew_ms = pulse.clock_ms - now_ms
             if abs(skew_ms) > MAX_SKEW_MS:
                 clock = f"{skew_ms} ms off the store's"
         return {
             "secrets": "ok",  # without them the process does not start, and a bad new file leaves the old ones
             "store": store,
             "clock": clock,
+            "memory": memory,
             "background": "ok" if self.is_watching() else "ended",
             "vendor": "away" if self.is_vendor_away() else "ok",
             "draining": "yes" if self.is_draining() else "ok",
@@ -45,6 +48,7 @@ def is_ready(checks: dict[str, str]) -> bool:
     """
     Return whether nothing is wrong that matters to all.
 
-    A vendor that is away is told and does not count: payloads are issued and verified without it.
+    Told, and not counted: a vendor that is away, because payloads are issued and verified without it; and a store that
+    may evict claims, because all instances have the same one, and none would be left.
     """
-    return all(word == "ok" for name, word in checks.items() if name != "vendor")
+    return all(word == "ok" for name, word in checks.items() if name not in {"vendor", "memory"})

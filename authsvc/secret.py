@@ -4,6 +4,7 @@ A secret that does not show itself: masked in repr, str, format, JSON and pickle
 Imports nothing of the project.
 """
 
+import hashlib
 import hmac
 from typing import Any, Self
 
@@ -31,6 +32,10 @@ class Secret:
         if self._text is None:
             raise ValueError("a secret does not travel by pickle")
         return self._text
+
+    def fingerprint(self) -> str:
+        """Return 8 hexadecimal characters that tell this secret from another, and not what it is."""
+        return hashlib.sha256(f"authsvc fingerprint\0{self.reveal()}".encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
         return f"Secret('{_MASK}')"

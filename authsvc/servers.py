@@ -3,28 +3,33 @@ Run the WSGI app on gunicorn or granian, and drain before stopping.
 
 On SIGTERM or SIGINT `/readyz` says no while requests are still served; after the drain delay, or on a second signal,
 the server stops accepting and finishes what it has. SIGHUP restarts nothing: every worker looks at the secret files
-by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind` and `drain`.
+by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind`, `capacity`,
+`drain` and `exporter`.
 """
 
 import importlib.util
 import logging
 import os
 import resource
+import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from authsvc import arbiter
-from authsvc.app import THREADS, create_app
-from authsvc.arbiter import BACKLOG, READ_S, STOPPING, Build, blocked, connections
+from authsvc import exporter
+from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.drain import Drain
+from authsvc.capacity import BACKLOG, READ_S, THREADS, connections
+from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import SettingsError
+from authsvc.metrics import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,11 +37,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+Build = Callable[[], "WSGIApplication"]
 Load = Callable[[Drain], "WSGIApplication"]
 
 
 def serve(
-    server: str, bind: Bind, *, workers: int, drain_delay_s: int, log_level: str, load: Load | None = None
+    server: str,
+    bind: Bind,
+    *,
+    workers: int,
+    drain_delay_s: int,
+    log_level: str,
+    metrics_bind: Bind | None = None,
+    load: Load | None = None,
 ) -> None:
     """
     Serve until stopped.
@@ -44,23 +57,44 @@ def serve(
     Args:
         server: "gunicorn" or "granian".
         drain_delay_s: how long to go on serving after the first signal.
+        metrics_bind: where `/metrics` is served; None serves it nowhere.
         load: builds the app, in each worker; None builds the service from the environment.
 
     Raises:
         SettingsError: nothing can listen there, or the server is not installed.
     """
-    run = {"gunicorn": arbiter.serve, "granian": _serve_granian}[server]
+    run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
     if server == "granian" and importlib.util.find_spec("granian") is None:
         raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
     free(bind)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
-    load = load or partial(_load_service, twins_pass=server == "granian")
-    with tempfile.TemporaryDirectory(prefix="authsvc-") as folder:
-        drain = Drain(Path(folder), delay_s=drain_delay_s)
+    listener = None if metrics_bind is None else _listen(metrics_bind)
+    load = load or partial(_load_service, twins_pass=server == "granian", metrics_listener=listener)
+    with _folder() as folder:
+        os.environ[FOLDER_VARIABLE] = str(folder)
+        drain = Drain(folder, delay_s=drain_delay_s)
         run(bind, workers, drain, log_level, partial(_load_apart, load, drain))
 
 
-def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder that is removed with this process; a worker that ends comes by here too, and leaves it alone."""
+    parent, folder = os.getpid(), tempfile.mkdtemp(prefix="authsvc-")
+    try:
+        yield Path(folder)
+    finally:
+        if os.getpid() == parent:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listen(bind: Bind) -> socket.socket:
+    try:
+        return exporter.listen(bind.host, bind.port)
+    except OSError as exc:
+        raise SettingsError([f"AUTHSVC_METRICS_BIND: cannot listen on {bind}: {exc}"]) from exc
+
+
+def _load_service(drain: Drain, *, twins_pass: bool, metrics_listener: socket.socket | None) -> "WSGIApplication":
     """
     Build the service; a worker that is made while a secret file is half written waits for it to be whole.
 
@@ -68,7 +102,7 @@ def _load_service(drain: Drain, *, twins_pass: bool) -> "WSGIApplication":
     """
     while True:
         try:
-            return create_app(is_draining=drain.is_on, twins_pass=twins_pass)
+            return create_app(is_draining=drain.is_on, twins_pass=twins_pass, metrics_listener=metrics_listener)
         except SettingsError as exc:
             for fault in exc.faults:
                 _log.error("waiting for settings that can be used: %s", fault)
@@ -88,6 +122,12 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
+    from authsvc import arbiter  # here, because gunicorn takes memory that granian's workers would have too
+
+    arbiter.serve(bind, workers, drain, log_level, build)
 
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
@@ -132,5 +172,6 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         respawn_failed_workers=True,
         workers_kill_timeout=30,
         log_level=LogLevels(log_level.lower()),
+        log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},  # to our own handler
     )
     server.serve(target_loader=build, wrap_loader=False)

@@ -6,7 +6,22 @@ keep it longer, never shorter. Imports nothing but `errors`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """
+    What a store that is there tells of itself.
+
+    Args:
+        clock_ms: its clock, Unix milliseconds.
+        worry: how it is set up so that it could lose claims without a sign, in a few words.
+    """
+
+    clock_ms: int
+    worry: str | None = None
 
 
 class Store(Protocol):
@@ -43,8 +58,8 @@ class Store(Protocol):
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         """Add to many counters in one round trip, each starting from 0; return their totals under the same keys."""
 
-    def ping(self) -> int:
-        """Take a write, make sure of the birth mark, and return the store's clock, Unix milliseconds."""
+    def ping(self) -> Pulse:
+        """Take a write, make sure of the birth mark, and tell the store's clock and worry."""
 
     def close(self) -> None:
         """Let go of connections. A store may be used again afterwards."""

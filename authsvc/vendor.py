@@ -32,6 +32,8 @@ BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
 MAX_BYTES = 65_536
 LIMIT_RESET_S = 60  # if the vendor names none
 
+OnCall = Callable[[str, str, float], object]
+
 USER_EXISTS = 899001
 _BUSY_CODES = frozenset({899000, 899030})
 _CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
@@ -83,8 +85,21 @@ class Vendor:
         breaker: Breaker,
         now_ms: Callable[[], int] = clock.now_ms,
         total_s: float = TOTAL_S,
+        on_call: OnCall = lambda *_: None,
+        trace_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """
+        Take the API's base URL and what guards it.
+
+        Args:
+            on_call: is told of each request sent: the operation, how it ended, and its time in seconds.
+            trace_headers: what a request is to carry, so that it is seen as part of a trace.
+        """
         self.total_s = total_s
+        self.offset_ms: int | None = None
+        """This clock less the vendor's, by its last answer; it tells whole seconds, so half a second is in doubt."""
+        self._on_call = on_call
+        self._trace_headers = trace_headers
         self._url = url.rstrip("/")
         self._budget = budget
         self._breaker = breaker
@@ -138,11 +153,7 @@ class Vendor:
             VendorRefused: among others, the credentials are not the vendor's.
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
-        try:
-            # Date has whole seconds, rounded down: half a second is what is lost on average.
-            return round(parsedate_to_datetime(answer.headers.get("Date", "")).timestamp() * 1000) + 500
-        except ValueError:
-            return None
+        return _date_ms(answer.headers)
 
     def _call(
         self,
@@ -160,16 +171,22 @@ class Vendor:
             self._breaker.check()
             self._budget.spend(credentials.appkey, self._now_ms())
             tries -= 1
+            begun_s = time.perf_counter()
             try:
                 answer = self._ask(method, path, credentials, query, body, deadline_s)
-            except (VendorBusy, VendorSlow):
+            except (VendorBusy, VendorSlow) as exc:
+                self._on_call(method, type(exc).__name__, time.perf_counter() - begun_s)
                 self._breaker.failed()
                 pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
                 if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
                     raise
                 time.sleep(pause_s)
             else:
+                self._on_call(method, str(answer.status), time.perf_counter() - begun_s)
                 self._breaker.succeeded()
+                vendor_ms = _date_ms(answer.headers)
+                if vendor_ms is not None:
+                    self.offset_ms = self._now_ms() - vendor_ms
                 self._check(answer, credentials)
                 return answer
 
@@ -191,7 +208,12 @@ class Vendor:
                 method,
                 self._url + path + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body).encode(),
-                headers=headers | {"Content-Type": "application/json", "Accept": "application/json"},
+                headers={
+                    **headers,
+                    **self._trace_headers(),
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
                 timeout=urllib3.Timeout(connect=min(CONNECT_S, left_s), read=min(READ_S, left_s)),
                 pool_timeout=left_s,
                 preload_content=False,
@@ -243,6 +265,14 @@ def _parse(content: bytes) -> object:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
+        return None
+
+
+def _date_ms(headers: Mapping[str, str]) -> int | None:
+    """Return the time of an answer, Unix ms. Date has whole seconds, rounded down: half of one is lost on average."""
+    try:
+        return round(parsedate_to_datetime(headers.get("Date", "")).timestamp() * 1000) + 500
+    except ValueError:
         return None
 
 

@@ -21,10 +21,12 @@ from authsvc.apps import Apps, Served
 from authsvc.callers import Caller, Callers
 from authsvc.errors import Refusal
 from authsvc.limiter import Limiter
+from authsvc.logs import Audit, Finished
 from authsvc.media import MAX_BATCH, Media, Resource
 from authsvc.payload import MAX_AGE_MS
 from authsvc.readiness import Readiness
 from authsvc.store import Store
+from authsvc.tracing import Tracing
 from authsvc.verifying import Verifiers
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Services:
     readiness: Readiness
     allowed_origins: frozenset[str]
     now_ms: Callable[[], int]
+    tell: Callable[[Finished], None]
+    tracing: Tracing
 
 
 class _Rest(BaseConverter):
@@ -68,7 +72,13 @@ class _Redirect(Response):
 def register(app: Flask, services: Services) -> None:
     """Put every route on the Flask app, with the headers and refusals that all have in common."""
     app.url_map.converters["rest"] = _Rest
-    answers.register(app, allowed_origins=services.allowed_origins, now_ms=services.now_ms)
+    answers.register(
+        app,
+        allowed_origins=services.allowed_origins,
+        now_ms=services.now_ms,
+        tell=services.tell,
+        tracing=services.tracing,
+    )
     _register_payloads(app, services)
     _register_media(app, services)
     _register_service(app, services)
@@ -77,27 +87,29 @@ def register(app: Flask, services: Services) -> None:
 def _register_payloads(app: Flask, services: Services) -> None:
     @app.post("/v1/auth-payload")
     def auth_payload() -> Response:
-        now_ms = services.now_ms()
-        caller = services.callers.authenticate(request, now_ms)
+        now_ms, audit = services.now_ms(), answers.audited("issued")
+        caller = authenticate(audit, now_ms)
         fields = answers.fields({"appkey", "random_str"}, may_be_empty=True)
-        served = services.apps.find(body.text(fields, "appkey"))
+        served = find(audit, body.text(fields, "appkey"))
         hit(caller, served, now_ms)
-        random_str = body.text(fields, "random_str")
+        random_str = audit.random_str = body.text(fields, "random_str")
         issued = issuing.issue(served, random_str=random_str, store=services.store, now_ms=now_ms)
+        audit.random_str = issued.random_str
         response = answers.of_json(issued.to_dict())
-        response.headers["X-Server-Time-Ms"] = str(now_ms)
-        response.headers["X-Expires-In-Ms"] = str(MAX_AGE_MS)
+        response.headers.update(answers.issued_headers(now_ms))
         return response
 
     @app.post("/v1/bootstrap")
     def bootstrap() -> Response:
-        caller = services.callers.authenticate(request, services.now_ms())
+        audit = answers.audited("issued")
+        caller = authenticate(audit, services.now_ms())
         fields = answers.fields({"appkey"}, may_be_empty=True)
-        served = services.apps.find(body.text(fields, "appkey"))
+        served = find(audit, body.text(fields, "appkey"))
         hit(caller, served, services.now_ms())
         login = services.accounts.login(served, caller.user_id, services.now_ms()) if services.accounts else None
         now_ms = services.now_ms()  # the vendor may have taken a while to register the account
         issued = issuing.issue(served, random_str=None, store=services.store, now_ms=now_ms)
+        audit.random_str = issued.random_str
         return answers.of_json(
             {
                 "sdk": services.sdk,
@@ -110,21 +122,23 @@ def _register_payloads(app: Flask, services: Services) -> None:
 
     @app.post("/v1/auth-payload/verify")
     def verify() -> Response:
-        now_ms = services.now_ms()
+        now_ms, audit = services.now_ms(), answers.audited("verified")
         services.verifiers.check(request.headers.get("Authorization"))
         fields = dict(answers.fields({*payload.FIELDS, "holder"}, may_be_empty=False))
         holder = body.text(fields, "holder")
         fields.pop("holder", None)
         presented = payload.parse(fields)
+        audit.appkey, audit.random_str = presented.appkey, presented.random_str
         verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=now_ms)
         return answers.of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 
     def signature() -> Response:
-        now_ms = services.now_ms()
-        caller = services.callers.authenticate(request, now_ms)
+        now_ms, audit = services.now_ms(), answers.audited("issued")
+        caller = authenticate(audit, now_ms)
         fields = answers.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
-        served = services.apps.find(body.required(fields, "appkey"))
+        served = find(audit, body.required(fields, "appkey"))
         random_str, timestamp_ms = body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
+        audit.random_str = random_str
         hit(caller, served, now_ms)
         signed = issuing.sign_chosen(
             served, timestamp_ms=timestamp_ms, random_str=random_str, store=services.store, now_ms=now_ms
@@ -133,6 +147,16 @@ def _register_payloads(app: Flask, services: Services) -> None:
 
     if services.has_signature_route:
         app.post("/v1/signature")(signature)
+
+    def authenticate(audit: Audit, now_ms: int) -> Caller:
+        caller = services.callers.authenticate(request, now_ms)
+        audit.user_id = caller.user_id
+        return caller
+
+    def find(audit: Audit, appkey: str | None) -> Served:
+        served = services.apps.find(appkey)
+        audit.appkey = served.appkey
+        return served
 
     def hit(caller: Caller, served: Served, now_ms: int) -> None:
         quota = services.limiter.hit(caller.user_id, served.appkey, now_ms)

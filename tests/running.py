@@ -52,6 +52,7 @@ class Service:
         }
         self.prefix: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
+        self.log_to: int | None = None  # a file descriptor in the place of the log file
         self._log = folder / "service.log"
 
     def secret_file(self, name: str, text: str) -> Path:
@@ -71,7 +72,7 @@ class Service:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, "-m", "authsvc", "serve", *arguments],
                 env=clean_environment() | self.variables,
-                stdout=log,
+                stdout=log if self.log_to is None else self.log_to,
                 stderr=log,
                 process_group=0,
             )
@@ -126,6 +127,10 @@ class Service:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(timeout=40)
+
+    def use_log(self, path: Path) -> None:
+        """Write its log there, for a second instance in the same folder."""
+        self._log = path
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

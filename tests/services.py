@@ -42,9 +42,8 @@ class RedisServer:
         if binary is None:
             (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no redis-server here")
         assert len(str(self.socket)) < 108, "the longest path that a unix socket can have"
-        command = [binary, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command(binary), stdout=log, stderr=log)
         wait_until(self._answers, timeout_s=10, what=(self.folder / "redis.log").read_text)
 
     def stop(self) -> None:
@@ -67,6 +66,17 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def is_there(self) -> bool:
+        """Whether it runs and is not paused."""
+        return self._process is not None and ") T " not in Path(f"/proc/{self._process.pid}/stat").read_text()
+
+    def revive(self) -> None:
+        """Have it run, whether it was killed or paused."""
+        if self._process is None:
+            self.start()
+        elif not self.is_there():
+            self.resume()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -77,6 +87,10 @@ class RedisServer:
     def client(self) -> redis.Redis:
         """Return a plain client, to look behind a store's back."""
         return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def _command(self, binary: str) -> list[str]:
+        own = [binary, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
+        return [*own, *self._arguments]
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -82,6 +82,13 @@ def test_an_app_that_is_taken_away() -> None:
     assert apps.find(OTHER_APPKEY).appkey == OTHER_APPKEY
 
 
+def test_fingerprints() -> None:
+    """Of the secrets that sign, by appkey; those that only verify have none."""
+    one, two = Secret("one").fingerprint(), Secret("two").fingerprint()
+    assert Apps([app("two", "one")], T).fingerprints() == {(APPKEY, two)}
+    assert one != two
+
+
 def test_all_that_were_retired_verify() -> None:
     """What the settings call previous, and what served before, in whatever order they went."""
     apps = Apps([app("first")], T)

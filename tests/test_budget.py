@@ -88,3 +88,14 @@ def test_closed_by_the_vendor(budget: Budget) -> None:
     assert spent(budget, START_MS + 6_999) == 0
     assert spent(budget, START_MS + 6_999, made_up.OTHER_APPKEY) == LIMIT
     assert spent(budget, START_MS + 7_000) == LIMIT
+
+
+def test_what_is_left(budget: Budget) -> None:
+    """By app, in the window of its last call; a window later it is all of it."""
+    assert budget.left(START_MS) == {}
+    for _ in range(3):
+        budget.spend(made_up.APPKEY, START_MS)
+    assert budget.left(START_MS + WINDOW_MS - 1) == {made_up.APPKEY: LIMIT - 3}
+    assert budget.left(START_MS + WINDOW_MS) == {made_up.APPKEY: LIMIT}
+    assert spent(budget) == LIMIT - 3
+    assert budget.left(START_MS) == {made_up.APPKEY: 0}

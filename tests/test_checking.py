@@ -15,6 +15,7 @@ from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from tests import made_up
 from tests.conftest import Clock
+from tests.services import RedisServer
 from tests.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
 
 
@@ -76,6 +77,18 @@ def test_store_away(settings: Settings, clock: Clock) -> None:
     assert "AUTHSVC_STORE_URL" in every["store"].words
     assert every[f"appkey {made_up.APPKEY}"].grade == "ok"
     assert "clock" not in every
+
+
+def test_store_that_may_evict(settings: Settings, clock: Clock, redis_server: RedisServer) -> None:
+    """A failure, with the setting to change; it works until memory is short, and then nothing shows it."""
+    settings = settings.model_copy(update={"store_url": Secret(redis_server.url)})
+    assert "memory" not in found(settings, clock)
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "volatile-ttl")
+    every = found(settings, clock)
+    assert every["store"].grade == "ok"
+    assert every["memory"].grade == "FAIL"
+    assert every["memory"].words.startswith("maxmemory-policy is volatile-ttl")
 
 
 @pytest.mark.parametrize("off_s", [-40, 0, 40])

@@ -1,6 +1,7 @@
 """Settings from the environment and from files, and the watch over those files."""
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from authsvc import environ
 from authsvc.config import AppSettings, Settings
-from authsvc.environ import MAX_FILE_BYTES, SECRETS, Watch, load, watched_files
+from authsvc.environ import MAX_FILE_BYTES, SECRETS, SETTLED_S, Watch, load, watched_files
 from authsvc.errors import SettingsError
 from tests import made_up
 
@@ -262,6 +263,21 @@ def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureF
     assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 3 + ["WARNING"]
     assert "No such file" in caplog.records[2].getMessage()
+
+
+def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Half a secret would pass for a whole one: a file is used when it has come to rest, and the log says so."""
+    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    half, whole = made_up.OTHER_MASTER_SECRET[:12], f"{made_up.OTHER_MASTER_SECRET}\n"
+    (tmp_path / "master").write_text(half)
+    writer = threading.Timer(SETTLED_S / 4, (tmp_path / "master").write_text, [whole])
+    writer.start()
+    watch.look(applied)
+    writer.join()
+    assert applied.secrets == []
+    assert "still being written" in caplog.text
+    watch.look(applied)
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
 
 
 def test_the_apps_file_is_watched(tmp_path: Path) -> None:

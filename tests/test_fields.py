@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from authsvc import fields
+from authsvc.bind import Bind
 from authsvc.secret import Secret
 
 
@@ -50,3 +52,12 @@ def test_default_store(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str
         monkeypatch.setenv(name, value)
     assert fields.default_store().reveal() == url
     assert Path(url.removeprefix("sqlite://")).is_absolute()
+
+
+def test_host_and_port() -> None:
+    """An address of the network, as `--bind` takes it."""
+    read = TypeAdapter(fields.HostPort).validate_python
+    assert read("[::1]:9100") == Bind("::1", 9100)
+    for text, words in (("unix:/run/a.sock", "must be HOST:PORT"), ("9100", "HOST:PORT"), ("", "is empty")):
+        with pytest.raises(ValidationError, match=words):
+            read(text)

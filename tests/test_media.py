@@ -77,7 +77,13 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def make(
-            *, budget: int = 1000, share: int = 1000, places: int = 24, total_s: float = 5, store: Store = store
+            *,
+            budget: int = 1000,
+            share: int = 1000,
+            places: int = 24,
+            total_s: float = 5,
+            store: Store = store,
+            on_lookup: Callable[[str], object] = lambda _: None,
         ) -> Media:
             vendor = Vendor(
                 stand_in.url, budget=Budget(Rate(budget, 60_000), store), breaker=Breaker(), total_s=total_s
@@ -88,6 +94,7 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
                 hosts=HOSTS,
                 places=Places(places),
                 limiter=Limiter(Rate(share, 60_000), store, what="media"),
+                on_lookup=on_lookup,
             )
             stack.callback(vendor.close)
             stack.callback(media.close)
@@ -346,3 +353,23 @@ def test_memory_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     for media_id in ("a", "b", "c"):
         media.resolve(APP, "ming", media_id, NOW_MS)
     assert len(media._known) == 2
+
+
+def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
+    """Asked once, joined by who comes meanwhile, then remembered; an unknown id too."""
+    found: list[str] = []
+    media = make(on_lookup=found.append)
+    stand_in.freeze()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(media.resolve, APP, "ming", "a", NOW_MS)
+        wait_until(lambda: found == ["asked"], timeout_s=5)
+        second = pool.submit(media.resolve, APP, "ana", "a", NOW_MS)
+        wait_until(lambda: found == ["asked", "joined"], timeout_s=5)
+        stand_in.thaw()
+        assert first.result(5) == second.result(5)
+    media.resolve(APP, "ming", "a", NOW_MS)
+    stand_in.tell = lambda _: Told(status=404)
+    for _ in range(2):
+        with pytest.raises(UnknownMedia):
+            media.resolve(APP, "ming", "b", NOW_MS)
+    assert found == ["asked", "joined", "remembered", "asked", "remembered"]

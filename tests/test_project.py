@@ -98,7 +98,10 @@ def test_the_wheel_has_what_the_service_reads(tmp_path: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = ROOT / "authsvc"
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert packed == {str(path.relative_to(ROOT)) for path in files} | {"authsvc/openapi.yaml"}
+    assert packed == {str(path.relative_to(ROOT)) for path in files} | {
+        "authsvc/openapi.yaml",
+        "authsvc/gunicorn.conf.py",
+    }
     assert {"authsvc/py.typed", "authsvc/static/client.js", "authsvc/static/client.d.ts"} <= packed
 
 

@@ -9,6 +9,7 @@ from authsvc.readiness import Readiness, is_ready
 from authsvc.store import Store
 from authsvc.stores import open_store
 from tests.conftest import Clock
+from tests.services import RedisServer
 
 
 def readiness(store: Store, **wrong: bool) -> Readiness:
@@ -42,10 +43,21 @@ def test_ready_without_the_vendor(store: Store, clock: Clock) -> None:
     assert is_ready(checks)
 
 
+def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Clock) -> None:
+    """It is told, and does not count: no other instance would be better off."""
+    store = open_store(redis_server.url)
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    checks = readiness(store).checks(clock.now_ms)
+    store.close()
+    assert checks["memory"] == "maxmemory-policy is allkeys-lru"
+    assert is_ready(checks)
+
+
 def test_store_away(clock: Clock) -> None:
-    """Then nothing is known of its clock either."""
+    """Then nothing is known of its clock and memory either."""
     checks = readiness(open_store("unix:///nonexistent/redis.sock")).checks(clock.now_ms)
-    assert (checks["store"], checks["clock"]) == ("away", "unknown")
+    assert (checks["store"], checks["clock"], checks["memory"]) == ("away", "unknown", "unknown")
     assert not is_ready(checks)
 
 

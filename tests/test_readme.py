@@ -48,7 +48,11 @@ def setting_rows() -> list[str]:
         twin = "[_FILE]" if name in environ.SECRETS else ""
         default = "sqlite://…/store.db" if field.default_factory else field.default
         default = ",".join(default) if isinstance(default, tuple) else default
-        shown = "" if default in (None, "", frozenset(), {}) else f"`{str(default).replace('False', 'false')}`"
+        shown = (
+            ""
+            if default in (None, "", frozenset(), {})
+            else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        )
         if not field.exclude:
             rows.append(f"| `{PREFIX}{name.upper()}{twin}` | {shown} | {field.description} |")
     return rows

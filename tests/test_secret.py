@@ -99,3 +99,11 @@ def test_as_a_setting(value: object, words: str) -> None:
     assert Model.model_validate({"secret": MASTER_SECRET}).secret == SECRET
     with pytest.raises(ValidationError, match=words):
         Model.model_validate({"secret": value})
+
+
+def test_fingerprint() -> None:
+    """Eight characters that are always the same, and no part of the secret."""
+    assert SECRET.fingerprint() == Secret(MASTER_SECRET).fingerprint()
+    assert len(SECRET.fingerprint()) == 8
+    assert SECRET.fingerprint() not in MASTER_SECRET
+    assert SECRET.fingerprint() != Secret(f"{MASTER_SECRET}x").fingerprint()

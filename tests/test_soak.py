@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.app import THREADS
+from authsvc.capacity import THREADS
 from tests import canaries, made_up
 from tests.conftest import bearer_of
 from tests.running import Service, wait_until

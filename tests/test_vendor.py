@@ -297,3 +297,22 @@ def test_every_failure_is_a_refusal(vendor: Vendor, stand_in: VendorStandIn) -> 
         stand_in.tell = lambda _, headers=headers: Told(headers=headers)  # type: ignore[misc] # a default binds it
         with pytest.raises(Refusal):
             vendor.register(OURS, "ming", "made-up-password")
+
+
+def test_calls_are_told_of(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> None:
+    """Each request sent, with how it ended and how long it took; and the vendor's clock is seen by the way."""
+    told: list[tuple[str, str, float]] = []
+    vendor = Vendor(
+        stand_in.url, budget=budget, breaker=Breaker(), now_ms=clock, on_call=lambda *call: told.append(call)
+    )
+    assert vendor.offset_ms is None
+    stand_in.tell = lambda _: Told(status=404, headers={"Date": "Sun, 15 Jun 2025 15:06:30 GMT"})
+    with pytest.raises(UnknownMedia):
+        vendor.resource_url(OURS, "a")
+    assert vendor.offset_ms == 9_500
+    stand_in.tell = lambda _: Told(status=503)
+    with pytest.raises(VendorBusy):
+        vendor.resource_url(OURS, "a")
+    assert [call[:2] for call in told] == [("GET", "404"), ("GET", "VendorBusy"), ("GET", "VendorBusy")]
+    assert all(0 < took_s < 5 for _, _, took_s in told)
+    vendor.close()

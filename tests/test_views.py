@@ -16,7 +16,7 @@ from authsvc import signature
 from authsvc.app import create_app
 from authsvc.config import Settings
 from authsvc.limiter import Rate
-from authsvc.store import Store
+from authsvc.store import Pulse, Store
 from tests import contract, made_up
 from tests.conftest import bearer_of
 
@@ -406,16 +406,18 @@ def test_not_ready_says_what_is_wrong(client: FlaskClient, serve: Serve, store: 
     """All checks with their words, and the wrong ones in the sentence."""
 
     class Fast(Broken):
-        def ping(self) -> int:
-            return store.ping() + 30_001
+        def ping(self) -> Pulse:
+            return Pulse(store.ping().clock_ms + 30_001, "maxmemory-policy is allkeys-lru")
 
     assert client.get("/readyz").get_json()["ready"] is True
     told = serve(store=Fast()).get("/readyz").get_json()
-    assert (told["detail"], told["status"]) == ("clock: 30001 ms off the store's", 503)
+    wrong = "clock: 30001 ms off the store's, memory: maxmemory-policy is allkeys-lru"
+    assert (told["detail"], told["status"]) == (wrong, 503)
     assert told["checks"] == {
         "secrets": "ok",
         "store": "ok",
         "clock": "30001 ms off the store's",
+        "memory": "maxmemory-policy is allkeys-lru",
         "background": "ok",
         "vendor": "ok",
         "draining": "ok",
@@ -437,8 +439,8 @@ class Broken:
         assert keep_ms
         return dict(hits)
 
-    def ping(self) -> int:
-        return 0
+    def ping(self) -> Pulse:
+        return Pulse(0)
 
     def close(self) -> None: ...
 

@@ -2,23 +2,16 @@
 The two stores behind the `Store` protocol, chosen by URL.
 
 A store's module is imported when one is opened: redis alone takes 0.14 s, and most installations do without it.
-Imports `clock`, `errors` and `store`.
+Imports `clock`, `errors`, `store` and `redisurl`.
 """
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
 
 from authsvc import clock
 from authsvc.errors import SettingsError
 from authsvc.store import Store
-
-# Others, such as socket_timeout, would undo what the store promises.
-_PARAMETERS = {
-    "redis": {"db"},
-    "rediss": {"db", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"},
-    "unix": {"db", "password", "username"},
-}
+from authsvc.stores import redisurl
 
 
 def check_url(url: str) -> None:
@@ -27,10 +20,12 @@ def check_url(url: str) -> None:
     if scheme == "sqlite":
         if not re.fullmatch(r"/+[^/?#][^?#]*", rest):
             raise ValueError("must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db")
-    elif scheme in _PARAMETERS:
-        _check_redis_url(url, _PARAMETERS[scheme])
+    elif scheme in redisurl.SCHEMES:
+        redisurl.parse(url)
     else:
-        raise ValueError("must begin with sqlite:///, redis://, rediss:// or unix://")
+        raise ValueError(
+            "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
+        )
 
 
 def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
@@ -38,7 +33,7 @@ def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     Return the store at this URL. Connects to nothing yet.
 
     Args:
-        url: `sqlite:///absolute/path`, `redis://` or `rediss://` with host and database, or `unix:///socket/path`.
+        url: `sqlite:///absolute/path`, or a Redis as `redisurl` has it.
 
     Raises:
         SettingsError: the URL is none of these.
@@ -54,22 +49,3 @@ def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     from authsvc.stores.redis import RedisStore
 
     return RedisStore(url, now_ms=now_ms)
-
-
-def _check_redis_url(url: str, parameters: set[str]) -> None:
-    try:
-        parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")
-        is_well_formed = parts.port != 0 and not parts.fragment
-    except ValueError:  # its text repeats what stands in the port's place, which may be the password
-        is_well_formed = False
-    if not is_well_formed:
-        raise ValueError("is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded")
-    query = parse_qs(parts.query, keep_blank_values=True)
-    if query.keys() - parameters:
-        raise ValueError(f"may have only the parameters {', '.join(sorted(parameters))}")
-    if parts.scheme == "unix" and not parts.path:
-        raise ValueError("must name the socket's path, like unix:///run/redis/redis.sock")
-    databases = query.get("db", []) + ([] if parts.scheme == "unix" else [parts.path.removeprefix("/")])
-    if not all(re.fullmatch(r"[0-9]{0,4}", database, re.ASCII) for database in databases):
-        raise ValueError("names a database that is not a number")

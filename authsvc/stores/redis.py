@@ -1,141 +1,171 @@
 """
-The store of several hosts: one Redis, version 7 or later.
+The store of several hosts: Redis, version 7 or later, as one server, behind sentinels or as a Cluster.
 
-Imports `errors`.
+Imports `errors`, `store` and `primaries`.
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost
+from authsvc.store import Pulse
+from authsvc.stores import redisurl
+from authsvc.stores.primaries import Primaries, is_moving
 
-PREFIX = "authsvc:"
-BIRTH = f"{PREFIX}birth"
-
-# A call against a host that swallows everything times out three times at most: reading the answer, and twice
-# connecting anew. Together with the wait for a connection that stays within the second that the protocol allows.
-TIMEOUT_S = 0.25
-CONNECTION_WAIT_S = 0.1
-MAX_CONNECTIONS = 64  # more than a worker has threads
-AWAY_S = 0.25
 COUNTERS = 5_000  # in one round trip
+WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer
 
-# GET tells our own first attempt, whose answer was lost, from somebody else's claim.
-_CLAIM = """
+# A server draws a new replication id when it starts, when it is promoted, and when it no longer keeps the history that
+# a replica would continue from. So memory that was lost is noticed by its id, even if the server has the old mark. That
+# it is not known which scripts a server has means less: one that was demoted and promoted again alive has ours.
+# Asking for it costs the server 3 of the 8 microseconds that a claim takes (Redis 7.0, one core).
+_HISTORY = "local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')"
+# GET tells our own first attempt, whose answer was lost, from somebody else's claim. Setting that again gives WAIT a
+# write to wait for, behind which the first one is.
+_CLAIM = f"""
+{_HISTORY}
+local mark = redis.call('GET', KEYS[2])
+if not history then return redis.error_reply('ERR this server tells no master_replid') end
+if not mark or string.sub(mark, 1, #history + 1) ~= history .. ':' then return history end
 local held = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
-return {held, redis.call('SET', KEYS[2], ARGV[3], 'NX', 'GET') or ARGV[3], redis.call('TIME')}
+if held == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+return {{held, string.sub(mark, #history + 2)}}
 """
-_Claimed = tuple[str | None, str, tuple[str, str]]  # the value held before, the birth mark, the server's time
-_CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
+# Only in the history that the claim was told: the time is read after that, so it cannot be from before its beginning.
+# A mark that somebody else was quicker to set stays, and none goes back in time, by whosever clock.
+_MARK = f"""
+{_HISTORY}
+local mark = redis.call('GET', KEYS[1]) or ':0'
+if history ~= ARGV[1] or string.sub(mark, 1, #history + 1) == history .. ':' then return end
+local born = string.match(mark, '%d+$')
+if tonumber(born) < tonumber(ARGV[2]) then born = ARGV[2] end
+redis.call('SET', KEYS[1], history .. ':' .. born)
+"""
+CLAIM_SHA = hashlib.sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
+_Command = tuple[str | int, ...]
 
 
 class RedisStore:
     """
     A store in the Redis at `url`. Safe to use from many threads, and before and after a fork.
 
-    After a call has failed, others fail at once for a moment and then one at a time asks again: a Redis that hangs
-    must not hold every thread of the server. Connections are made anew after a failure, because a failed-over host
-    name may mean another server by then.
+    Beside the claims of a bucket is its birth mark, with the id of the replication history that it was set in. The
+    claim is a script that compares that with the server's: where they differ, the server was restarted, or promoted in
+    the place of the one that had our latest claims, and claims nothing before the mark is set anew.
 
-    A claim is a script that the server is asked to run by its digest. A server keeps scripts in memory alone, so one
-    that does not know ours has restarted, from a snapshot of any age, or is a replica promoted in the place of the
-    one that had our latest claims: the birth mark is set anew before the script is.
+    Args:
+        url: as `redisurl.parse` takes it.
     """
 
     def __init__(self, url: str, *, now_ms: Callable[[], int]) -> None:
-        self._url = url
+        parsed = redisurl.parse(url)
+        self._wait: list[_Command] = [("WAIT", parsed.wait, WAIT_MS)] if parsed.wait else []
+        self._primaries = Primaries(parsed)
         self._now_ms = now_ms
-        self._away_until_s = 0.0
-        self._client = self._connections()
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
-        held, born, _ = self._claim(key, value, keep_ms)
+        bucket = self._primaries.bucket(key)
+        claims = [(bucket, key)]
+        claimed, *_ = self._primaries.ask(bucket, lambda client: self._claim(client, claims, value, keep_ms))
+        held, born = cast(tuple[str | None, str], claimed)
         if since_ms is not None and int(born) >= since_ms:
             raise MemoryLost(int(born))
         return held is None or held == value
 
     def get(self, key: str) -> str | None:
         """See `Store.get`."""
-        with self._asking() as client:
-            value = client.get(PREFIX + key)
+        value = self._primaries.ask(self._primaries.bucket(key), lambda client: client.get(self._name(key)))
         return None if value is None else str(value)
 
     def put(self, key: str, value: str, *, keep_ms: int) -> None:
         """See `Store.put`."""
-        with self._asking() as client:
-            client.set(PREFIX + key, value, px=keep_ms)
+        name = self._name(key)
+        self._primaries.ask(self._primaries.bucket(key), lambda client: client.set(name, value, px=keep_ms))
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         """See `Store.count`. An answer that is lost on the way makes a hit count twice, never not at all."""
         totals: dict[str, int] = {}
-        counters = list(hits.items())
-        for start in range(0, len(counters), COUNTERS):
-            some = counters[start : start + COUNTERS]
-            with self._asking() as client, client.pipeline(transaction=False) as pipe:
+        for buckets in self._primaries.groups():
+            counters = [(key, hit) for key, hit in hits.items() if self._primaries.bucket(key) in buckets]
+            for start in range(0, len(counters), COUNTERS):
+                some = counters[start : start + COUNTERS]
+                commands: list[_Command] = []
                 for key, hit in some:
-                    pipe.incrby(PREFIX + key, hit)
-                    pipe.pexpire(PREFIX + key, keep_ms, nx=True)
-                answers = pipe.execute()
-            totals |= {key: int(total) for (key, _), total in zip(some, answers[::2], strict=True)}
+                    commands += [("INCRBY", self._name(key), hit), ("PEXPIRE", self._name(key), keep_ms, "NX")]
+                answers = self._primaries.ask(buckets[0], partial(_all_of, commands=commands))
+                totals |= {key: cast(int, total) for (key, _), total in zip(some, answers[::2], strict=True)}
         return totals
 
-    def ping(self) -> int:
-        """See `Store.ping`."""
-        _, _, (seconds, microseconds) = self._claim("ping", str(self._now_ms()), 1_000)
-        return int(seconds) * 1_000 + int(microseconds) // 1_000
+    def ping(self) -> Pulse:
+        """See `Store.ping`. Of several primaries' clocks, the one that is furthest from ours."""
+        groups = self._primaries.groups()
+        pulses = [self._primaries.ask(buckets[0], partial(self._pulse, buckets)) for buckets in groups]
+        now_ms = self._now_ms()
+        clock_ms = max((pulse.clock_ms for pulse in pulses), key=lambda clock_ms: abs(clock_ms - now_ms))
+        return Pulse(clock_ms, next((pulse.worry for pulse in pulses if pulse.worry), None))
 
     def close(self) -> None:
         """See `Store.close`."""
-        self._client.close()
+        self._primaries.close()
 
-    def _claim(self, key: str, value: str, keep_ms: int) -> _Claimed:
-        arguments = (_CLAIM_SHA, 2, PREFIX + key, BIRTH, value, keep_ms, self._now_ms())
-        with self._asking() as client:
-            try:
-                return cast(_Claimed, client.evalsha(*arguments))
-            except NoScriptError:
-                with client.pipeline() as pipe:
-                    pipe.set(BIRTH, self._now_ms())
-                    pipe.script_load(_CLAIM)
-                    pipe.execute()
-                return cast(_Claimed, client.evalsha(*arguments))
+    def _name(self, key: str) -> str:
+        return self._primaries.prefixes[self._primaries.bucket(key)] + key
 
-    @contextmanager
-    def _asking(self) -> Iterator[redis.Redis]:
-        now_s = time.monotonic()
-        if now_s < self._away_until_s:
-            raise StoreAway from TimeoutError("Redis was away a moment ago")
-        if self._away_until_s:
-            self._away_until_s = now_s + 1  # longer than the one call that asks can take
-        try:
-            yield self._client
-        except (redis.RedisError, OSError) as exc:
-            self._client = self._connections()
-            self._away_until_s = time.monotonic() + AWAY_S
-            raise StoreAway from exc
-        self._away_until_s = 0.0
+    def _pulse(self, buckets: Sequence[int], client: redis.Redis) -> Pulse:
+        claims = [(bucket, "ping") for bucket in buckets]
+        *_, time, memory = self._claim(client, claims, str(self._now_ms()), 1_000, ("TIME",), ("INFO", "memory"))
+        seconds, microseconds = cast(tuple[int, int], time)
+        policy = cast(dict[str, str], memory).get("maxmemory_policy", "noeviction")
+        worry = None if policy == "noeviction" else f"maxmemory-policy is {policy}"
+        return Pulse(seconds * 1_000 + microseconds // 1_000, worry)
 
-    def _connections(self) -> redis.Redis:
-        pool = redis.BlockingConnectionPool.from_url(
-            self._url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=CONNECTION_WAIT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-            client_name="authsvc",
-            decode_responses=True,
-            # With protocol 3 a server may push redis-py to wait ten seconds while it is maintained, and one that does
-            # not know HELLO answers with an error that repeats the password.
-            protocol=2,
-        )
-        return redis.Redis.from_pool(pool)
+    def _claim(
+        self, client: redis.Redis, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: _Command
+    ) -> list[object]:
+        """
+        Return the value that each claim found and its birth mark, in one round trip with what `more` answers.
+
+        The first time on a server, and in a history of replication that has no mark yet, it takes some more.
+        """
+        prefixes = self._primaries.prefixes
+        names = [(prefixes[bucket] + key, f"{prefixes[bucket]}birth") for bucket, key in claims]
+        script: _Command = ("EVALSHA", CLAIM_SHA)
+        for _ in range(3):
+            commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
+            # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
+            answers = _all_of(client, [*commands, *self._wait, *more], slots_may_move=len(claims) > 1)
+            unmarked = next((answer for answer in answers if isinstance(answer, str)), None)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                script = ("EVAL", _CLAIM)
+            elif unmarked is not None:
+                self._mark(client, claims[0][0], unmarked)
+            else:
+                if self._wait and cast(int, answers.pop(len(claims))) < cast(int, self._wait[0][1]):
+                    raise redis.RedisError("too few replicas had the claim in time")
+                return answers
+        raise redis.RedisError("the server began another history of replication in the middle of a claim")
+
+    def _mark(self, client: redis.Redis, bucket: int, history: str) -> None:
+        """Set the birth mark of every bucket that is on the same server."""
+        now_ms = self._now_ms()
+        names = [f"{self._primaries.prefixes[other]}birth" for other in self._primaries.beside(bucket)]
+        _all_of(client, [("EVAL", _MARK, 1, name, history, now_ms) for name in names], slots_may_move=True)
+
+
+def _all_of(client: redis.Redis, commands: Sequence[_Command], *, slots_may_move: bool = False) -> list[object]:
+    """Return the answers to all commands, asked in one round trip. Raises any error but that a script is not known."""
+    with client.pipeline(transaction=False) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own
+        answers: list[object] = pipe.execute(raise_on_error=False)
+    for answer in answers:
+        is_borne = isinstance(answer, NoScriptError) or (slots_may_move and is_moving(answer))
+        if isinstance(answer, Exception) and not is_borne:
+            raise answer
+    return answers

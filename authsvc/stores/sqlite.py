@@ -1,7 +1,7 @@
 """
 The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
 
-Imports `errors`.
+Imports `errors` and `store`.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
+from authsvc.store import Pulse
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
@@ -124,11 +125,11 @@ class SqliteStore:
                     totals[key] = int(opened.get(key) or 0)
         return totals
 
-    def ping(self) -> int:
+    def ping(self) -> Pulse:
         """See `Store.ping`."""
         with self._transaction() as opened:
             opened.connection.execute("UPDATE birth SET pings = pings + 1")  # SQLite writes only what differs
-        return self._now_ms()
+        return Pulse(self._now_ms())
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -18,6 +18,10 @@ from authsvc.stores.sqlite import SqliteStore
 from tests import made_up
 from tests.stores.calls import CALLS, check_away
 
+BEGIN = "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
+ENCODED = "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"
+NAME = "must name the primary as its sentinels do, like redis+sentinel://host:26379/mymaster/0"
+
 
 @pytest.mark.parametrize("slashes", ["/", "//"])
 def test_sqlite(tmp_path: Path, slashes: str) -> None:
@@ -39,6 +43,11 @@ def test_sqlite(tmp_path: Path, slashes: str) -> None:
         "unix:///run/redis/redis.sock",
         "unix://user:pw@/run/redis/redis.sock?db=2",
         "unix:///run/redis/redis.sock?password=pw",
+        "redis://localhost:6379/0?wait=1",
+        "redis+sentinel://one,two:26380,[::1]:26379/mymaster",
+        "rediss+sentinel://u:p@one/my.master-1/3?ssl_cert_reqs=none&sentinel_password=p%2Fw&wait=2",
+        "redis+cluster://one:7000,two,[::1]:7002",
+        "rediss+cluster://u:p@one/0?ssl_ca_certs=/etc/ssl/ca.pem",
     ],
 )
 def test_redis(url: str) -> None:
@@ -50,25 +59,42 @@ def test_redis(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "rule"),
     [
-        ("", "must begin with sqlite:///, redis://, rediss:// or unix://"),
-        ("/var/lib/store.db", "must begin with sqlite:///, redis://, rediss:// or unix://"),
-        ("redis+sentinel://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
-        ("redis+cluster://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
-        ("mysql://host", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+        ("", BEGIN),
+        ("/var/lib/store.db", BEGIN),
+        ("redis+proxy://host", BEGIN),
+        ("unix+sentinel://host", BEGIN),
+        ("mysql://host", BEGIN),
         ("sqlite://", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
         ("sqlite:///", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
         ("sqlite://store.db", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
         ("sqlite:///s.db?timeout=5", "must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db"),
-        ("redis://host:0", "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
-        ("redis://host:65536", "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
-        ("redis://" + "x" * 64, "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"),
-        ("redis://host?socket_timeout=9", "may have only the parameters db"),
-        ("redis://host?decode_responses=", "may have only the parameters db"),
-        ("redis://host?ssl_ca_certs=x", "may have only the parameters db"),
+        ("redis://host:0", ENCODED),
+        ("redis://host:65536", ENCODED),
+        ("redis://" + "x" * 64, ENCODED),
+        ("redis://host?socket_timeout=9", "may have only the parameters db, wait"),
+        ("redis://host?decode_responses=", "may have only the parameters db, wait"),
+        ("redis://host?ssl_ca_certs=x", "may have only the parameters db, wait"),
         ("redis://host/one", "names a database that is not a number"),
         ("redis://host?db=one", "names a database that is not a number"),
         ("rediss://host?db=one", "names a database that is not a number"),
         ("unix:///redis.sock?db=one", "names a database that is not a number"),
+        ("redis://host?wait=10", "may wait for 0 to 9 replicas"),
+        ("redis://host?wait=", "may wait for 0 to 9 replicas"),
+        ("redis+sentinel://host", NAME),
+        ("redis+sentinel://host/", NAME),
+        ("redis+sentinel://host/my master", NAME),
+        ("redis+sentinel://host/mymaster/one", "names a database that is not a number"),
+        (
+            "redis+sentinel://host/mymaster?db=1",
+            "may have only the parameters sentinel_password, sentinel_username, wait",
+        ),
+        ("redis+sentinel:///mymaster", ENCODED),
+        ("redis+sentinel://one,,two/mymaster", ENCODED),
+        ("redis+cluster://one,two:0", ENCODED),
+        ("redis+cluster://one{}", ENCODED),
+        ("redis+cluster://one#two", ENCODED),
+        ("redis+cluster://one/1", "names a database or path, and a Cluster has none"),
+        ("redis+cluster://one?sentinel_password=x", "may have only the parameters wait"),
         ("unix://?db=1", "must name the socket's path, like unix:///run/redis/redis.sock"),
     ],
 )
@@ -81,23 +107,32 @@ def test_refused(url: str, rule: str) -> None:
         stores.check_url(url)
 
 
+@pytest.mark.parametrize("scheme", ["redis", "redis+sentinel", "rediss+cluster"])
 @pytest.mark.parametrize("mark", "/?#[]")
-def test_password_that_is_not_encoded(mark: str) -> None:
+def test_password_that_is_not_encoded(mark: str, scheme: str) -> None:
     """A password that breaks its URL is not repeated in the refusal."""
     password = f"{made_up.VERIFIER_KEY}{mark}{made_up.VERIFIER_KEY}"
     with pytest.raises(SettingsError) as refused:
-        open_store(f"redis://:{password}@localhost:6379/0")
+        open_store(f"{scheme}://:{password}@localhost:6379/0")
     assert "percent-encoded" in str(refused.value)
     assert made_up.VERIFIER_KEY not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:1",
+        "rediss://127.0.0.1:1",
+        "redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster",
+        "redis+cluster://127.0.0.1:1,127.0.0.1:2",
+    ],
+)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_nobody_there(scheme: str, call: Callable[[Store], object]) -> None:
-    """A host where nobody listens is away."""
-    with closing(open_store(f"{scheme}://127.0.0.1:1")) as store:
+def test_nobody_there(url: str, call: Callable[[Store], object]) -> None:
+    """Hosts where nobody listens are away."""
+    with closing(open_store(url)) as store:
         check_away(store, call)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.errors import MemoryLost
+from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Store
-from authsvc.stores import open_store
-from authsvc.stores.redis import MAX_CONNECTIONS, RedisStore
+from authsvc.stores import open_store, redisurl
+from authsvc.stores.primaries import MAX_CONNECTIONS, Primaries
+from authsvc.stores.redis import RedisStore
 from tests import made_up
 from tests.conftest import Clock
 from tests.running import free_port, wait_until
@@ -88,7 +89,7 @@ def test_what_is_left_in_redis(store: RedisStore, behind: redis.Redis) -> None:
     store.ping()
     lives_ms = {key: behind.pttl(key) for key in behind.scan_iter()}
     assert lives_ms.pop("authsvc:birth") == -1
-    assert behind.get("authsvc:birth") == str(BORN_MS)
+    assert behind.get("authsvc:birth") == f"{behind.info('replication')['master_replid']}:{BORN_MS}"
     asked = {"claim": 100_000, "text": 200_000, "counter": 300_000, "ping": 1_000}
     assert lives_ms.keys() == {f"authsvc:{key}" for key in asked}
     assert all(0 <= ms - lives_ms[f"authsvc:{key}"] < 1_000 for key, ms in asked.items())
@@ -137,7 +138,7 @@ def test_restarted_from_an_older_snapshot(
     assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
     redis_server.kill()
     redis_server.start()
-    assert behind.get("authsvc:birth") == str(BORN_MS)
+    assert str(behind.get("authsvc:birth")).endswith(f":{BORN_MS}")
     clock.now_ms += 2_000
     with pytest.raises(MemoryLost) as lost:
         store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
@@ -150,11 +151,12 @@ def test_promoted_replica(
 ) -> None:
     """A replica that is promoted without the latest claims, but with the birth mark, counts as born anew."""
     behind.config_set("port", port := free_port())
+    behind.config_set("repl-diskless-sync-delay", 0)
     store.ping()
     (tmp_path / "replica").mkdir()
     with RedisServer(tmp_path / "replica") as replica, replica.client() as client:
         client.replicaof("127.0.0.1", port)
-        wait_until(lambda: client.get("authsvc:birth") == str(BORN_MS), timeout_s=10)
+        wait_until(lambda: str(client.get("authsvc:birth")).endswith(f":{BORN_MS}"), timeout_s=10)
         client.replicaof("NO", "ONE")
         assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
         redis_server.kill()
@@ -163,6 +165,81 @@ def test_promoted_replica(
         with pytest.raises(MemoryLost) as lost:
             store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
         assert lost.value.born_ms == BORN_MS + 2_000
+
+
+def begin_another_history(client: redis.Redis) -> None:
+    """Demote a server and promote it again, alive."""
+    client.replicaof("127.0.0.1", 1)
+    client.replicaof("NO", "ONE")
+
+
+def test_demoted_and_promoted_alive(store: RedisStore, behind: redis.Redis, clock: Clock) -> None:
+    """A server that was a replica meanwhile counts as born anew, though it has kept its mark and our script."""
+    store.ping()
+    clock.now_ms += 2_000
+    begin_another_history(behind)
+    with pytest.raises(MemoryLost) as lost:
+        store.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
+    assert lost.value.born_ms == BORN_MS + 2_000
+    assert store.add("new", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS + 2_001)
+
+
+def test_mark_does_not_go_back(store: RedisStore, behind: redis.Redis, clock: Clock) -> None:
+    """A worker whose clock is behind marks a new history with the mark of the one before."""
+    store.ping()
+    clock.now_ms -= 5_000
+    begin_another_history(behind)
+    with pytest.raises(MemoryLost) as lost:
+        store.add("nonce", "x", keep_ms=MINUTE_MS, since_ms=BORN_MS)
+    assert lost.value.born_ms == BORN_MS
+
+
+def test_slow_to_mark(store: RedisStore, redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
+    """
+    A worker that read the clock and is overtaken, by others' claims and a failover that loses them, sets no mark.
+
+    Its time is from before those claims: as a mark it would have them accepted again.
+    """
+    store.ping()
+    begin_another_history(behind)
+
+    def overtaken() -> int:
+        read_ms = clock.now_ms
+        if read_ms == BORN_MS:
+            clock.now_ms += 1_000
+            assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_001)
+            behind.delete("authsvc:nonce")
+            begin_another_history(behind)
+            clock.now_ms += 1_000
+        return read_ms
+
+    with closing(RedisStore(redis_server.url, now_ms=overtaken)) as slow:
+        with pytest.raises(MemoryLost) as lost:
+            slow.add("nonce", "thief", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_001)
+        assert lost.value.born_ms == BORN_MS + 2_000
+
+
+def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
+    """A server that is promoted anew each time that its mark is to be set is away, and works when that ends."""
+    promotions = iter(range(3))
+
+    def promoted() -> int:
+        if next(promotions, None) is not None:
+            begin_another_history(behind)
+        return clock.now_ms
+
+    with closing(RedisStore(redis_server.url, now_ms=promoted)) as store:
+        raised = check_away(store, CALLS["add"])
+        assert "another history" in str(raised.__cause__)
+        wait_until(lambda: works(store), timeout_s=5)
+
+
+def test_no_history_is_told(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
+    """Where the script may not ask for the history, the store is away: without it nothing can be promised."""
+    behind.acl_setuser("authsvc", enabled=True, nopass=True, keys=["authsvc:*"], commands=["+@all", "-info"])
+    with closing(RedisStore(f"unix://authsvc:any@{redis_server.socket}", now_ms=clock)) as store:
+        raised = check_away(store, CALLS["add"])
+    assert "can't run this command" in str(raised.__cause__)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +306,27 @@ def test_a_hanging_redis_does_not_hold_every_thread(store: RedisStore, redis_ser
             asking.result()
     assert 1 <= sum(wait_s > 0.2 for wait_s in waits_s) <= 3
     assert sum(wait_s < 0.1 for wait_s in waits_s) > 100
+
+
+@pytest.mark.parametrize("others_are_answered", [True, False])
+def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -> None:
+    """A connection that fails while others are answered takes nothing from these: neither connections nor time."""
+    primaries = Primaries(redisurl.parse(redis_server.url))
+    made = primaries.ask(0, lambda client: client)
+
+    def slow(_: redis.Redis) -> None:
+        if others_are_answered:
+            primaries.ask(0, lambda client: client.ping())
+        raise redis.TimeoutError
+
+    with pytest.raises(StoreAway):
+        primaries.ask(0, slow)
+    if others_are_answered:
+        assert primaries.ask(0, lambda client: client) is made
+    else:
+        with pytest.raises(StoreAway):
+            primaries.ask(0, lambda client: client)
+    primaries.close()
 
 
 def test_read_only(store: RedisStore, behind: redis.Redis) -> None:

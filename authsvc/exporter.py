@@ -1,0 +1,61 @@
+"""
+`/metrics` on an address of its own, in every worker: whichever takes the connection tells the figures of all.
+
+Imports nothing of the project.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+PATH = "/metrics"
+TIMEOUT_S = 5  # for a request to be sent; they are answered one by one
+BACKLOG = 16
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; processes forked from this one may share it. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener.settimeout(0)  # several wait, one gets the connection
+    return listener
+
+
+def start(listener: socket.socket, text: Callable[[], bytes], content_type: str) -> None:
+    """Serve what `text` returns, in a thread that ends with the process."""
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != PATH:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"only /metrics is here\n"]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")])
+            return [b""]
+        body = text()
+        start_response("200 OK", [("Content-Type", content_type), ("Cache-Control", "no-store")])
+        return [body]
+
+    server = _Server(listener.getsockname()[:2], _Quiet, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    server.server_name, server.server_port = "authsvc", listener.getsockname()[1]
+    server.setup_environ()
+    server.set_app(app)
+    threading.Thread(target=server.serve_forever, name="authsvc-metrics", daemon=True).start()
+
+
+class _Server(WSGIServer):
+    def handle_error(self, *_about: Any) -> None:
+        """Say nothing of a client that went away."""
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = TIMEOUT_S
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its name there
+        """Say nothing: a scrape is no news."""

@@ -1,0 +1,226 @@
+"""
+The log: JSON lines on stdout, or lines for people. No secret, token, cookie, signature or sign string is ever in it.
+
+One line for each request, and one more for each payload issued, verified or refused; health checks leave none. What a
+caller can choose reaches a line only where it was checked, or cut and escaped. The only module that imports `structlog`
+and `orjson`; of the project it imports `clock`.
+"""
+
+import hashlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO, Any, Literal, NamedTuple, Protocol
+
+import orjson
+import structlog
+
+from authsvc import clock
+
+SILENT = frozenset({"/healthz", "/readyz"})
+PREFIX_LENGTH = 8  # of a random_str: enough to find it by, too little to use
+STDOUT = 1
+REMEMBERED = 8_192  # users whose hash is known already, in one worker
+
+Format = Literal["json", "console"]
+Write = Callable[[bytes], None]
+
+
+@dataclass(slots=True)
+class Audit:
+    """What happens to a payload in one request, filled in as it becomes known."""
+
+    action: Literal["issued", "verified"]
+    appkey: str | None = None
+    user_id: str | None = None
+    random_str: str | None = None
+
+
+class Finished(NamedTuple):
+    """
+    A request that has been answered.
+
+    Attributes:
+        route: the route's rule, such as `/v1/resource/<media_id>`; never the path, which may hold anything.
+        asked_ms: when it came, Unix milliseconds.
+        code, refusal: of the refusal, if it was one.
+        took_s: from the first look at the request to its answer, seconds.
+        trace_id: of the W3C trace that it belongs to, 32 hexadecimal characters.
+    """
+
+    method: str
+    route: str
+    status: int
+    asked_ms: int
+    took_s: float
+    request_id: str
+    trace_id: str | None = None
+    code: int | None = None
+    refusal: str | None = None
+    audit: Audit | None = None
+
+
+class Users(Protocol):
+    """How a user is told in the log."""
+
+    def __call__(self, user_id: str, /) -> str: ...
+
+
+def hashed(key: bytes) -> Users:
+    """Return what names a user by a hash under this key, 16 hexadecimal characters: one and the same for one user."""
+    digest_key = hashlib.sha256(b"authsvc log: users\0" + key).digest()
+
+    @lru_cache(maxsize=REMEMBERED)
+    def name(user_id: str) -> str:
+        return hashlib.blake2s(user_id.encode(), key=digest_key, digest_size=8).hexdigest()
+
+    return name
+
+
+def plain(user_id: str) -> str:
+    """Return the user's id as it is."""
+    return user_id
+
+
+def to_stdout(lines: bytes) -> None:
+    """Write lines in one piece. A reader who has gone, or is too slow for a pipe that does not wait, stops nobody."""
+    try:
+        while lines:
+            lines = lines[os.write(STDOUT, lines) :]
+    except OSError:
+        pass
+
+
+class RequestLog:
+    """
+    Writes the lines of requests: a few microseconds each, and one write for many.
+
+    Args:
+        level: below `INFO` in severity, such as `WARNING`, only answers of 500 and above are told.
+        users: how a user is named.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: str = "INFO",
+        form: Format = "json",
+        users: Users = plain,
+        write: Write = to_stdout,
+    ) -> None:
+        self.users = users
+        self._is_quiet = logging.getLevelNamesMapping()[level] > logging.INFO
+        self._render = _json_line if form == "json" else _console_line()
+        self._write = write
+
+    def tell(self, finished: Iterable[Finished]) -> None:
+        """Write each request's line, and the one of the payload that it was about."""
+        lines = b"".join(map(self._lines, finished))
+        if lines:
+            self._write(lines)
+
+    def _lines(self, done: Finished) -> bytes:
+        is_failure = done.status >= 500
+        if done.route in SILENT or (self._is_quiet and not is_failure):
+            return b""
+        moment, level = utc(done.asked_ms), "warning" if is_failure else "info"
+        last: dict[str, Any] = {"request_id": done.request_id}
+        if done.code is not None:
+            last["code"] = done.code
+            last["refusal"] = done.refusal
+        if done.trace_id is not None:
+            last["trace_id"] = done.trace_id
+        line = {
+            "time": moment,
+            "level": level,
+            "event": "request",
+            "method": done.method,
+            "route": done.route,
+            "status": done.status,
+            "took_ms": round(done.took_s * 1000, 3),
+            **last,
+        }
+        lines = self._render(line)
+        audit = done.audit
+        if audit is not None:
+            line = {
+                "time": moment,
+                "level": level,
+                "event": audit.action if done.code is None else "refused",
+                "route": done.route,
+                "app": audit.appkey,
+                "user": None if audit.user_id is None else self.users(audit.user_id),
+                "random_str": None if audit.random_str is None else audit.random_str[:PREFIX_LENGTH],
+                **last,
+            }
+            lines += self._render(line)
+        return lines
+
+
+def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> None:
+    """Have everything that is logged by Python's `logging`, in this process and those forked from it, in our form."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        _add_time,
+    ]
+    render: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if form == "json":
+        render += [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
+    else:
+        render += [_console()]
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def utc(now_ms: int) -> str:
+    """Return the time (Unix ms) as ISO 8601 in UTC with milliseconds."""
+    whole_s, ms = divmod(now_ms, 1000)
+    return f"{_utc_second(whole_s)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=2)  # most lines are of the same second
+def _utc_second(whole_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole_s))
+
+
+def _json_line(line: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # Its own choice for tracebacks shows the values of local variables, and with them secrets.
+    return structlog.dev.ConsoleRenderer(
+        colors=False, timestamp_key="time", sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _console_line() -> Callable[[dict[str, Any]], bytes]:
+    renderer = _console()
+
+    def render(line: dict[str, Any]) -> bytes:
+        return f"{renderer(None, '', line)}\n".encode()
+
+    return render
+
+
+def _add_time(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["time"] = utc(clock.now_ms())
+    return event
+
+
+def _in_order(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put what every line has first."""
+    first = {name: event.pop(name) for name in ("time", "level", "event", "logger")}
+    return {**first, **event}
+
+
+def _dumps(event: Mapping[str, Any], **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()

@@ -1,0 +1,92 @@
+"""
+What the service tells its operators: of each request as it ends, and of its own state now and then.
+
+Imports `logs` and `metrics`, and for the state `apps`, `budget`, `readiness` and `vendor`.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from authsvc import __version__, metrics
+from authsvc.apps import Apps
+from authsvc.budget import Budget
+from authsvc.logs import Finished, RequestLog
+from authsvc.metrics import Metrics
+from authsvc.readiness import Readiness
+from authsvc.vendor import Vendor
+
+MAX_UNTOLD = 65_536  # requests, some 30 MB
+
+_log = logging.getLogger(__name__)
+
+
+class Monitoring:
+    """
+    Takes what there is to tell, and tells it when `flush` is called: a request waits for no log and no counter.
+
+    What nobody takes, because the log's reader is stuck, is kept up to a bound.
+    """
+
+    def __init__(self, log: RequestLog, metrics: Metrics) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._finished: deque[Finished] = deque()
+        self._lost = 0
+
+    def tell(self, done: Finished) -> None:
+        """Tell of a request that has been answered."""
+        if len(self._finished) < MAX_UNTOLD:
+            self._finished.append(done)
+        else:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Tell all that there is to tell. Call it from one thread."""
+        finished = [self._finished.popleft() for _ in range(len(self._finished))]
+        self.metrics.requests(finished)
+        self.metrics.publish()
+        self.log.tell(finished)
+        lost, self._lost = self._lost, 0
+        if lost:
+            _log.error("%d requests are neither in the log nor counted: the log's reader was stuck", lost)
+
+    def on_store_call(self, operation: str, outcome: str, took_s: float) -> None:
+        """Tell of a call to the store."""
+        self.metrics.call(self.metrics.store, operation, outcome, took_s)
+
+    def on_vendor_call(self, operation: str, outcome: str, took_s: float) -> None:
+        """Tell of a call to the vendor."""
+        self.metrics.call(self.metrics.vendor, operation, outcome, took_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Looks at the state that the gauges tell, and at the files of workers that have ended."""
+
+    metrics: Metrics
+    apps: Apps
+    budget: Budget
+    readiness: Readiness
+    vendor: Vendor
+    now_ms: Callable[[], int]
+
+    def sample(self) -> None:
+        """Look once; among others, the store takes a write."""
+        now_ms = self.now_ms()
+        offset_ms = self.vendor.offset_ms
+        self.metrics.gauges(
+            version=__version__,
+            checks=self.readiness.checks(now_ms),
+            budget_left=self.budget.left(now_ms),
+            offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
+            fingerprints=self.apps.fingerprints(),
+        )
+        folder = os.environ.get(metrics.FOLDER_VARIABLE)
+        if folder is not None:
+            with suppress(OSError):  # the parent removes it in the end
+                metrics.tidy(Path(folder))

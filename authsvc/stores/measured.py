@@ -1,0 +1,66 @@
+"""
+A store whose calls are told of: each with how it ended and how long it took. Imports `store` and `errors`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from authsvc.errors import MemoryLost, StoreAway
+from authsvc.store import Pulse, Store
+
+
+class MeasuredStore:
+    """
+    Passes every call on to another store.
+
+    Args:
+        on_call: is told the operation, "ok", "away" or "memory-lost", and the time in seconds.
+    """
+
+    def __init__(self, store: Store, on_call: Callable[[str, str, float], object]) -> None:
+        self._store = store
+        self._on_call = on_call
+
+    def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
+        """See `Store.add`."""
+        with self._measured("add"):
+            return self._store.add(key, value, keep_ms=keep_ms, since_ms=since_ms)
+
+    def get(self, key: str) -> str | None:
+        """See `Store.get`."""
+        with self._measured("get"):
+            return self._store.get(key)
+
+    def put(self, key: str, value: str, *, keep_ms: int) -> None:
+        """See `Store.put`."""
+        with self._measured("put"):
+            self._store.put(key, value, keep_ms=keep_ms)
+
+    def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
+        """See `Store.count`."""
+        with self._measured("count"):
+            return self._store.count(hits, keep_ms=keep_ms)
+
+    def ping(self) -> Pulse:
+        """See `Store.ping`."""
+        with self._measured("ping"):
+            return self._store.ping()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._store.close()
+
+    @contextmanager
+    def _measured(self, operation: str) -> Iterator[None]:
+        begun_s, outcome = time.perf_counter(), "ok"
+        try:
+            yield
+        except StoreAway:
+            outcome = "away"
+            raise
+        except MemoryLost:
+            outcome = "memory-lost"
+            raise
+        finally:
+            self._on_call(operation, outcome, time.perf_counter() - begun_s)

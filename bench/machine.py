@@ -1,0 +1,61 @@
+"""
+What the benchmark runs on: the machine, and the version of everything that is measured.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from bench.servers import PEERS
+
+_ROOT = Path(__file__).parents[1]
+_PYTHON = ("granian", "gunicorn", "flask", "pyjwt", "redis", "fastapi", "uvicorn", "uvloop", "httptools")
+_NODE = ("express", "jsonwebtoken", "fastify", "fast-jwt", "ioredis")
+
+
+def described() -> dict[str, str]:
+    """Return what is known, in an order to be read."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _said(["git", "-C", str(_ROOT), "log", "-1", "--format=%h", "--", "authsvc"]),
+        "machine": f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, {pages / 1e9:.0f} GB",
+        "load average before": f"{os.getloadavg()[0]:.1f}",  # by which to see whether the machine did other work
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        **{name: version for name in _PYTHON if (version := _distribution(name))},
+        "Node.js": _said(["node", "--version"]),
+        **{name: version for name in _NODE if (version := _package(name))},
+        "Go": _said(["go", "version"]),
+        "Redis": _said(["redis-server", "--version"]),
+        "wrk": _said(["wrk", "--version"]),
+    }
+
+
+def _said(command: list[str]) -> str:
+    """Return the version that a program tells; wrk exits with 1 after doing so."""
+    if shutil.which(command[0]) is None:
+        return "not installed"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    first = (done.stdout + done.stderr).strip().partition("\n")[0]
+    version = re.search(r"\d+(\.\d+)+", first)
+    return version[0] if version and command[0] != "git" else first
+
+
+def _distribution(name: str) -> str | None:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return None
+
+
+def _package(name: str) -> str | None:
+    path = PEERS / "node_modules" / name / "package.json"
+    return str(json.loads(path.read_text())["version"]) if path.exists() else None

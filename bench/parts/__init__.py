@@ -1,0 +1,24 @@
+"""
+The parts of the benchmark, in the order in which they run. Each is a function of a `Bench` that returns a `Part`.
+"""
+
+from collections.abc import Callable
+
+from bench.bench import Bench
+from bench.parts import growth, issue, media, starting, storm, trouble, verify
+from bench.results import Part
+
+PARTS: dict[str, Callable[[Bench], Part]] = {
+    "issue": issue.on_one_core,
+    "cores": issue.on_two_cores,
+    "collapse": issue.ten_times,
+    "trouble": trouble.of_redis,
+    "verify": verify.against_fastify,
+    "sqlite": verify.on_sqlite,
+    "media": media.cached,
+    "storm": storm.of_pages,
+    "startup": starting.of_each,
+    "workers": growth.of_workers,
+    "apps": growth.of_apps,
+    "users": growth.of_users,
+}

@@ -1,0 +1,3 @@
+module authsvc-bench
+
+go 1.19

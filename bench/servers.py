@@ -1,0 +1,183 @@
+"""
+The servers that are compared: how each is started, and whether this machine can.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from authsvc.config import Settings
+from bench import made_up
+from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
+
+PEERS = Path(__file__).parent / "peers"
+WORKERS = 2
+OURS = ("authsvc-granian", "authsvc-gunicorn")
+ISSUING = (
+    "go",
+    "fastify",
+    "express",
+    "express-string",
+    "fastapi",
+    "flask",
+)
+TITLES = {
+    "authsvc-granian": "authsvc, granian",
+    "authsvc-gunicorn": "authsvc, gunicorn",
+    "go": "Go net/http, JWT by hand",
+    "fastify": "Fastify + fast-jwt, cache on",
+    "express": "Express + jsonwebtoken, KeyObject",
+    "express-string": "Express + jsonwebtoken, string secret",
+    "fastapi": "FastAPI + PyJWT, uvicorn",
+    "flask": "Flask + PyJWT, gunicorn gthread",
+    "fastify-redis": "Fastify + ioredis",
+}
+_VARIABLES = {
+    "APPKEY": made_up.APPKEY,
+    "MASTER_SECRET": made_up.MASTER_SECRET,
+    "JWT_KEY": made_up.JWT_KEY,
+    "VERIFIER_KEY": made_up.VERIFIER_KEY,
+    "NODE_ENV": "production",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    Where servers run.
+
+    Attributes:
+        folder: for their files and logs.
+        cores: to which a server is bound, such as "0"; None lets it use all.
+        load_cores: the same for what loads it and for what it asks.
+        settings: of authsvc alone, without their prefix.
+    """
+
+    folder: Path
+    workers: int = WORKERS
+    cores: str | None = SERVER_CORES
+    load_cores: str | None = LOAD_CORES
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def missing(name: str) -> str | None:
+    """Return what this machine lacks for the server, or None."""
+    if name == "go":
+        return None if shutil.which("go") else "no go"
+    if name == "fastify-redis" and shutil.which("redis-server") is None:
+        return "no redis-server"
+    if name.startswith(("express", "fastify")):
+        if shutil.which("node") is None:
+            return "no node"
+        return None if (PEERS / "node_modules").is_dir() else "no npm packages: make bench installs them"
+    if name == "fastapi" and not all(map(importlib.util.find_spec, ("fastapi", "uvicorn"))):
+        return "no FastAPI: pip install 'authsvc[bench]'"
+    return None
+
+
+def server(name: str, stage: Stage, *, redis_url: str = "") -> Process:
+    """
+    Return one of the servers, not yet started.
+
+    Args:
+        redis_url: what `fastify-redis` claims in.
+    """
+    if name in OURS:
+        return _authsvc(name.removeprefix("authsvc-"), stage)
+    variables = _VARIABLES | {"WORKERS": str(stage.workers), "REDIS_URL": redis_url}
+    return Process(
+        _command(name, stage),
+        variables | {"KEY_FORM": "string" if name == "express-string" else "object"},
+        log=stage.folder / f"{name}.log",
+        folder=PEERS,
+        cores=stage.cores,
+    )
+
+
+def redis(stage: Stage) -> Process:
+    """Return a Redis that keeps nothing on disk, on the cores of the load: its work is not the server's."""
+    command = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--dir", str(stage.folder)]
+    return Process(command, {}, log=stage.folder / "redis.log", cores=stage.load_cores, speaks_http=False)
+
+
+def sandbox(stage: Stage, service_url: str) -> Process:
+    """Return the stand-in for the vendor, which knows the same app."""
+    variables = {f"AUTHSVC_{name}": value for name, value in _secrets(stage.folder, ours=("VERIFIER_KEYS",)).items()}
+    command = [*_python("authsvc"), "sandbox", "--bind", "127.0.0.1:{port}", "--service", service_url]
+    return Process(command, variables, log=stage.folder / "sandbox.log", cores=stage.load_cores)
+
+
+def _authsvc(kind: str, stage: Stage) -> Process:
+    """Return authsvc with everything on."""
+    settings = {
+        "JWT_ALGORITHMS": "HS256",
+        "STORE_URL": f"sqlite://{stage.folder}/authsvc-{kind}.db",
+        "RATE_LIMIT": "100000000/minute",
+        "ALLOWED_ORIGINS": "https://app.example",
+        "VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
+        "DRAIN_DELAY_S": "0",
+    }
+    if "metrics_bind" in Settings.model_fields:
+        settings["METRICS_BIND"] = f"127.0.0.1:{free_port()}"
+    secrets = _secrets(stage.folder, ours=("JWT_KEY", "VERIFIER_KEYS", "GATEWAY_SECRET"))
+    given = settings | dict(stage.settings)
+    if "APPS_FILE" in given:
+        secrets = {name: value for name, value in secrets.items() if name not in ("APPKEY", "MASTER_SECRET_FILE")}
+    return Process(
+        [
+            *_python("authsvc"),
+            *("serve", "--server", kind, "--workers", str(stage.workers), "--bind", "127.0.0.1:{port}"),
+        ],
+        {f"AUTHSVC_{name}": value for name, value in (secrets | given).items()},
+        log=stage.folder / f"authsvc-{kind}.log",
+        cores=stage.cores,
+    )
+
+
+def _secrets(folder: Path, ours: Sequence[str]) -> dict[str, str]:
+    """Lay the secrets in files, as one does, and return the settings that name them."""
+    values = {
+        "MASTER_SECRET": made_up.MASTER_SECRET,
+        "JWT_KEY": made_up.JWT_KEY,
+        "VERIFIER_KEYS": made_up.VERIFIER_KEY,
+        "GATEWAY_SECRET": made_up.GATEWAY_SECRET,
+    }
+    settings = {"APPKEY": made_up.APPKEY}
+    for name in ("MASTER_SECRET", *ours):
+        path = folder / name.lower()
+        path.write_text(values[name] + "\n")
+        settings[f"{name}_FILE"] = str(path)
+    return settings
+
+
+def _command(name: str, stage: Stage) -> list[str]:
+    workers = str(stage.workers)
+    if name == "go":
+        return [str(_built_go(stage.folder))]
+    if name.startswith(("express", "fastify")):
+        return ["node", f"{name.removesuffix('-string')}.js"]
+    if name == "fastapi":
+        arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--no-access-log"]
+        return [*_python("uvicorn"), "fastapi_app:app", *arguments]
+    arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", "gthread", "--threads", "4"]
+    return [*_python("gunicorn"), "flask_app:app", *arguments]
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _built_go(folder: Path) -> Path:
+    binary = folder / "go-peer"
+    if not binary.exists():
+        command = ["go", "build", "-o", str(binary), "."]
+        variables = os.environ | {"GOTMPDIR": str(folder)}  # which is cleared away also when this is interrupted
+        done = subprocess.run(command, cwd=PEERS, env=variables, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"go build: {done.stderr}")
+    return binary

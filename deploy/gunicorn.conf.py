@@ -1,0 +1,30 @@
+"""
+How gunicorn serves authsvc. `authsvc serve` reads this, and gives --bind and --workers itself.
+
+Plain gunicorn takes it too, for a host that starts everything in that way:
+
+    gunicorn -c deploy/gunicorn.conf.py 'authsvc.app:create_app()'
+
+It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "draining". SIGHUP makes new workers.
+"""
+
+from pathlib import Path
+
+from authsvc.capacity import BACKLOG, THREADS
+
+bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
+workers = 2
+worker_class = "authsvc.arbiter.Worker"  # threads, and an end for clients that send a request too slowly
+threads = THREADS
+backlog = BACKLOG
+
+keepalive = 75  # longer than nginx's 60 s, or it would reuse a connection that we close
+timeout = 60  # a worker that shows no sign of life for so long is killed and replaced
+graceful_timeout = 30  # for what has begun when the stop comes; the slowest answer takes about 4 s
+
+header_map = "refuse"  # an underscore twin of an identity header is no header
+forwarded_allow_ips = ""  # nothing here asks for the scheme or the address that a proxy tells
+
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- memory, for the heartbeat
+control_socket_disable = True  # signals are enough, and it would need a folder to write to
+proc_name = "authsvc"

@@ -1,0 +1,1 @@
+"""Tests of deploy/: each file there is started or validated by one of them."""

@@ -1,0 +1,309 @@
+"""Redis with sentinels and as a Cluster: how the primaries are found and asked, and what else they may answer."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+from redis.crc import key_slot
+from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgainError
+
+from authsvc import clock
+from authsvc.errors import MemoryLost
+from authsvc.store import Store
+from authsvc.stores.primaries import BUCKETS
+from authsvc.stores.redis import RedisStore
+from tests.certificates import Certificates
+from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
+from tests.running import wait_until
+from tests.stores.calls import CALLS, check_away, works
+from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects an entry for each time that redis-py sends something."""
+    sent: list[str] = []
+    send = redis.Connection.send_packed_command
+
+    def counting(self: redis.Connection, command: object, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 -- as it is there
+        sent.append(repr(command)[:100])
+        send(self, command, check_health)  # type: ignore[no-untyped-call] # redis-py's own
+
+    monkeypatch.setattr(redis.Connection, "send_packed_command", counting)
+    return sent
+
+
+@pytest.mark.parametrize("wait", ["", "?wait=1"])
+@pytest.mark.parametrize(("shape", "nodes"), [("redis_sentinels", 1), ("redis_cluster", 3)])
+def test_one_round_trip(
+    request: pytest.FixtureRequest, opened: Open, round_trips: list[str], shape: str, nodes: int, wait: str
+) -> None:
+    """Every call is one round trip, once there are connections; what concerns all, one to each primary of a Cluster."""
+    running: Sentinels | Cluster = request.getfixturevalue(shape)
+    store = opened(running.url + wait)
+    store.ping()
+    calls = CALLS | {"count": lambda store: store.count({f"user:{n}": 1 for n in range(3_000)}, keep_ms=MINUTE_MS)}
+    for name, call in calls.items():
+        round_trips.clear()
+        call(store)
+        assert len(round_trips) == (nodes if name in {"count", "ping"} else 1), name
+
+
+@pytest.mark.parametrize("shape", ["redis_sentinels", "redis_cluster"])
+def test_paused(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
+    """A primary that hangs is away within a second, for every call, and so it is for a store that comes new to it."""
+    running: Sentinels | Cluster = request.getfixturevalue(shape)
+    key = "counter"
+    on_it = CALLS | {
+        "add": lambda store: store.add(key, "value", keep_ms=MINUTE_MS),
+        "get": lambda store: store.get(key),
+        "put": lambda store: store.put(key, "value", keep_ms=MINUTE_MS),
+    }
+    stores = [opened(running.url) for _ in range(2 * len(on_it))]
+    for store in stores[::2]:
+        store.ping()
+    primary = running.holder(key)
+    primary.pause()
+    with ThreadPoolExecutor(len(stores)) as pool:
+        calls = [call for call in on_it.values() for _ in range(2)]
+        assert len(list(pool.map(check_away, stores, calls))) == len(stores)
+    wait_until(lambda: all(map(works, stores)), timeout_s=20)
+    primary.resume()
+    wait_until(running.is_settled, timeout_s=20)
+
+
+def test_claims_elsewhere_go_on(redis_cluster: Cluster, opened: Open) -> None:
+    """While one primary of a Cluster hangs, the keys of the others are claimed as ever."""
+    store = opened(redis_cluster.url)
+    store.ping()
+    keys = [f"key:{number}" for number in range(30)]
+    paused = redis_cluster.holder("counter")
+    others = [key for key in keys if redis_cluster.holder(key) is not paused]
+    assert 0 < len(others) < len(keys)
+    paused.pause()
+    check_away(store, lambda store: store.add("counter", "x", keep_ms=MINUTE_MS))
+    assert all(store.add(key, "x", keep_ms=MINUTE_MS) for key in others)
+    paused.resume()
+
+
+def test_keys_of_a_cluster(redis_cluster: Cluster, opened: Open) -> None:
+    """Each bucket's keys are in one slot with its birth mark, and no primary is without buckets."""
+    store = opened(redis_cluster.url)
+    store.ping()
+    for number in range(300):
+        store.put(f"key:{number}", "x", keep_ms=MINUTE_MS)
+    slots: dict[str, set[int]] = {}
+    for server in redis_cluster.servers[:3]:
+        with server.client() as client:
+            names = list(client.scan_iter())
+            assert sum(name.endswith("}:birth") for name in names) >= BUCKETS // 4
+            for name in names:
+                slots.setdefault(name[: name.index("}")], set()).add(key_slot(name.encode()))
+    assert len(slots) == BUCKETS
+    assert all(len(every) == 1 for every in slots.values())
+    assert len(set.union(*slots.values())) == BUCKETS
+
+
+def migrate(client: redis.Redis, slot: int, to: PortServer, names: list[str]) -> None:
+    if names:
+        client.execute_command("MIGRATE", "127.0.0.1", to.port, "", 0, 5_000, "KEYS", *names)  # type: ignore[no-untyped-call] # redis-py's own
+
+
+def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
+    """
+    A slot moves under a store that does not know it: every claim works, is refused as too old, or finds the store away.
+
+    While the mark has moved and an old claim has not, no claim is accepted at either end; afterwards nothing from
+    before is accepted again, by a store that knew the old place and by one that asks for the new one.
+    """
+    store = opened(redis_cluster.url)
+    assert isinstance(store, RedisStore)
+    store.ping()
+    key, since_ms = "moved", clock.now_ms() + 1
+    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+    assert store.add(key, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
+    tag = f"{store._name(key).partition('}')[0]}}}:"
+    names = {f"key:{n}": store._name(f"key:{n}") for n in range(1_000)}
+    beside = next(name for name in names if names[name].startswith(tag))
+    elsewhere = next(name for name in names if not names[name].startswith(tag))
+    slot = key_slot(tag.encode())
+    source = redis_cluster.holder(key)
+    target = next(s for s in redis_cluster.servers if s.is_primary() and s is not source)
+    with source.client() as giving, target.client() as taking:
+        ids = {one: client.execute_command("CLUSTER", "MYID") for one, client in ((source, giving), (target, taking))}
+        taking.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+        giving.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+        migrate(giving, slot, target, [f"{tag}birth"])
+        for tried, error in ((key, TryAgainError), (beside, AskError)):
+            raised = check_away(store, partial(claim, tried))
+            assert isinstance(raised.__cause__, error)
+            assert store.add(elsewhere, "thief", keep_ms=MINUTE_MS)
+            store.ping()
+        migrate(giving, slot, target, list(giving.scan_iter(f"{tag}*")))
+        for server in redis_cluster.servers:
+            if server.is_primary():
+                with server.client() as client:
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+        wait_until(redis_cluster.is_settled, timeout_s=10)
+        for claimant in (store, opened(redis_cluster.url)):
+            with pytest.raises(MemoryLost):
+                claimant.add(key, "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
+            assert not claimant.add(key, "thief", keep_ms=MINUTE_MS)
+        since_ms = clock.now_ms() + 1
+        wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+        assert store.add(beside, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
+        assert taking.get(f"{tag}{beside}") == "mine"
+
+
+def claim(key: str, store: Store) -> bool:
+    return store.add(key, "thief", keep_ms=MINUTE_MS)
+
+
+def test_slot_on_no_node(redis_cluster: Cluster, opened: Open) -> None:
+    """A Cluster that has lost a slot is down for all keys, and works again when somebody has it."""
+    store = opened(redis_cluster.url)
+    store.ping()
+    slot = key_slot(b"{02}")
+    owner = redis_cluster.owner(slot)
+    with owner.client() as client:
+        client.execute_command("CLUSTER", "DELSLOTS", slot)
+        raised = check_away(store, CALLS["ping"])
+        assert isinstance(raised.__cause__, ClusterDownError)
+        raised = check_away(opened(redis_cluster.url), CALLS["ping"])
+        assert "slots that are on no node" in str(raised.__cause__) or isinstance(raised.__cause__, ClusterDownError)
+        client.execute_command("CLUSTER", "ADDSLOTS", slot)
+    wait_until(lambda: works(store), timeout_s=10)
+
+
+def test_not_a_cluster(redis_sentinels: Sentinels, opened: Open) -> None:
+    """A URL of the wrong shape makes the store away, for the reason that the server gives."""
+    primary = redis_sentinels.primary().port
+    sentinel = redis_sentinels.sentinels[0].port
+    for url, reason in (
+        (f"redis+cluster://127.0.0.1:{primary}", "cluster support disabled"),
+        (f"redis+sentinel://127.0.0.1:{primary}/mymaster", "unknown command"),
+        (f"redis+sentinel://127.0.0.1:{sentinel}/another", "No such master"),
+        (f"redis://127.0.0.1:{sentinel}", "unknown command"),
+    ):
+        raised = check_away(opened(url), CALLS["add"])
+        assert isinstance(raised.__cause__, ResponseError)
+        assert reason in str(raised.__cause__)
+
+
+def test_one_sentinel_is_enough(redis_sentinels: Sentinels, opened: Open) -> None:
+    """While two of three sentinels hang, a new store still finds the primary, within a second."""
+    for sentinel in redis_sentinels.sentinels[:2]:
+        sentinel.pause()
+    store = opened(redis_sentinels.url)
+    wait_until(lambda: works(store), timeout_s=5)
+    for sentinel in redis_sentinels.sentinels[:2]:
+        sentinel.resume()
+
+
+@pytest.mark.parametrize("shape", ["redis_sentinels", "redis_cluster"])
+def test_wait(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
+    """
+    With wait=1 a claim that a replica did not take is no success, not when it is made again either.
+
+    Once a replica follows again, so does the claim.
+    """
+    running: Sentinels | Cluster = request.getfixturevalue(shape)
+    key = "waited-for"
+    primary = running.holder(key)
+    replica = running.follower(primary)
+    store, same = opened(f"{running.url}?wait=1"), opened(f"{running.url}?wait=1")
+    assert store.add(key, "mine", keep_ms=MINUTE_MS)
+    same.ping()
+    replica.pause()
+    claim = "claimed-while-paused" if shape == "redis_sentinels" else key
+    for asking in (store, same):
+        raised = check_away(asking, lambda store: store.add(claim, "mine", keep_ms=MINUTE_MS))
+        assert "too few replicas" in str(raised.__cause__)
+    replica.resume()
+    wait_until(lambda: works(store) and works(same), timeout_s=10)
+    assert store.add(claim, "mine", keep_ms=MINUTE_MS)
+    assert not same.add(claim, "thief", keep_ms=MINUTE_MS)
+    wait_until(running.is_settled, timeout_s=20)
+
+
+def test_more_replicas_than_there_are(redis_sentinels: Sentinels, opened: Open) -> None:
+    """Then no claim can be a success, and readiness says so before one is made."""
+    store = opened(f"{redis_sentinels.url}?wait=2")
+    for call in (CALLS["ping"], CALLS["add"]):
+        check_away(store, call)
+
+
+def test_too_few_replicas_to_write(redis_sentinels: Sentinels, opened: Open) -> None:
+    """A primary that was told not to write without replicas, and has too few, is away."""
+    store = opened(redis_sentinels.url)
+    store.ping()
+    with redis_sentinels.primary().client() as client:
+        client.config_set("min-replicas-to-write", 2)
+        raised = check_away(store, CALLS["add"])
+        assert "NOREPLICAS" in str(raised.__cause__)
+        client.config_set("min-replicas-to-write", 0)
+    wait_until(lambda: works(store), timeout_s=5)
+
+
+@pytest.mark.parametrize("shape", ["redis_server", "redis_sentinels", "redis_cluster"])
+def test_it_may_evict(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
+    """A maxmemory-policy that lets claims be evicted is a worry, also where one primary of several has it."""
+    running = request.getfixturevalue(shape)
+    server = running if shape == "redis_server" else running.holder("counter")
+    store = opened(running.url)
+    assert store.ping().worry is None
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "volatile-lru")
+        assert store.ping().worry == "maxmemory-policy is volatile-lru"
+        client.config_set("maxmemory-policy", "noeviction")
+    assert store.ping().worry is None
+
+
+@pytest.fixture(params=["sentinel", "cluster"])
+def tls_url(request: pytest.FixtureRequest, certificates: Certificates, tmp_path: Path) -> Iterator[str]:
+    """A shape that is spoken to by TLS alone, and whose sentinels know their user."""
+    query = f"?ssl_ca_certs={certificates.authority}"
+    if request.param == "cluster":
+        with cluster(tmp_path, tls=certificates) as nodes:
+            yield nodes.url.replace("redis", "rediss", 1) + query
+        return
+    with sentinels(tmp_path, tls=certificates, watcher=f"watcher on >{PASSWORD} {WATCHER_ACL}") as trio:
+        own = f"&sentinel_username=watcher&sentinel_password={quote(PASSWORD, safe='')}"
+        yield trio.url.replace("redis", "rediss", 1) + query + own
+
+
+def test_tls(tls_url: str, opened: Open) -> None:
+    """Sentinels, nodes and primaries are all spoken to by TLS, and a wrong authority is refused."""
+    store = opened(tls_url)
+    store.ping()
+    assert store.add("key", "mine", keep_ms=MINUTE_MS)
+    assert not opened(tls_url).add("key", "thief", keep_ms=MINUTE_MS)
+    check_away(opened(tls_url.replace("ssl_ca_certs", "ssl_certfile")), CALLS["add"])
+    if "sentinel_username" in tls_url:
+        raised = check_away(
+            opened(tls_url.replace("sentinel_username=watcher", "sentinel_username=stranger")), CALLS["add"]
+        )
+        assert isinstance(raised.__cause__, redis.AuthenticationError)
+
+
+def test_the_user_may_do_no_more(tls_redis: TlsRedis, opened: Open) -> None:
+    """The commands in the README are all that the store needs, and none of them can be left out."""
+    store = opened(f"{tls_redis.url}&wait=0")
+    for call in CALLS.values():
+        call(store)
+    with redis.Redis.from_url(tls_redis.url, protocol=2) as client:
+        for command in (
+            ("FLUSHALL",),
+            ("CONFIG", "GET", "*"),
+            ("GET", "else"),
+            ("KEYS", "*"),
+            ("DEL", "authsvc:birth"),
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command)

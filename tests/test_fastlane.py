@@ -1,0 +1,247 @@
+"""The fast lane: it is taken in the plain case, and nobody can tell but by a clock."""
+
+import json
+import re
+import string
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from authsvc.app import create_app
+from authsvc.config import Settings
+from authsvc.limiter import Rate
+from authsvc.remembered import LIFE_MS, MAX_TOKENS, Remembered
+from authsvc.secret import Secret
+from authsvc.stores import open_store
+from tests import made_up
+from tests.conftest import Clock, bearer_of
+
+ISSUE = "/v1/auth-payload"
+NOW_MS = 1_750_000_000_000
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+class Pair:
+    """Two services that differ in the lane alone, under one clock, each with a store of its own."""
+
+    def __init__(self, base: Settings, folder: Path, stack: ExitStack, clock: Clock) -> None:
+        self.clock = clock
+        self.reached_flask = self.took_the_lane = 0
+        self.apps = [self._made(base, folder, stack, fast_lane=fast_lane) for fast_lane in (True, False)]
+        lane: Any = self.apps[0].wsgi_app
+        beyond = lane._app
+
+        def counting(environ: Any, start_response: Any) -> Any:
+            self.reached_flask += 1
+            return beyond(environ, start_response)
+
+        lane._app = counting
+
+    def _made(self, base: Settings, folder: Path, stack: ExitStack, *, fast_lane: bool) -> Flask:
+        store = open_store(f"sqlite://{folder}/{fast_lane}.db", now_ms=self.clock)
+        app = create_app(base.model_copy(update={"fast_lane": fast_lane}), store=store, now_ms=self.clock)
+        stack.callback(store.close)
+        stack.callback(app.extensions["authsvc"].stop)
+        return app
+
+    def ask(self, **options: Any) -> list[Answer]:
+        """Ask both the same, and return what each answered."""
+        return [asked(app, **options) for app in self.apps]
+
+
+def asked(app: Flask, *, environ: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+    told: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
+        told.extend((status, headers))
+
+    given = EnvironBuilder(**({"path": ISSUE, "method": "POST"} | options)).get_environ() | dict(environ or {})
+    body = b"".join(app(given, start_response))  # type: ignore[arg-type] # nobody here calls what it returns
+    return told[0], told[1], body
+
+
+def comparable(answer: Answer) -> Answer:
+    """Return the answer without what is drawn anew for each."""
+    status, told, body = answer
+    kept = [(name, "…" if re.fullmatch("[0-9a-f]{32}", value) else value) for name, value in told]
+    if body.startswith(b"{"):
+        members = json.loads(body)
+        drawn = {
+            name: "…" * len(members[name]) for name in ("random_str", "signature", "request_id") if name in members
+        }
+        body = json.dumps({**members, **drawn}, separators=(",", ":")).encode()
+    return status, kept, body
+
+
+@pytest.fixture
+def pair(settings: Settings, tmp_path: Path) -> Iterator[Pair]:
+    """Two services, with and without."""
+    with ExitStack() as stack:
+        yield Pair(settings, tmp_path, stack, Clock(NOW_MS))
+
+
+def test_the_plain_case_takes_the_lane(pair: Pair) -> None:
+    """A token's first request goes to Flask, which verifies it; the next do not, and get the same bytes."""
+    headers = bearer_of("ming")
+    for number in range(3):
+        first, second = pair.ask(headers=headers)
+        assert first[0] == "200 OK"
+        assert comparable(first) == comparable(second)
+        assert pair.reached_flask == 1, number
+
+
+ORIGINS = st.sampled_from(["https://app.example", "https://other.example", "null", "https://app.example:443", ""])
+NAMES = st.text(string.ascii_letters + string.digits + "._-/ ", max_size=20)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Origin": ORIGINS,
+        "X-Request-Id": NAMES | st.just("a" * 129),
+        "Sec-Fetch-Site": st.sampled_from(["cross-site", "same-origin"]),
+        "Cookie": st.sampled_from(["session=x", "a=b"]),
+        "X-Gateway-Secret": st.sampled_from(["wrong", made_up.GATEWAY_SECRET]),
+        "X-Forwarded-User": NAMES,
+        "Content-Type": st.sampled_from(["application/json", "text/plain", ""]),
+        "Content-Length": st.sampled_from(["0", "", "2", "x", "-1"]),
+        "Transfer-Encoding": st.sampled_from(["chunked", "identity"]),
+        "Accept": st.just("text/html"),
+        "Host": st.sampled_from(["app.example", "a b", "", "localhost:8000", "[::1]"]),
+        "traceparent": st.sampled_from([f"00-{'ab' * 16}-{'cd' * 8}-01", "nonsense"]),
+        "Connection": st.just("close"),
+        "Expect": st.just("100-continue"),
+    },
+)
+REQUESTS = st.fixed_dictionaries(
+    {"headers": HEADERS},
+    optional={
+        "method": st.sampled_from(["GET", "HEAD", "OPTIONS", "PUT", "post"]),
+        "path": st.sampled_from([f"{ISSUE}/", f"/{ISSUE}", "/v1/auth-payload/verify", "/V1/auth-payload"]),
+        "query_string": st.sampled_from(["a=b", "appkey=x"]),
+        "data": st.sampled_from([b"{}", b"", b"[]", b'{"appkey":"x"}', b" "]),
+        "environ": st.sampled_from([{"SCRIPT_NAME": "/x"}, {"CONTENT_LENGTH": ""}, {"HTTP_AUTHORIZATION": "Bearer x"}]),
+        "authorization": st.sampled_from(["bearer", "Bearer  ", "Basic "]),
+        "later_ms": st.integers(0, 2 * LIFE_MS) | st.integers(-3_600_000, 0),
+    },
+)
+
+
+FOREVER = bearer_of("ming", exp=NOW_MS // 1000 * 2)
+
+
+@pytest.fixture
+def unlimited(settings: Settings, tmp_path: Path) -> Iterator[Pair]:
+    """Two services without a limit that counts."""
+    with ExitStack() as stack:
+        pair = Pair(settings.model_copy(update={"rate_limit": Rate(1_000_000, 60_000)}), tmp_path, stack, Clock(NOW_MS))
+        yield pair
+        assert pair.took_the_lane > 20
+
+
+@given(sequence=st.lists(REQUESTS, min_size=1, max_size=4))
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_nobody_can_tell(unlimited: Pair, sequence: list[dict[str, Any]]) -> None:
+    """Whatever is asked, both answer in the same bytes, apart from what is drawn anew."""
+    pair, token = unlimited, FOREVER["Authorization"]
+    pair.ask(headers=FOREVER)  # from now on both know it
+    for request in sequence:
+        options = dict(request)
+        pair.clock.now_ms += options.pop("later_ms", 0)
+        scheme = options.pop("authorization", None)
+        authorization = token if scheme is None else scheme + token.removeprefix("Bearer")
+        options["headers"] = {"Authorization": authorization} | options["headers"]
+        reached_flask = pair.reached_flask
+        first, second = pair.ask(**options)
+        assert comparable(first) == comparable(second)
+        pair.took_the_lane += pair.reached_flask == reached_flask
+
+
+def test_limits_run_down_alike(pair: Pair, settings: Settings) -> None:
+    """The last request that is allowed, and the first that is not, are the same on both; then the window is new."""
+    headers = bearer_of("ming")
+    statuses = []
+    for _ in range(settings.rate_limit.limit + 2):
+        first, second = pair.ask(headers=headers)
+        assert comparable(first) == comparable(second)
+        statuses.append(first[0][:3])
+    assert statuses == ["200"] * settings.rate_limit.limit + ["429"] * 2
+    pair.clock.now_ms += settings.rate_limit.window_ms
+    assert [answer[0] for answer in pair.ask(headers=headers)] == ["200 OK"] * 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"jwt_single_use": True},
+        {"jwt_key": None, "jwt_algorithms": ()},
+        {"apps": "two"},
+        {"rate_limit": Rate(1, 60_000)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_where_there_is_no_plain_case(settings: Settings, tmp_path: Path, changed: dict[str, Any]) -> None:
+    """Tokens that are good once, other ways to log in, apps of which none is the default, a limit that is spent."""
+    if changed.get("apps") == "two":
+        (only,) = settings.apps
+        others = [type(only)(appkey, Secret(made_up.OTHER_MASTER_SECRET)) for appkey in ("one", "two")]
+        changed = {"apps": tuple(others)}
+    with ExitStack() as stack:
+        pair = Pair(settings.model_copy(update=changed), tmp_path, stack, Clock(NOW_MS))
+        headers = bearer_of("ming", jti="made-up", iat=NOW_MS // 1000)
+        for number in range(1, 4):
+            first, second = pair.ask(headers=headers)
+            assert comparable(first) == comparable(second)
+            assert pair.reached_flask == number
+
+
+def test_a_reload_forgets_tokens(pair: Pair) -> None:
+    """What another key signed is not remembered past it; the callers' own test has the rest."""
+    lane: Any = pair.apps[0].wsgi_app
+    headers = bearer_of("ming")
+    pair.ask(headers=headers)
+    lane._callers.replace([])
+    with pytest.raises(IndexError):
+        lane._callers.recall(headers["Authorization"], NOW_MS)
+
+
+EXPIRES_MS = NOW_MS + 10 * LIFE_MS
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expires_ms", "is_known"),
+    [
+        (0, EXPIRES_MS, True),
+        (LIFE_MS - 1, EXPIRES_MS, True),
+        (LIFE_MS, EXPIRES_MS, False),
+        (-1, EXPIRES_MS, False),
+        (4_999, NOW_MS + 5_000, True),
+        (5_000, NOW_MS + 5_000, False),
+    ],
+)
+def test_for_a_minute_or_less(age_ms: int, expires_ms: int, is_known: bool) -> None:  # noqa: FBT001 -- a case's own
+    """A minute at most, not past its own end, and not before it was verified if the clock is set back."""
+    remembered = Remembered()
+    remembered.add("Bearer a.b.c", "ming", expires_ms=expires_ms, now_ms=NOW_MS)
+    assert remembered.find("Bearer a.b.c", NOW_MS + age_ms) == ("ming" if is_known else None)
+    assert remembered.find("Bearer a.b.d", NOW_MS + age_ms) is None
+
+
+def test_the_oldest_is_forgotten_first() -> None:
+    """However many tokens come, a bounded number is kept; one that is verified anew is the youngest again."""
+    remembered = Remembered()
+    for number in range(MAX_TOKENS):
+        remembered.add(f"Bearer {number}", "ming", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
+    remembered.add("Bearer 0", "ana", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
+    remembered.add("Bearer new", "ming", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
+    assert len(remembered) == MAX_TOKENS
+    assert remembered.find("Bearer 0", NOW_MS) == "ana"
+    assert remembered.find("Bearer 1", NOW_MS) is None

@@ -1,0 +1,74 @@
+"""What waits to be told: it is told in turn, kept within a bound, and not lost when a worker ends."""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from authsvc import monitoring
+from authsvc.logs import Finished, RequestLog
+from authsvc.metrics import Metrics
+from authsvc.monitoring import Monitoring
+from tests.conftest import bearer_of
+from tests.running import Service
+
+DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=0, took_s=0.001, request_id="r")
+
+
+def test_told_when_flushed() -> None:
+    """Nothing is written while a request is answered; then all of it in one write, in turn."""
+    written: list[bytes] = []
+    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    for number in range(3):
+        telling.tell(DONE._replace(request_id=f"r-{number}"))
+    assert written == []
+    telling.flush()
+    telling.flush()
+    (lines,) = written
+    assert [json.loads(line)["request_id"] for line in lines.splitlines()] == ["r-0", "r-1", "r-2"]
+
+
+def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """More than a bounded number of requests is not kept for it; how many were lost is said once it reads again."""
+    monkeypatch.setattr(monitoring, "MAX_UNTOLD", 5)
+    written: list[bytes] = []
+    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    for _ in range(8):
+        telling.tell(DONE)
+    with caplog.at_level(logging.ERROR):
+        telling.flush()
+        telling.flush()
+    assert len(written[0].splitlines()) == 5
+    assert caplog.messages == ["3 requests are neither in the log nor counted: the log's reader was stuck"]
+
+
+@pytest.fixture
+def patient(service: Service) -> Iterator[Service]:
+    """A service whose log nobody reads, until the test does."""
+    read, write = os.pipe()
+    service.log_to = write
+    yield service
+    os.close(write)
+    os.close(read)
+    service.stop()
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "granian"])
+def test_what_is_left_when_a_worker_ends(service: Service, server: str) -> None:
+    """The line of the last request before the stop is there."""
+    service.start("--server", server, "--workers", "1")
+    assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming") | {"X-Request-Id": "last"}).status == 200
+    service.signal(signal.SIGTERM)
+    assert service.process is not None
+    assert service.process.wait(20) == 0
+    assert service.log().count('"request_id":"last"') == 2
+
+
+def test_a_log_that_nobody_reads(patient: Service) -> None:
+    """The pipe is full, and payloads are issued all the same."""
+    patient.start("--workers", "1")
+    for number in range(400):  # some 400 bytes each, and the pipe takes 65 536
+        assert patient.ask("POST", "/v1/auth-payload", headers=bearer_of(f"user-{number}")).status == 200
