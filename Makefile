@@ -44,9 +44,11 @@ campaign: $(VENV)/installed-dev services modules
 
 # Whether the tests would notice: hours for all, so name some: make mutants ONLY='authsvc.payload*'. `mutmut results` lists.
 ONLY ?=
-mutants: $(VENV)/installed-dev
-	$(BIN)/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
-	$(BIN)/mutmut results
+MUTANTS := build/mutants
+mutants: | $(VENV)/bin/pip
+	test -x $(MUTANTS)/bin/mutmut || { $(PYTHON) -m venv $(MUTANTS) && $(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --editable '.[mutants]'; }
+	$(MUTANTS)/bin/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
+	$(MUTANTS)/bin/mutmut results
 
 # pip-audit ends well also if it learned nothing, and would have us believe that nothing is bad.
 define SAY_AUDITED

@@ -252,6 +252,9 @@ def test_a_used_token_is_remembered_longer_than_it_lives(store: Store, clock: Cl
     clock.now_ms = (NOW_S + 300 + 30 + 60) * 1000 - 1
     store.ping()  # a write, at which a store forgets what has expired
     assert store.get(key) is not None
+    clock.now_ms += 1
+    store.ping()
+    assert store.get(key) is None, "and not for ever"
 
 
 @pytest.mark.parametrize(("iat_s", "is_good"), [(NOW_S - 62, False), (NOW_S - 61, False), (NOW_S - 60, True)])
@@ -542,7 +545,7 @@ def test_text_that_wsgi_would_never_pass(way: Way, value: str) -> None:
         Callers([way], allowed_origins=frozenset()).authenticate(Handmade(value), NOW_MS)
 
 
-@pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer "])
+@pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer ", "Bearer  "])
 def test_an_assertion_logs_in(prefix: str) -> None:
     """The gateway's token is taken from the header that is set, with Bearer before it or without."""
     way = Assertion(tokens(), header="X-Pomerium-Jwt-Assertion")
@@ -601,6 +604,7 @@ def test_without_the_secret_the_header_counts_for_nothing() -> None:
         f"wrong,{GATEWAY_SECRET}",
         "\xff",
     ],
+    ids=itertools.count(),
 )
 def test_a_wrong_secret_is_refused(presented: str) -> None:
     """Nearly right, empty and doubled secrets are wrong ones."""

@@ -189,6 +189,16 @@ def test_no_user_id_is_counted_as_another(store: Counting) -> None:
     assert passed(other, "a", at_ms) == 4
 
 
+def test_an_hour_is_waited_for_to_the_second(store: Counting) -> None:
+    """Who is refused at the begin of a long window hears its whole length."""
+    limiter = another(store, Rate(1, 60 * MINUTE_MS))
+    begin_ms = start_ms("ming", 60 * MINUTE_MS)
+    assert passed(limiter, now_ms=begin_ms) == 1
+    with pytest.raises(TooManyRequests) as refused:
+        limiter.hit("ming", APPKEY, begin_ms)
+    assert refused.value.retry_after_s == 3600
+
+
 def test_counts_of_another_kind_are_apart(store: Counting) -> None:
     """Two limiters with words of their own share nothing, though they share the store."""
     one = another(store)
@@ -260,10 +270,14 @@ def test_memory_is_bounded() -> None:
     assert found["left"] == [4, 5]
 
 
-def test_the_longest_known_is_forgotten(limiter: Limiter) -> None:
+@pytest.mark.parametrize("is_told", [False, True])
+def test_the_longest_known_is_forgotten(limiter: Limiter, is_told: bool) -> None:  # noqa: FBT001 -- a column
     """One user more than are remembered costs the first one's count, whether the store was told of him or not."""
-    for number in range(MAX_USERS + 1):
+    for number in range(MAX_USERS):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
+    if is_told:
+        limiter.reconcile()
+    limiter.hit(f"user-{MAX_USERS}", APPKEY, MING_MS)
     assert len(limiter) == MAX_USERS
     assert passed(limiter, "user-1") == 4
     assert passed(limiter, "user-0") == 5
