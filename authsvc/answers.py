@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from authsvc.tracing import Span, Tracing
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
+REFUSED = "authsvc.refused"  # in the environ: a refusal that is only to be told, and its audit
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -71,7 +72,7 @@ def audited(action: Literal["issued", "verified"]) -> Audit:
     return audit
 
 
-def fields(names: set[str], *, may_be_empty: bool) -> Mapping[str, object]:
+def fields(names: Collection[str], *, may_be_empty: bool) -> Mapping[str, object]:
     """Return the fields of the request's body. Raises InvalidRequest, BadRequest and RequestEntityTooLarge."""
     text = request.get_data()  # raises ClientDisconnected, a BadRequest, when the body ends early or is malformed
     if len(text) > body.MAX_BYTES:
@@ -164,7 +165,11 @@ def _register_telling(
     def begin() -> None:
         begun_s = time.perf_counter()
         span = tracing.begin(_method(), request.headers.get("traceparent"))
-        request.environ[_KEY] = _Answering(request_id(request.headers.get("X-Request-Id")), now_ms(), begun_s, span)
+        name = request_id(request.headers.get("X-Request-Id"))
+        answering = request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span)
+        if REFUSED in request.environ:
+            refusal, answering.audit = request.environ[REFUSED]
+            raise refusal
 
     @app.after_request  # those registered later run earlier
     def end(response: Response) -> Response:

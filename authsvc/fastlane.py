@@ -1,26 +1,32 @@
 """
-A short way past Flask for the one hot route in its plain case: `POST /v1/auth-payload` without a body, from a user
-whose token was verified a moment ago, and who is under the limit. Everything else goes to Flask, which answers the
-plain case in the same bytes; only a clock can tell.
+A short way past Flask for the two hot routes in their plain case: `POST /v1/auth-payload` without a body, from a user
+whose token was verified a moment ago, and who is under the limit; and `POST /v1/auth-payload/verify` with a short body.
+Everything else goes to Flask, which answers the plain case in the same bytes; only a clock can tell.
 
 Imports `answers` for what all answers have in common, and the rules.
 """
 
 import time
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import TYPE_CHECKING
 
-from authsvc import answers, issuing, origins, signature, tracing
+from authsvc import answers, body, issuing, origins, signature, tracing, verifying
 from authsvc.apps import Apps
 from authsvc.callers import Callers
 from authsvc.errors import Refusal
 from authsvc.limiter import Limiter
 from authsvc.logs import Audit, Finished
+from authsvc.store import Store
+from authsvc.verifying import Verifiers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ROUTE = "/v1/auth-payload"
+ISSUE = "/v1/auth-payload"
+VERIFY = "/v1/auth-payload/verify"
+MAX_BYTES = 4096  # of a body; a payload with its holder has fewer than 500
+
 _NO_BODY = frozenset({None, "", "0"})
 
 
@@ -33,7 +39,9 @@ class FastLane:
         *,
         apps: Apps,
         callers: Callers,
+        verifiers: Verifiers,
         limiter: Limiter,
+        store: Store,
         allowed_origins: frozenset[str],
         now_ms: Callable[[], int],
         tell: Callable[[Finished], None],
@@ -41,33 +49,40 @@ class FastLane:
         self._app = app
         self._apps = apps
         self._callers = callers
+        self._verifiers = verifiers
         self._limiter = limiter
+        self._store = store
         self._allowed_origins = allowed_origins
         self._now_ms = now_ms
         self._tell = tell
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer the plain case, or pass the request on untouched."""
-        if environ["PATH_INFO"] == ROUTE and environ["REQUEST_METHOD"] == "POST" and _is_plain(environ):
-            begun_s, now_ms = time.perf_counter(), self._now_ms()
-            user_id = self._callers.recall(environ["HTTP_AUTHORIZATION"], now_ms)
-            if user_id is not None:
-                try:
-                    return self._issue(environ, start_response, user_id, begun_s, now_ms)
-                except Refusal:
-                    pass  # raised before anything was counted or told: Flask comes to the same, and says it
+        """Answer the plain case, or pass the request on."""
+        path = environ["PATH_INFO"]
+        if (
+            path in (ISSUE, VERIFY)
+            and environ["REQUEST_METHOD"] == "POST"
+            and "HTTP_AUTHORIZATION" in environ
+            and "HTTP_TRANSFER_ENCODING" not in environ
+            and not environ.get("SCRIPT_NAME")
+        ):
+            answered = (self._issue if path == ISSUE else self._verify)(environ, start_response)
+            if answered is not None:
+                return answered
         return self._app(environ, start_response)
 
-    def _issue(
-        self,
-        environ: "WSGIEnvironment",
-        start_response: "StartResponse",
-        user_id: str,
-        begun_s: float,
-        now_ms: int,
-    ) -> Iterable[bytes]:
-        served = self._apps.find(None)
-        quota = self._limiter.hit(user_id, served.appkey, now_ms)
+    def _issue(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+        if environ.get("CONTENT_LENGTH") not in _NO_BODY:
+            return None
+        begun_s, now_ms = time.perf_counter(), self._now_ms()
+        user_id = self._callers.recall(environ["HTTP_AUTHORIZATION"], now_ms)
+        if user_id is None:
+            return None
+        try:
+            served = self._apps.find(None)
+            quota = self._limiter.hit(user_id, served.appkey, now_ms)
+        except Refusal:
+            return None  # nothing was counted or told: Flask comes to the same, and says it
         random_str, appkey = issuing.fresh_random_str(), served.appkey
         signed = signature.sign(
             appkey=appkey,
@@ -75,40 +90,88 @@ class FastLane:
             random_str=random_str,
             master_secret=served.app.master_secret.reveal(),
         )
-        body = (
-            f'{{"appkey":"{appkey}","random_str":"{random_str}","signature":"{signed}","timestamp":"{now_ms}"}}'
-        ).encode()
+        return self._answer(
+            environ,
+            start_response,
+            f'{{"appkey":"{appkey}","random_str":"{random_str}","signature":"{signed}","timestamp":"{now_ms}"}}',
+            (*answers.issued_headers(now_ms), *answers.quota_headers(quota)),
+            Audit("issued", appkey, user_id, random_str),
+            now_ms,
+            begun_s,
+        )
+
+    def _verify(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+        length = environ.get("CONTENT_LENGTH", "")
+        if environ.get("CONTENT_TYPE") != "application/json" or not _is_short(length):
+            return None
+        begun_s, now_ms = time.perf_counter(), self._now_ms()
+        audit = Audit("verified")
+        try:
+            self._verifiers.check(environ["HTTP_AUTHORIZATION"])
+            text = _read(environ, int(length))
+            if text is None:
+                return None
+            presented, holder = verifying.read(
+                body.read(text, content_type="application/json", fields=verifying.FIELDS, may_be_empty=False)
+            )
+            audit.appkey, audit.random_str = presented.appkey, presented.random_str
+            verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
+        except Refusal as refusal:
+            # Flask tells it, and does not try again: the claim may have been made.
+            environ[answers.REFUSED] = refusal, audit
+            return None
+        told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
+        return self._answer(environ, start_response, told, (), audit, now_ms, begun_s)
+
+    def _answer(
+        self,
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
+        told: str,
+        own_headers: answers.Headers,
+        audit: Audit,
+        now_ms: int,
+        begun_s: float,
+    ) -> Iterable[bytes]:
+        content = told.encode()
         request_id = answers.request_id(environ.get("HTTP_X_REQUEST_ID"))
         headers = [
             ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            *answers.issued_headers(now_ms),
-            *answers.quota_headers(quota),
+            ("Content-Length", str(len(content))),
+            *own_headers,
             *answers.common_headers(request_id),
         ]
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None:
             headers += origins.cors_headers(origin, self._allowed_origins).items()
         start_response("200 OK", headers)
+        traceparent = environ.get("HTTP_TRACEPARENT")
         self._tell(
             Finished(
-                method="POST",
-                route=ROUTE,
-                status=200,
-                asked_ms=now_ms,
-                took_s=time.perf_counter() - begun_s,
-                request_id=request_id,
-                trace_id=tracing.trace_id(environ.get("HTTP_TRACEPARENT")),
-                audit=Audit("issued", appkey, user_id, random_str),
+                "POST",
+                environ["PATH_INFO"],
+                200,
+                now_ms,
+                time.perf_counter() - begun_s,
+                request_id,
+                None if traceparent is None else tracing.trace_id(traceparent),
+                audit=audit,
             )
         )
-        return (body,)
+        return (content,)
 
 
-def _is_plain(environ: "WSGIEnvironment") -> bool:
-    return (
-        "HTTP_AUTHORIZATION" in environ
-        and environ.get("CONTENT_LENGTH") in _NO_BODY
-        and "HTTP_TRANSFER_ENCODING" not in environ
-        and not environ.get("SCRIPT_NAME")
-    )
+def _read(environ: "WSGIEnvironment", length: int) -> bytes | None:
+    """Return the body, or None if it ends early; Flask, which knows what to say of that, finds as much as came."""
+    try:
+        text: bytes = environ["wsgi.input"].read(length)
+    except OSError:  # the connection broke, or what came is malformed
+        text = b""
+    if len(text) == length:
+        return text
+    environ["wsgi.input"] = BytesIO(text)
+    return None
+
+
+def _is_short(length: str) -> bool:
+    return length.isascii() and length.isdecimal() and len(length) <= 4 and 0 < int(length) <= MAX_BYTES

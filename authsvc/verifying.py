@@ -2,22 +2,37 @@
 Verify a payload that somebody presents, and use it up.
 
 The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
-Imports `payload`, `apps`, `store`, `secret` and `errors`.
+Imports `body`, `payload`, `apps`, `store`, `secret` and `errors`.
 """
 
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from authsvc import payload
+from authsvc import body, payload
 from authsvc.apps import Apps
 from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
 from authsvc.payload import MAX_SKEW_MS, AuthPayload
 from authsvc.secret import Secret
 from authsvc.store import Store
 
+FIELDS = frozenset({*payload.FIELDS, "holder"})
+
 _HOLDER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+
+def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
+    """
+    Return the payload and the holder that a request brings, their shape checked and nothing else.
+
+    Raises:
+        InvalidRequest, InvalidRandomStr: as `payload.parse`; the holder is no string.
+    """
+    rest = dict(fields)
+    holder = body.text(rest, "holder")
+    rest.pop("holder", None)
+    return payload.parse(rest), holder
 
 
 def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Store, now_ms: int) -> None:

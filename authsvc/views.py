@@ -124,10 +124,7 @@ def _register_payloads(app: Flask, services: Services) -> None:
     def verify() -> Response:
         now_ms, audit = services.now_ms(), answers.audited("verified")
         services.verifiers.check(request.headers.get("Authorization"))
-        fields = dict(answers.fields({*payload.FIELDS, "holder"}, may_be_empty=False))
-        holder = body.text(fields, "holder")
-        fields.pop("holder", None)
-        presented = payload.parse(fields)
+        presented, holder = verifying.read(answers.fields(verifying.FIELDS, may_be_empty=False))
         audit.appkey, audit.random_str = presented.appkey, presented.random_str
         verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=now_ms)
         return answers.of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
