@@ -37,6 +37,7 @@ class Monitoring:
         self.metrics = metrics
         self._finished: deque[Finished] = deque()
         self._lost = 0
+        self._is_counting_failed = False
 
     def tell(self, done: Finished) -> None:
         """Tell of a request that has been answered."""
@@ -48,9 +49,14 @@ class Monitoring:
     def flush(self) -> None:
         """Tell all that there is to tell. Call it from one thread."""
         finished = [self._finished.popleft() for _ in range(len(self._finished))]
-        self.metrics.requests(finished)
-        self.metrics.publish()
         self.log.tell(finished)
+        try:
+            self.metrics.requests(finished)
+            self.metrics.publish()
+        except OSError as exc:
+            if not self._is_counting_failed:
+                _log.error("nothing is counted any more, restart the service: %s", exc)
+            self._is_counting_failed = True
         lost, self._lost = self._lost, 0
         if lost:
             _log.error("%d requests are neither in the log nor counted: the log's reader was stuck", lost)
@@ -79,14 +85,15 @@ class Sampler:
         """Look once; among others, the store takes a write."""
         now_ms = self.now_ms()
         offset_ms = self.vendor.offset_ms
-        self.metrics.gauges(
-            version=__version__,
-            checks=self.readiness.checks(now_ms),
-            budget_left=self.budget.left(now_ms),
-            offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
-            fingerprints=self.apps.fingerprints(),
-        )
+        checks = self.readiness.checks(now_ms)
         folder = os.environ.get(metrics.FOLDER_VARIABLE)
-        if folder is not None:
-            with suppress(OSError):  # the parent removes it in the end
+        with suppress(OSError):  # the folder is gone: the parent removes it in the end, and `flush` tells of others
+            self.metrics.gauges(
+                version=__version__,
+                checks=checks,
+                budget_left=self.budget.left(now_ms),
+                offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
+                fingerprints=self.apps.fingerprints(),
+            )
+            if folder is not None:
                 metrics.tidy(Path(folder))

@@ -131,6 +131,8 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
             with watching[-1].client() as client:  # what takes seconds otherwise, whatever is configured
                 periods = ("info-period", 200, "publish-period", 200, "ping-period", 100, "ask-period", 100)
                 client.execute_command("SENTINEL", "DEBUG", *periods)
+                # On a machine that is busy for two seconds it would hold still for thirty.
+                client.execute_command("SENTINEL", "DEBUG", "tilt-trigger", 10_000, "tilt-period", 1_000)
         told = Sentinels([primary, replica], watching)
         wait_until(told.is_settled, timeout_s=30)
         yield told

@@ -3,6 +3,7 @@
 import http.client
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -235,7 +236,7 @@ def test_stops_where_no_mark_can_be_made(service: Service) -> None:
     service.variables |= {"AUTHSVC_DRAIN_DELAY_S": "1", "TMPDIR": str(folder)}
     service.start("--workers", "1")
     (mark,) = folder.glob("authsvc-*")
-    mark.rmdir()
+    shutil.rmtree(mark)
     service.signal(signal.SIGTERM)
     assert service.process is not None
     assert service.process.wait(20) == 0

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,11 @@ def threads(process: Path) -> int:
 
 
 def connections(process: Path) -> int:
-    return sum(str(file.readlink()).startswith("socket:") for file in (process / "fd").iterdir())
+    links = []
+    for file in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(file.readlink()))
+    return sum(link.startswith("socket:") for link in links)
 
 
 def test_soak(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
