@@ -7,6 +7,7 @@ by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind`, `capac
 `drain` and `exporter`.
 """
 
+import gc
 import importlib.util
 import logging
 import os
@@ -73,6 +74,7 @@ def serve(
     with _folder() as folder:
         os.environ[FOLDER_VARIABLE] = str(folder)
         drain = Drain(folder, delay_s=drain_delay_s)
+        _settle()
         run(bind, workers, drain, log_level, partial(_load_apart, load, drain))
 
 
@@ -114,7 +116,20 @@ def _load_apart(load: Load, drain: Drain) -> "WSGIApplication":
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
-    return load(drain)
+    app = load(drain)
+    _settle()
+    return app
+
+
+def _settle() -> None:
+    """
+    Take what is there, and stays, out of what the garbage collector looks through.
+
+    In the parent that keeps memory shared with the workers; in a worker it saves a third of what a request costs, for
+    the requests that wait to be told make the collector run often.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_with(parent: int) -> None:
