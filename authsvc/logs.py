@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Any, Literal, NamedTuple, Protocol
@@ -97,7 +97,7 @@ def to_stdout(lines: bytes) -> None:
 
 class RequestLog:
     """
-    Writes the lines of requests: a few microseconds each, and one write for many.
+    Makes the lines of requests, a few microseconds each, and writes many at once.
 
     Args:
         level: below `INFO` in severity, such as `WARNING`, only answers of 500 and above are told.
@@ -115,15 +115,10 @@ class RequestLog:
         self.users = users
         self._is_quiet = logging.getLevelNamesMapping()[level] > logging.INFO
         self._render = _json_line if form == "json" else _console_line()
-        self._write = write
+        self.write = write
 
-    def tell(self, finished: Iterable[Finished]) -> None:
-        """Write each request's line, and the one of the payload that it was about."""
-        lines = b"".join(map(self._lines, finished))
-        if lines:
-            self._write(lines)
-
-    def _lines(self, done: Finished) -> bytes:
+    def lines(self, done: Finished) -> bytes:
+        """Return a request's line, and the one of the payload that it was about; nothing if it is not to be told."""
         is_failure = done.status >= 500
         if done.route in SILENT or (self._is_quiet and not is_failure):
             return b""

@@ -1,17 +1,17 @@
 """
 What is counted and measured, for Prometheus; never by user. The names are in `Metrics`.
 
-Calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background. Each worker has
-files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then any of them
-tells the figures of all. The only module that imports `prometheus_client`; of the project it imports `logs`, for what a
-finished request is.
+Requests and calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background. Each
+worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then any
+of them tells the figures of all. The only module that imports `prometheus_client`; of the project it imports `logs`,
+for what a finished request is.
 """
 
 import fcntl
 import os
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ class Metrics:
 
         self._prometheus = prometheus
         self._registry = prometheus.CollectorRegistry()
+        self._requests_done: deque[tuple[str, int, int | None, str | None, float, str | None, str | None]] = deque()
         self._calls: deque[tuple[Any, tuple[str, str], float]] = deque()
         self._lookups: deque[str] = deque()
         self._fingerprints: frozenset[tuple[str, str]] = frozenset()
@@ -74,7 +75,8 @@ class Metrics:
         self._media = counter(
             "media_lookups_total", "Where a media URL came from: memory, a flight under way, or asked.", "found"
         )
-        self._away = gauge("vendor_away", "1 while the circuit breaker is open.", mode="livemax")
+        with _locked():  # it has no labels, so its file is made now
+            self._away = gauge("vendor_away", "1 while the circuit breaker is open.", mode="livemax")
         self._budget = gauge("vendor_budget_left", "Calls left in this window.", "appkey", mode="livemin")
         self._ready = gauge("ready", "1 if the check of /readyz is ok.", "check", mode="livemin")
         self._offset = gauge("clock_offset_seconds", "This clock against another.", "against", mode="livemostrecent")
@@ -109,35 +111,47 @@ class Metrics:
             offsets_ms: this clock less another, milliseconds, by whose the other is.
             fingerprints: appkey and fingerprint of each masterSecret that signs now.
         """
-        self._build.labels(version).set(1)
-        for name, word in checks.items():
-            self._ready.labels(name).set(word == "ok")
-        self._away.set(checks["vendor"] != "ok")
-        for appkey, left in budget_left.items():
-            self._budget.labels(appkey).set(left)
-        for whose, offset_ms in offsets_ms.items():
-            self._offset.labels(whose).set(offset_ms / 1000)
-        for retired in self._fingerprints - fingerprints:
-            self._secret.labels(*retired).set(0)
-        for current in fingerprints:
-            self._secret.labels(*current).set(1)
-        self._fingerprints = fingerprints
+        with _locked():
+            self._build.labels(version).set(1)
+            for name, word in checks.items():
+                self._ready.labels(name).set(word == "ok")
+            self._away.set(checks["vendor"] != "ok")
+            for appkey, left in budget_left.items():
+                self._budget.labels(appkey).set(left)
+            for whose, offset_ms in offsets_ms.items():
+                self._offset.labels(whose).set(offset_ms / 1000)
+            for retired in self._fingerprints - fingerprints:
+                self._secret.labels(*retired).set(0)
+            for current in fingerprints:
+                self._secret.labels(*current).set(1)
+            self._fingerprints = fingerprints
 
-    def requests(self, finished: Iterable[Finished]) -> None:
-        """Count requests that have been answered."""
+    def request(self, done: Finished) -> None:
+        """Count a request that has been answered."""
+        audit = done.audit
+        action, appkey = (None, None) if audit is None else (audit.action, audit.appkey)
+        self._requests_done.append((done.route, done.status, done.code, done.refusal, done.took_s, action, appkey))
+
+    def publish(self) -> None:
+        """Hand over what has been counted since the last time. Call it from one thread."""
+        with _locked():
+            self._publish_requests()
+            self._publish_calls()
+
+    def _publish_requests(self) -> None:
         requests: Counter[tuple[str, str, str]] = Counter()
         issued: Counter[str] = Counter()
         verified: Counter[str] = Counter()
         refusals: Counter[tuple[str, str, str]] = Counter()
         durations: dict[str, list[float]] = defaultdict(list)
-        for done in finished:
-            code = "" if done.code is None else str(done.code)
-            requests[done.route, str(done.status), code] += 1
-            durations[done.route].append(done.took_s)
-            if done.refusal is not None:
-                refusals[done.route, done.refusal, code] += 1
-            elif done.audit is not None and done.audit.appkey is not None:
-                (issued if done.audit.action == "issued" else verified)[done.audit.appkey] += 1
+        for route, status, code, refusal, took, action, appkey in _taken(self._requests_done):
+            shown = "" if code is None else str(code)
+            requests[route, str(status), shown] += 1
+            durations[route].append(took)
+            if refusal is not None:
+                refusals[route, refusal, shown] += 1
+            elif appkey is not None:
+                (issued if action == "issued" else verified)[appkey] += 1
         _add(self._requests, requests)
         _add(self._refusals, refusals)
         _add(self._issued, {(appkey,): number for appkey, number in issued.items()})
@@ -145,8 +159,7 @@ class Metrics:
         for route, took_s in durations.items():
             _observe(self._durations.labels(route), took_s)
 
-    def publish(self) -> None:
-        """Hand over the calls and look-ups since the last time. Call it from one thread."""
+    def _publish_calls(self) -> None:
         calls: dict[Any, Counter[tuple[str, str]]] = defaultdict(Counter)
         times: dict[tuple[Any, str], list[float]] = defaultdict(list)
         for (counter, histogram), (operation, outcome), took in _taken(self._calls):
@@ -167,7 +180,8 @@ class Metrics:
 
         registry = self._prometheus.CollectorRegistry()
         MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call] # prometheus_client's own
-        with _locked(Path(folder)):
+        tidy(Path(folder))
+        with _locked():
             return self._prometheus.generate_latest(registry)
 
 
@@ -179,12 +193,12 @@ def tidy(folder: Path) -> None:
     """
     from prometheus_client.mmap_dict import MmapedDict
 
-    with _locked(folder):
+    with _locked():
         for path in folder.glob("*_[0-9]*.db"):
             kind, _, pid = path.stem.rpartition("_")
             if Path(f"/proc/{pid}").exists():
                 continue
-            if not kind.startswith("gauge"):
+            if not kind.startswith("gauge") and path.stat().st_size:  # one that was killed may have just made it
                 kept = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call] # the same
                 for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
                     kept.write_value(key, kept.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
@@ -193,8 +207,12 @@ def tidy(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that nobody reads a file and the sum that it has gone into."""
+def _locked() -> Iterator[None]:
+    """Hold the folder: nobody may read a file that is half made, or one and also the sum that it has gone into."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is None:
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

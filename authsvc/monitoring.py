@@ -20,7 +20,7 @@ from authsvc.metrics import Metrics
 from authsvc.readiness import Readiness
 from authsvc.vendor import Vendor
 
-MAX_UNTOLD = 65_536  # requests, some 30 MB
+MAX_UNTOLD = 65_536  # requests, some 30 MB of lines
 
 _log = logging.getLogger(__name__)
 
@@ -29,29 +29,32 @@ class Monitoring:
     """
     Takes what there is to tell, and tells it when `flush` is called: a request waits for no log and no counter.
 
-    What nobody takes, because the log's reader is stuck, is kept up to a bound.
+    Its lines are made at once, because what lives longer costs the garbage collector more. Those that nobody takes,
+    because the log's reader is stuck, are kept up to a bound.
     """
 
     def __init__(self, log: RequestLog, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
-        self._finished: deque[Finished] = deque()
+        self._lines: deque[bytes] = deque()
         self._lost = 0
         self._is_counting_failed = False
 
     def tell(self, done: Finished) -> None:
         """Tell of a request that has been answered."""
-        if len(self._finished) < MAX_UNTOLD:
-            self._finished.append(done)
-        else:
+        self.metrics.request(done)
+        lines = self.log.lines(done)
+        if len(self._lines) >= MAX_UNTOLD:
             self._lost += 1
+        elif lines:
+            self._lines.append(lines)
 
     def flush(self) -> None:
         """Tell all that there is to tell. Call it from one thread."""
-        finished = [self._finished.popleft() for _ in range(len(self._finished))]
-        self.log.tell(finished)
+        lines = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
+        if lines:
+            self.log.write(lines)
         try:
-            self.metrics.requests(finished)
             self.metrics.publish()
         except OSError as exc:
             if not self._is_counting_failed:
@@ -59,7 +62,7 @@ class Monitoring:
             self._is_counting_failed = True
         lost, self._lost = self._lost, 0
         if lost:
-            _log.error("%d requests are neither in the log nor counted: the log's reader was stuck", lost)
+            _log.error("%d requests are not in the log: its reader was stuck", lost)
 
     def on_store_call(self, operation: str, outcome: str, took_s: float) -> None:
         """Tell of a call to the store."""

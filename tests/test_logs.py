@@ -39,13 +39,17 @@ def log(written: list[bytes], **options: Any) -> RequestLog:
     return RequestLog(write=written.append, **options)
 
 
+def tell(log: RequestLog, done: Finished) -> None:
+    log.write(log.lines(done))
+
+
 def parsed(lines: bytes) -> Lines:
     return [json.loads(line) for line in lines.splitlines()]
 
 
 def test_a_line_a_request(written: list[bytes]) -> None:
     """Time in UTC with milliseconds, route, status, how long it took, and the request's id."""
-    log(written).tell([DONE])
+    tell(log(written), DONE)
     assert parsed(written[0]) == [
         {
             "time": "2025-06-15T15:06:40.007Z",
@@ -62,7 +66,7 @@ def test_a_line_a_request(written: list[bytes]) -> None:
 
 def test_a_line_a_payload(written: list[bytes]) -> None:
     """A second line in the same write: the app, the user's hash, the beginning of the random_str."""
-    log(written, users=logs.hashed(b"key")).tell([ISSUED._replace(trace_id="ab" * 16)])
+    tell(log(written, users=logs.hashed(b"key")), ISSUED._replace(trace_id="ab" * 16))
     request, audit = parsed(*written)
     user = audit.pop("user")
     assert len(user) == 16
@@ -82,7 +86,7 @@ def test_a_line_a_payload(written: list[bytes]) -> None:
 
 def test_a_refusal(written: list[bytes]) -> None:
     """Both lines have its code and name; of a payload that was never known, what is missing is null."""
-    log(written).tell([ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued"))])
+    tell(log(written), ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued")))
     for line in parsed(*written):
         assert (line["code"], line["refusal"]) == (882004, "not-logged-in")
     assert parsed(*written)[1]["event"] == "refused"
@@ -94,21 +98,21 @@ def test_a_refusal(written: list[bytes]) -> None:
 )
 def test_levels(written: list[bytes], level: str, status: int, told: bool) -> None:  # noqa: FBT001 -- a case's own
     """From WARNING on only failures of the service are told."""
-    log(written, level=level).tell([DONE._replace(status=status)])
-    assert bool(written) == told
+    tell(log(written, level=level), DONE._replace(status=status))
+    assert bool(b"".join(written)) == told
     assert all(line["level"] == ("info" if status < 500 else "warning") for line in parsed(b"".join(written)))
 
 
 @pytest.mark.parametrize("route", ["/healthz", "/readyz"])
 def test_health_is_silent(written: list[bytes], route: str) -> None:
     """A probe every second leaves no line."""
-    log(written).tell([DONE._replace(route=route, status=503)])
-    assert written == []
+    tell(log(written), DONE._replace(route=route, status=503))
+    assert written == [b""]
 
 
 def test_for_people(written: list[bytes]) -> None:
     """The same, in words on a line."""
-    log(written, form="console").tell([ISSUED])
+    tell(log(written, form="console"), ISSUED)
     first, second = written[0].decode().splitlines()
     assert "request" in first
     assert "status=200" in first

@@ -43,7 +43,7 @@ def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
         telling.flush()
         telling.flush()
     assert len(written[0].splitlines()) == 5
-    assert caplog.messages == ["3 requests are neither in the log nor counted: the log's reader was stuck"]
+    assert caplog.messages == ["3 requests are not in the log: its reader was stuck"]
 
 
 def test_the_folder_of_the_metrics_is_removed(service: Service) -> None:
