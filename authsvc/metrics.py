@@ -1,10 +1,10 @@
 """
 What is counted and measured, for Prometheus; never by user. The names are in `Metrics`.
 
-Requests and calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background. Each
-worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then any
-of them tells the figures of all. The only module that imports `prometheus_client`; of the project it imports `logs`,
-for what a finished request is.
+Requests and calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background.
+Each worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then
+any of them tells the figures of all. The only module that imports `prometheus_client`; of the project it imports
+`logs`, for what a finished request is.
 """
 
 import fcntl
