@@ -28,7 +28,7 @@ from authsvc.tracing import Span, Tracing
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
-REFUSED = "authsvc.refused"  # in the environ: a refusal that is only to be told, and its audit
+RAISED = "authsvc.raised"  # in the environ: a refusal or a bug that is only to be told, and its audit
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -167,9 +167,9 @@ def _register_telling(
         span = tracing.begin(_method(), request.headers.get("traceparent"))
         name = request_id(request.headers.get("X-Request-Id"))
         answering = request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span)
-        if REFUSED in request.environ:
-            refusal, answering.audit = request.environ[REFUSED]
-            raise refusal
+        if RAISED in request.environ:
+            raised, answering.audit = request.environ[RAISED]
+            raise raised
 
     @app.after_request  # those registered later run earlier
     def end(response: Response) -> Response:

@@ -66,9 +66,13 @@ class FastLane:
             and "HTTP_TRANSFER_ENCODING" not in environ
             and not environ.get("SCRIPT_NAME")
         ):
-            answered = (self._issue if path == ISSUE else self._verify)(environ, start_response)
-            if answered is not None:
-                return answered
+            try:
+                answered = (self._issue if path == ISSUE else self._verify)(environ, start_response)
+            except Exception as exc:  # noqa: BLE001 -- a bug, which the one handler for 500 tells of
+                environ[answers.RAISED] = exc, None
+            else:
+                if answered is not None:
+                    return answered
         return self._app(environ, start_response)
 
     def _issue(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
@@ -118,7 +122,7 @@ class FastLane:
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:
             # Flask tells it, and does not try again: the claim may have been made.
-            environ[answers.REFUSED] = refusal, audit
+            environ[answers.RAISED] = refusal, audit
             return None
         told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
         return self._answer(environ, start_response, told, (), audit, now_ms, begun_s)

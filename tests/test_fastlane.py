@@ -298,6 +298,22 @@ def test_a_claim_is_not_made_twice(settings: Settings, tmp_path: Path, clock: Cl
     assert len(asked_for) == 1
 
 
+def test_a_bug_is_told_as_any(pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody expects is answered in the one shape, and logged once, with its traceback."""
+    headers = bearer_of("ming")
+    pair.ask(headers=headers)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the bug in its own words")
+
+    monkeypatch.setattr("authsvc.limiter.Limiter.hit", fail)
+    caplog.clear()
+    first, second = pair.ask(headers=headers)
+    assert first[0] == "500 INTERNAL SERVER ERROR"
+    assert comparable(first) == comparable(second)
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+
+
 def test_limits_run_down_alike(pair: Pair, settings: Settings) -> None:
     """The last request that is allowed, and the first that is not, are the same on both; then the window is new."""
     headers = bearer_of("ming")

@@ -172,7 +172,9 @@ def test_file_corrupt(two: Service) -> None:
     assert {verified(two, presented) for presented in before} == {422}
 
 
-def together(service: Service, during: Callable[[], None], number: int = 40) -> tuple[list[Counter[int]], int]:
+def together(
+    service: Service, during: Callable[[], None], number: int = 40, *, issuing_may_fail: bool = False
+) -> tuple[list[Counter[int]], int]:
     """
     Issue payloads from eight threads while something happens, and verify each four times.
 
@@ -191,6 +193,10 @@ def together(service: Service, during: Callable[[], None], number: int = 40) -> 
             except (OSError, http.client.HTTPException):
                 unanswered += 1
                 continue
+            except AssertionError:
+                if issuing_may_fail:
+                    continue
+                raise
             found: Counter[int] = Counter()
             answers.append(found)
             for _ in range(4):
@@ -286,7 +292,7 @@ def test_memory_limit(two: Service, server: str) -> None:
         for pid in workers & two.workers():
             limit({pid}, resource.RLIMIT_AS, resource.RLIM_INFINITY)
 
-    answers, _ = together(two, starve)
+    answers, _ = together(two, starve, issuing_may_fail=True)
     assert all(found[200] <= 1 for found in answers)
     assert {status for found in answers for status in found} <= {200, 500, LOST} | REFUSED
     assert {verified(two, presented) for presented in before} == {409}

@@ -137,7 +137,7 @@ def test_spans_are_sent_and_the_vendor_is_told(service: Service, collector: Coll
     assert attributes["http.route"].string_value == "/v1/resource"
     assert attributes["http.response.status_code"].int_value == 200
     assert collector.vendor_headers == [f"00-{TRACE_ID}-{span.span_id.hex()}-01"]
-    assert f'"trace_id":"{TRACE_ID}"' in service.log()
+    wait_until(lambda: f'"trace_id":"{TRACE_ID}"' in service.log(), timeout_s=5)
 
 
 def test_settings_of_tracing_are_checked_before_the_start(service: Service) -> None:

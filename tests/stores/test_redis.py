@@ -429,3 +429,12 @@ def test_lost_answer_counts_twice(proxy: Proxy) -> None:
         store.ping()
         proxy.lose_next_answer = True
         assert store.count({"counter": 1}, keep_ms=MINUTE_MS) == {"counter": 2}
+
+
+def test_too_late_to_ask_again(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that has taken half of a call's second is not tried again."""
+    monkeypatch.setattr("authsvc.stores.primaries.RETRY_WITHIN_S", -1)
+    with closing(open_store(redis_server.url)) as store:
+        store.ping()
+        redis_server.stop()
+        check_away(store, CALLS["add"])
