@@ -48,7 +48,7 @@ def _run(bench: Bench, names: list[str], *, is_kept: bool) -> int:
         if is_kept:
             found = {one: (found | measured)[one] for one in PARTS if one in found | measured}
             results.write(found)
-            report.publish(found)
+            report.publish(results.read())  # rounded as they are kept
     print(f"What has to hold\n\n{report.verdicts(measured)}\n", flush=True)
     if is_kept:
         bench.say(f"kept in {results.FILE} and {report.FOLDER / 'README.md'}")
