@@ -22,6 +22,8 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
+MAX_UNCOUNTED = 65_536  # of requests, of calls and of look-ups, some 10 MB each
+
 _Counted = TypeVar("_Counted")
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
@@ -39,9 +41,11 @@ class Metrics:
 
         self._prometheus = prometheus
         self._registry = prometheus.CollectorRegistry()
-        self._requests_done: deque[tuple[str, int, int | None, str | None, float, str | None, str | None]] = deque()
-        self._calls: deque[tuple[Any, tuple[str, str], float]] = deque()
-        self._lookups: deque[str] = deque()
+        # Bounded, because nobody may take from them for a while: the log's reader is stuck, or the folder is gone.
+        self._requests_done: deque[tuple[str, int, int | None, str | None, float, str | None, str | None]]
+        self._requests_done = deque(maxlen=MAX_UNCOUNTED)
+        self._calls: deque[tuple[Any, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
+        self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
         self._fingerprints: frozenset[tuple[str, str]] = frozenset()
 
         def counter(name: str, words: str, *labels: str) -> Any:

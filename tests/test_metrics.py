@@ -96,6 +96,20 @@ def test_calls_and_lookups() -> None:
     assert told["media_lookups_total", "asked"] == told["media_lookups_total", "joined"] == 1
 
 
+def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where figures cannot be handed over, the latest are kept, and no more than a bounded number."""
+    monkeypatch.setattr(metrics, "MAX_UNCOUNTED", 3)
+    counted = Metrics()
+    for _ in range(5):
+        counted.request(done())
+        counted.call(counted.store, "add", "ok", 0.01)
+        counted.media("asked")
+    counted.publish()
+    told = figures(counted.text())
+    assert told["requests_total", "", ISSUE, "200"] == 3
+    assert told["store_calls_total", "add", "ok"] == told["media_lookups_total", "asked"] == 3
+
+
 def gauged(counted: Metrics, **changed: object) -> Figures:
     given: dict[str, object] = {
         "version": "1.2.3",
