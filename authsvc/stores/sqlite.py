@@ -30,9 +30,10 @@ _SCHEMA = (
     "CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX entry_expires_ms ON entry (expires_ms)",
     "CREATE TABLE birth (file_and_boot TEXT PRIMARY KEY, born_ms INTEGER NOT NULL, pings INTEGER) WITHOUT ROWID",
-    "CREATE TABLE forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
+# A file from before this table gets it when it is next opened, and code from before it may go on using that file.
+_ADDITION = "CREATE TABLE IF NOT EXISTS forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID"
 _ADD = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 _COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
@@ -199,7 +200,7 @@ class SqliteStore:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA if is_empty else ():
+        for statement in (*(_SCHEMA if is_empty else ()), _ADDITION):
             connection.execute(statement)
         # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
         # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.

@@ -414,3 +414,14 @@ def test_a_failure_of_the_caller_leaves_nothing_open(store: SqliteStore, path: P
     assert other.add("key", "other", keep_ms=MINUTE_MS)
     assert not store.add("key", "x", keep_ms=MINUTE_MS)
     other.close()
+
+
+def test_a_file_from_before_forgetting_was_noted(path: Path, clock: Clock) -> None:
+    """What an earlier version made is used, and remembers what that has claimed."""
+    with closing(SqliteStore(str(path), now_ms=clock)) as store:
+        assert store.add("claim:1", "mine", keep_ms=MINUTE_MS)
+    with closing(sqlite3.connect(path)) as earlier:
+        earlier.execute("DROP TABLE forgotten")
+    with closing(SqliteStore(str(path), now_ms=clock)) as store:
+        assert not store.add("claim:1", "other", keep_ms=MINUTE_MS)
+        store.ping()
