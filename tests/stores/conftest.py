@@ -4,13 +4,14 @@ The fixtures of the store tests. `store` and `store_url` run a test once over ea
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from redis.connection import AbstractConnection
 from redis.exceptions import ReadOnlyError
 
 from authsvc import clock
@@ -83,10 +84,7 @@ def _sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 @pytest.fixture
 def redis_sentinels(_sentinels: Sentinels) -> Sentinels:
     """An empty primary with a replica and three sentinels, all running and agreed."""
-    for server in (*_sentinels.servers, *_sentinels.sentinels):
-        server.revive()  # a test that failed may have left it killed or paused
-    wait_until(_sentinels.is_settled, timeout_s=30)
-    empty(*_sentinels.servers)
+    make_ready(_sentinels, [*_sentinels.servers, *_sentinels.sentinels])
     return _sentinels
 
 
@@ -99,18 +97,38 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def redis_cluster(_cluster: Cluster) -> Cluster:
     """An empty Cluster of three primaries with a replica each, all running and agreed."""
-    for server in _cluster.servers:
-        server.revive()  # a test that failed may have left it killed or paused
-    wait_until(_cluster.is_settled, timeout_s=30)
-    empty(*_cluster.servers)
+    make_ready(_cluster, _cluster.servers)
     return _cluster
 
 
-def empty(*servers: RedisServer) -> None:
-    """Have each primary forget everything."""
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects an entry for each time that redis-py sends something."""
+    sent: list[str] = []
+    send = AbstractConnection.send_packed_command
+
+    def counting(self: AbstractConnection, command: object, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 -- as it is there
+        sent.append(repr(command)[:100])
+        send(self, command, check_health)  # type: ignore[no-untyped-call] # redis-py's own
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counting)
+    return sent
+
+
+def make_ready(shape: Sentinels | Cluster, running: Sequence[RedisServer]) -> None:
+    """Have all of them running, agreed and empty."""
+    for server in running:
+        server.revive()  # a test that failed may have left it killed or paused
+    wait_until(shape.is_settled, timeout_s=30)
+    empty(*shape.servers, replicas=1)
+
+
+def empty(*servers: RedisServer, replicas: int = 0) -> None:
+    """Have each primary forget everything, and so many replicas: one that has just joined is silent for a second."""
     for server in servers:
         with server.client() as client, suppress(ReadOnlyError):
             client.flushall()
+            assert client.wait(replicas, 5_000) >= replicas
 
 
 @pytest.fixture

@@ -47,20 +47,6 @@ def behind(redis_server: RedisServer) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture
-def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collects an entry for each time that redis-py sends something."""
-    sent: list[str] = []
-    send = redis.UnixDomainSocketConnection.send_packed_command
-
-    def counting(self: redis.UnixDomainSocketConnection, command: object, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 -- as it is there
-        sent.append(repr(command)[:100])
-        send(self, command, check_health)  # type: ignore[no-untyped-call] # redis-py's own
-
-    monkeypatch.setattr(redis.UnixDomainSocketConnection, "send_packed_command", counting)
-    return sent
-
-
 @pytest.mark.parametrize(
     "call",
     [

@@ -25,20 +25,6 @@ from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 MINUTE_MS = 60_000
 
 
-@pytest.fixture
-def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collects an entry for each time that redis-py sends something."""
-    sent: list[str] = []
-    send = redis.Connection.send_packed_command
-
-    def counting(self: redis.Connection, command: object, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 -- as it is there
-        sent.append(repr(command)[:100])
-        send(self, command, check_health)  # type: ignore[no-untyped-call] # redis-py's own
-
-    monkeypatch.setattr(redis.Connection, "send_packed_command", counting)
-    return sent
-
-
 @pytest.mark.parametrize("wait", ["", "?wait=1"])
 @pytest.mark.parametrize(("shape", "nodes"), [("redis_sentinels", 1), ("redis_cluster", 3)])
 def test_one_round_trip(
