@@ -45,7 +45,7 @@ class Finished(NamedTuple):
     A request that has been answered.
 
     Attributes:
-        route: the route's rule, such as `/v1/resource/<media_id>`; never the path, which may hold anything.
+        route: as the contract writes it, such as `/v1/resource/{media_id}`; never the path, which may hold anything.
         asked_ms: when it came, Unix milliseconds.
         code, refusal: of the refusal, if it was one.
         took_s: from the first look at the request to its answer, seconds.

@@ -177,50 +177,54 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return the figures of all workers, in Prometheus's text form."""
-        folder = os.environ.get(FOLDER_VARIABLE)
-        if folder is None:
-            return self._prometheus.generate_latest(self._registry)
-        from prometheus_client.multiprocess import MultiProcessCollector
+        with _locked() as folder:
+            if folder is None:
+                return self._prometheus.generate_latest(self._registry)
+            from prometheus_client.multiprocess import MultiProcessCollector
 
-        registry = self._prometheus.CollectorRegistry()
-        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call] # prometheus_client's own
-        tidy(Path(folder))
-        with _locked():
+            _tidy(folder)
+            registry = self._prometheus.CollectorRegistry()
+            MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call] # prometheus_client's own
             return self._prometheus.generate_latest(registry)
 
 
-def tidy(folder: Path) -> None:
+def tidy() -> None:
     """
     Put the files of workers that have ended together, or a service that runs for years would fill the disk.
 
     What they counted stays counted; their gauges are gone.
     """
+    with _locked() as folder:
+        if folder is not None:
+            _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
-    with _locked():
-        for path in folder.glob("*_[0-9]*.db"):
-            kind, _, pid = path.stem.rpartition("_")
-            if Path(f"/proc/{pid}").exists():
-                continue
-            if not kind.startswith("gauge") and path.stat().st_size:  # one that was killed may have just made it
-                kept = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call] # the same
-                for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
-                    kept.write_value(key, kept.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
-                kept.close()  # type: ignore[no-untyped-call]
-            path.unlink()
+    for path in folder.glob("*_[0-9]*.db"):
+        kind, _, pid = path.stem.rpartition("_")
+        if Path(f"/proc/{pid}").exists():
+            continue
+        if not kind.startswith("gauge") and path.stat().st_size:  # one that was killed may have just made it
+            kept = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call] # the same
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
+                kept.write_value(key, kept.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
+            kept.close()  # type: ignore[no-untyped-call]
+        path.unlink()
 
 
 @contextmanager
-def _locked() -> Iterator[None]:
-    """Hold the folder: nobody may read a file that is half made, or one and also the sum that it has gone into."""
+def _locked() -> Iterator[Path | None]:
+    """Hold the folder, if any: nobody may read a file that is half made, or one and the sum that it has gone into."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
-        yield
+        yield None
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield Path(folder)
     finally:
         os.close(handle)
 

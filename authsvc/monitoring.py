@@ -5,12 +5,10 @@ Imports `logs` and `metrics`, and for the state `apps`, `budget`, `readiness` an
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from authsvc import __version__, metrics
 from authsvc.apps import Apps
@@ -89,7 +87,6 @@ class Sampler:
         now_ms = self.now_ms()
         offset_ms = self.vendor.offset_ms
         checks = self.readiness.checks(now_ms)
-        folder = os.environ.get(metrics.FOLDER_VARIABLE)
         with suppress(OSError):  # the folder is gone: the parent removes it in the end, and `flush` tells of others
             self.metrics.gauges(
                 version=__version__,
@@ -98,5 +95,4 @@ class Sampler:
                 offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
                 fingerprints=self.apps.fingerprints(),
             )
-            if folder is not None:
-                metrics.tidy(Path(folder))
+            metrics.tidy()

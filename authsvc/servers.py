@@ -125,8 +125,7 @@ def _settle() -> None:
     """
     Take what is there, and stays, out of what the garbage collector looks through.
 
-    In the parent that keeps memory shared with the workers; in a worker it saves a third of what a request costs, for
-    the requests that wait to be told make the collector run often.
+    In the parent that keeps memory shared with the workers; in a worker a full collection has less to look through.
     """
     gc.collect()
     gc.freeze()

@@ -185,7 +185,7 @@ def counted_in_another_process(folder: Path) -> Figures:
     return figures(done.stdout)
 
 
-def test_workers_that_have_ended(tmp_path: Path) -> None:
+def test_workers_that_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they counted stays; their files become one, their gauges end; and a new one goes on from there."""
     for _ in range(2):
         counted_in_another_process(tmp_path)
@@ -194,8 +194,9 @@ def test_workers_that_have_ended(tmp_path: Path) -> None:
     (tmp_path / "counter_4194305.db").touch()  # by a worker that was killed as it made it; no process has this number
     before = sorted(tmp_path.glob("*.db"))
     assert len(before) >= 7
-    tidy(tmp_path)
-    tidy(tmp_path)
+    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
+    tidy()
+    tidy()
     assert {path.name for path in tmp_path.iterdir()} == {"counter_ended.db", "histogram_ended.db", alive.name}
     told = counted_in_another_process(tmp_path)
     assert told["payloads_issued_total", "app"] == 3
