@@ -3,12 +3,11 @@ Node.js and the npm packages that tests run in it; `make test` installs both.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
+from tests import needed
 
 FOLDER = Path(__file__).parent / "browser"
 MODULES = FOLDER / "node_modules"
@@ -16,10 +15,9 @@ MODULES = FOLDER / "node_modules"
 
 def node() -> str:
     """Return the path of node; without it, or its packages, the test is skipped, or fails where it may not be."""
-    binary = shutil.which("node")
-    if binary is None or not MODULES.is_dir():
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no node and packages here")
-    return binary
+    if not MODULES.is_dir():
+        needed.do_without("no npm packages here")
+    return needed.program("node")
 
 
 def run_node(*arguments: str, variables: Mapping[str, str] | None = None, text: str = "") -> str:

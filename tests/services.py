@@ -2,8 +2,6 @@
 Real services that tests run beside themselves: a private Redis on a unix socket.
 """
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +12,7 @@ from typing import Self
 import pytest
 import redis
 
+from tests import needed
 from tests.running import wait_until
 
 
@@ -38,9 +37,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it answers, be it with an error."""
-        binary = shutil.which("redis-server")
-        if binary is None:
-            (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no redis-server here")
+        binary = needed.program("redis-server")
         assert len(str(self.socket)) < 108, "the longest path that a unix socket can have"
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(self._command(binary), stdout=log, stderr=log)

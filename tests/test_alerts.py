@@ -1,9 +1,7 @@
 """The alert rules and the dashboard: valid, made of what the service tells, and firing when they should."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from authsvc.metrics import Metrics
+from tests import needed
 from tests.test_metrics import gauged
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -19,10 +18,9 @@ ALERTS, DASHBOARD = DEPLOY / "alerts.yaml", DEPLOY / "grafana.json"
 
 
 def promtool(*arguments: str, given: str = "") -> None:
-    binary = shutil.which("promtool")
-    if binary is None:
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no promtool here")
-    done = subprocess.run([binary, *arguments], input=given, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [needed.program("promtool"), *arguments], input=given, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

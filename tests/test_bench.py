@@ -26,16 +26,12 @@ from bench.proxy import DELAY_S, Proxy
 from bench.results import Part, Row
 from bench.servers import Stage
 from bench.targets import TARGETS, Target
+from tests import needed
 from tests.running import is_listening, wait_until
 
 SECRETS = [made_up.MASTER_SECRET]
 NOW_S = int(time.time())
 GOOD = {"sub": "user-1", "iat": NOW_S, "exp": NOW_S + 600}
-
-
-def skip_or_fail(why: str | None) -> None:
-    if why:
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)(why)
 
 
 def signed(claims: dict[str, object], *, key: str = made_up.JWT_KEY, algorithm: str = "HS256") -> str:
@@ -67,7 +63,8 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.mark.parametrize("name", servers.ISSUING)
 def test_a_peer_does_the_whole_job(name: str, tmp_path: Path) -> None:
     """It answers with a payload that our own rules accept, and each time with another random_str."""
-    skip_or_fail(servers.missing(name))
+    if missing := servers.missing(name):
+        needed.do_without(missing)
     with servers.server(name, Stage(tmp_path, workers=1, cores=None)) as process:
         answers = [issued_by(process, signed(dict(GOOD))) for _ in range(2)]
         now_ms = clock.now_ms()
@@ -96,7 +93,8 @@ def test_a_peer_does_the_whole_job(name: str, tmp_path: Path) -> None:
 
 def test_the_peer_that_verifies_claims_each_payload_once(tmp_path: Path) -> None:
     """It refuses what ours does: shape, appkey, signature, time, replay, and a wrong key of its caller."""
-    skip_or_fail(servers.missing("fastify-redis"))
+    if missing := servers.missing("fastify-redis"):
+        needed.do_without(missing)
     stage = Stage(tmp_path, workers=1, cores=None, load_cores=None)
     with servers.redis(stage) as redis:
         url = f"redis://127.0.0.1:{redis.port}/0"
@@ -119,7 +117,7 @@ def test_the_peer_that_verifies_claims_each_payload_once(tmp_path: Path) -> None
 
 def test_a_load_is_counted_and_a_refusal_ends_it(ours: Process, tmp_path: Path) -> None:
     """The CPU time is of all the workers; answers other than 2xx are no result."""
-    skip_or_fail(None if any((Path(p) / "wrk").exists() for p in os.get_exec_path()) else "no wrk")
+    needed.program("wrk")
     asked = traffic.issue(tmp_path, users=50)
     run = loading.load(ours, asked, seconds=1, cores=None)
     assert run.requests > 32
@@ -132,7 +130,7 @@ def test_a_load_is_counted_and_a_refusal_ends_it(ours: Process, tmp_path: Path) 
 
 def test_payloads_are_presented_once_and_then_the_load_ends(ours: Process, tmp_path: Path) -> None:
     """A replay would be refused, and so end in an error; the load does not wait for its time to be over."""
-    skip_or_fail(None if any((Path(p) / "wrk").exists() for p in os.get_exec_path()) else "no wrk")
+    needed.program("wrk")
     began_s = time.monotonic()
     run = loading.load(ours, traffic.verify(tmp_path, 300), seconds=60, cores=None)
     assert time.monotonic() - began_s < 30

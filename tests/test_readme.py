@@ -2,10 +2,8 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,13 +18,13 @@ import pytest
 from authsvc import appsfile, environ, problems
 from authsvc.config import Settings
 from authsvc.fields import PREFIX
-from tests import made_up
+from tests import made_up, needed
 from tests.conftest import Seen
 from tests.readme import CHINESE, ENGLISH, ROOT, Block, Readme
 from tests.running import Service, clean_environment, wait_until
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
-PROGRAMS = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"}
+PROGRAMS = {"PATH": needed.PATH}
 # What stands in the files that the README puts under /run/secrets. The verifier key is no canary: curl gets it as an
 # argument.
 SECRETS = {
@@ -161,11 +159,6 @@ def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempP
     service.stop()
 
 
-def check_program(name: str) -> None:
-    if shutil.which(name, path=PROGRAMS["PATH"]) is None:
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)(f"no {name} here")
-
-
 def done_by(block: Block, secrets: Path, **given: object) -> dict[str, Any]:
     """Run a block of Python with these names given, and return its names."""
     names = {"__name__": __name__} | given
@@ -184,7 +177,7 @@ def test_what_runs_shows_what_it_says(
     block: Block, service: Service, secrets: Path, tmp_path: Path, seen: Seen
 ) -> None:
     """The output of each command is what stands below it, where … stands for anything."""
-    check_program("curl")
+    needed.program("curl")
     variables = {"USER_TOKEN": user_token(secrets), "VERIFIER_KEY": SECRETS["verifier-keys"]}
     text = block.text.replace("localhost:8000", f"127.0.0.1:{service.port}")
     for command, promised in re.findall(r"((?:^[^#].*\n)+)((?:^# .*\n)+)", text, re.MULTILINE):
@@ -310,7 +303,7 @@ def is_open(service: Service, log: Path) -> bool:
 @pytest.mark.parametrize("block", ENGLISH.find("nginx"), ids=["cookie", "gateway"])
 def test_behind_nginx(block: Block, service: Service, secrets: Path, tmp_path: Path) -> None:
     """A page of the gateway's own site gets a payload, and a user whom the client names counts for nothing."""
-    check_program("nginx")
+    needed.program("nginx")
     is_gateway = "X-Gateway-Secret" in block.text
     gateway, log = Service(tmp_path), tmp_path / "error.log"
     temporary = "".join(

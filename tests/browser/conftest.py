@@ -2,12 +2,12 @@
 A real Chromium for the tests here, and its pages.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests import needed
 
 # As root there is no sandbox to be had; the rest keeps a browser that nobody sits at from calling its maker.
 ARGUMENTS = [
@@ -24,9 +24,7 @@ ARGUMENTS = [
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests here. It is gone before the next folder's tests: while it is, asyncio.run refuses."""
-    binary = shutil.which("chromium")
-    if binary is None:
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)("no chromium here")
+    binary = needed.program("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS)
         yield browser

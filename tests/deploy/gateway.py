@@ -5,7 +5,6 @@ deploy/nginx.conf as it stands, only ports and paths replaced, in a real nginx b
 import datetime
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,29 +14,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests import canaries, made_up
+from tests import canaries, made_up, needed
 from tests.readme import ROOT
 from tests.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
 NAME = "app.example"
 CONF = (ROOT / "deploy" / "nginx.conf").read_text()
 ADDRESSES = (f"127.{a}.{b}.{c}" for a in count(1) for b in range(256) for c in range(1, 255))
-SBIN = f"{os.environ['PATH']}:/usr/sbin"
-
-
-def program(name: str) -> str:
-    """Return where a program is that these tests cannot do without."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{SBIN}")
-    if found is None:
-        (pytest.fail if os.environ.get("AUTHSVC_REQUIRE_SERVICES") == "1" else pytest.skip)(f"no {name} here")
-    return found
 
 
 def certificate(folder: Path) -> Path:
@@ -151,7 +140,7 @@ class Gateway:
 
     def _command(self, *arguments: str) -> list[str]:
         conf = str(self.folder / "nginx.conf")
-        return [program("nginx"), "-p", str(self.folder), "-c", conf, "-e", str(self._error_log), *arguments]
+        return [needed.program("nginx"), "-p", str(self.folder), "-c", conf, "-e", str(self._error_log), *arguments]
 
 
 def request(first: str, *lines: str | bytes) -> bytes:

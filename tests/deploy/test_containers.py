@@ -17,10 +17,9 @@ import authsvc
 from authsvc import environ
 from authsvc.config import Settings
 from authsvc.fields import PREFIX
-from tests import made_up
+from tests import made_up, needed
 from tests.conftest import bearer_of
 from tests.deploy import dockerfile
-from tests.deploy import gateway as gateways
 from tests.deploy.dockerfile import Stage
 from tests.readme import ROOT
 from tests.running import Service, clean_environment, free_port, wait_until
@@ -101,7 +100,7 @@ class Image:
         ! touch {self.root}/written 2>/dev/null
         exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
         """
-        return [gateways.program("unshare"), "-m", "sh", "-c", script, "sh", *command]
+        return [needed.program("unshare"), "-m", "sh", "-c", script, "sh", *command]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +149,7 @@ def is_alive(service: Service) -> bool:
 
 def test_compose_has_the_published_shape() -> None:
     """It is valid by the schema of the Compose specification, in which a directive that does not exist is a fault."""
-    command = [gateways.program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    command = [needed.program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*command, str(DEPLOY / "compose.yaml")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -210,7 +209,7 @@ def test_the_redis_of_compose_starts(tmp_path: Path) -> None:
     script = script.replace("$$", "$")
     script = script.replace("--maxmemory ", f"--port {port} --bind 127.0.0.1 --maxmemory ", 1)
     (tmp_path / "redis-password").write_text(made_up.GATEWAY_SECRET)
-    gateways.program("redis-server")
+    needed.program("redis-server")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(["sh", "-ec", script], stdout=log, stderr=log)
     try:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from authsvc import problems
-from tests import made_up
+from tests import made_up, needed
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway, read, request
 from tests.running import Answer, Service
@@ -59,7 +59,7 @@ def test_a_user_of_the_app_gets_payloads(site: Site) -> None:
         answer = site.gateway.ask("POST", "/v1/auth-payload", headers={"Cookie": "session=ming"})
         assert answer.status == 200
         assert answer.headers["Strict-Transport-Security"]
-    curl = gateways.program("curl")
+    curl = needed.program("curl")
     resolve = ["--resolve", f"{NAME}:{site.gateway.port}:127.0.0.1", "--cacert", str(site.gateway.certificate)]
     command = [
         curl,

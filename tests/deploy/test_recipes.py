@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import canaries, made_up
+from tests import canaries, made_up, needed
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME
 from tests.readme import Readme
@@ -56,11 +56,11 @@ def start(name: str, text: str, port: int, folder: Path) -> subprocess.Popen[byt
     path = folder / "dynamic.yaml"  # in its own name Traefik would take it for its static one
     if name == "traefik":
         path.write_text(text.replace("      tls: {}\n", ""))
-        command = [gateways.program("traefik"), f"--providers.file.filename={path}", "--global.checknewversion=false"]
+        command = [needed.program("traefik"), f"--providers.file.filename={path}", "--global.checknewversion=false"]
         command += ["--global.sendanonymoususage=false", f"--entryPoints.websecure.address=127.0.0.1:{port}"]
     else:
         path.write_text(text.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104 -- as the recipe has it
-        command = [gateways.program("envoy"), "-c", str(path), "--concurrency", "1", "--disable-hot-restart"]
+        command = [needed.program("envoy"), "-c", str(path), "--concurrency", "1", "--disable-hot-restart"]
     with (folder / "log").open("w") as log:
         return subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log, cwd=folder)
 

@@ -17,7 +17,7 @@ import pytest
 from authsvc import environ
 from authsvc.config import Settings
 from authsvc.fields import PREFIX
-from tests import canaries, made_up
+from tests import canaries, made_up, needed
 from tests.conftest import Seen
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway
@@ -60,7 +60,7 @@ class Host:
         programs.mkdir()
         systemctl = Path(__file__).with_name("systemctl.py")
         self._program(programs / "systemctl", f'{sys.executable} {systemctl} {self.root} "$@"')
-        nginx = f"{gateways.program('nginx')} -p {self.root} -c {self.root}/etc/nginx/nginx.conf"
+        nginx = f"{needed.program('nginx')} -p {self.root} -c {self.root}/etc/nginx/nginx.conf"
         self._program(programs / "nginx", f'{nginx} -e {self.root}/run/nginx.log "$@"')
         (folder / ".curlrc").write_text(
             f'resolve = "{NAME}:{self.ports["443"]}:127.0.0.1"\ncacert = "{self.gateway.certificate}"\n'
@@ -204,7 +204,7 @@ def test_the_drop_in_is_accepted(tmp_path: Path) -> None:
     folder.mkdir()
     for text, complaint in ((drop_in, ""), (drop_in.replace("Environment", "Enviroment"), "Enviroment")):
         (folder / "live.conf").write_text(text)
-        command = [gateways.program("systemd-analyze"), "verify", str(tmp_path / "authsvc@8001.service")]
+        command = [needed.program("systemd-analyze"), "verify", str(tmp_path / "authsvc@8001.service")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert complaint in done.stderr
         assert complaint or done.stderr == ""

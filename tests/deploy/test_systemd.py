@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from authsvc.config import Settings
-from tests import made_up
+from tests import made_up, needed
 from tests.conftest import bearer_of
-from tests.deploy import gateway as gateways
 from tests.readme import ROOT
 from tests.running import Service, clean_environment, wait_until
 
@@ -35,7 +34,7 @@ def unit(tmp_path: Path) -> Path:
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [gateways.program("systemd-analyze"), *arguments], capture_output=True, text=True, check=False, timeout=60
+        [needed.program("systemd-analyze"), *arguments], capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -89,8 +88,8 @@ def allowed_calls() -> set[str]:
 def traced(service: Service) -> Iterator[Path]:
     """The service under strace, with one worker; gives the file with the summary of its system calls."""
     summary = service.folder / "calls"
-    command = [gateways.program("strace"), "-f", "-qq", "-c", "-o", str(summary)]
-    command += [gateways.program("authsvc"), "serve", "--bind", f"127.0.0.1:{service.port}", "--workers", "1"]
+    command = [needed.program("strace"), "-f", "-qq", "-c", "-o", str(summary)]
+    command += [needed.program("authsvc"), "serve", "--bind", f"127.0.0.1:{service.port}", "--workers", "1"]
     with (service.folder / "service.log").open("ab") as log:
         process = subprocess.Popen(
             command,
