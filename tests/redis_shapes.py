@@ -24,7 +24,7 @@ from tests.running import free_port, wait_until
 from tests.services import RedisServer
 
 MASTER_NAME = "authsvc-test"
-NOTICED_MS = 500  # silence after which a node counts as down
+NOTICED_MS = 500  # silence after which a node counts as down, to whoever notices first
 
 
 class PortServer(RedisServer):
@@ -122,14 +122,18 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
             place = folder / f"w{number}"
             place.mkdir()
             config = place / "sentinel.conf"
+            # The first notices first, and by itself: three who stand for election at once may split the vote, and try
+            # again seconds later. To be elected takes a majority still.
             config.write_text(
-                f"sentinel monitor {MASTER_NAME} 127.0.0.1 {primary.port} 2\n"
-                f"sentinel down-after-milliseconds {MASTER_NAME} {NOTICED_MS}\n"
+                f"sentinel monitor {MASTER_NAME} 127.0.0.1 {primary.port} 1\n"
+                f"sentinel down-after-milliseconds {MASTER_NAME} {(number + 1) * NOTICED_MS}\n"
                 f"sentinel failover-timeout {MASTER_NAME} 2000\n" + (f"user {watcher}\n" if watcher else "")
             )
             watching.append(stack.enter_context(_Sentinel(place, tls=tls)))
-            with watching[-1].client() as client:  # what takes seconds otherwise, whatever is configured
-                periods = ("info-period", 200, "publish-period", 200, "ping-period", 100, "ask-period", 100)
+            with watching[-1].client() as client:
+                # What takes seconds otherwise, whatever is configured. While a primary is down a replica is asked for
+                # news once a second, and is passed over for election if the last is older than five ping periods.
+                periods = ("info-period", 200, "publish-period", 200, "ping-period", 400, "ask-period", 100)
                 client.execute_command("SENTINEL", "DEBUG", *periods)
                 # On a machine that is busy for two seconds it would hold still for thirty.
                 client.execute_command("SENTINEL", "DEBUG", "tilt-trigger", 10_000, "tilt-period", 1_000)

@@ -83,7 +83,7 @@ class Service:
         assert self.process is not None
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {int(child) for child in children if "tracker" not in Path(f"/proc/{child}/cmdline").read_text()}
+        return {int(child) for child in children if _is_worker(child)}
 
     def wait_for_workers(self, number: int) -> set[int]:
         """Wait until so many workers serve, and return their process ids: one that does has its background thread."""
@@ -134,6 +134,13 @@ class Service:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def _is_worker(child: str) -> bool:
+    try:
+        return "tracker" not in Path(f"/proc/{child}/cmdline").read_text()
+    except OSError:
+        return False  # it has ended since it was listed
 
 
 def clean_environment() -> dict[str, str]:

@@ -120,7 +120,9 @@ def test_disk_full(two: Service, server: str) -> None:
     before = used(two)
     fresh = [issued(two) for _ in range(10)]
     with limited(workers, resource.RLIMIT_FSIZE, 1):
-        assert {verified(two, presented) for presented in fresh + before} == {503}
+        assert {verified(two, presented) for presented in fresh} == {503}
+        # A worker that has the file open can still see that these were used.
+        assert {verified(two, presented) for presented in before} <= {409, 503}
         assert two.ask("GET", "/readyz").status == 503
         assert issued(two)
     wait_until(lambda: verified(two, issued(two)) == 200, timeout_s=5)
