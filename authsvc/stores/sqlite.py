@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -49,15 +49,15 @@ _FORGET = (
 )
 
 T = TypeVar("T")
+File = tuple[int, int]  # device and inode
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A connection, the file and the log that it was opened for, by device and inode, and the birth mark."""
+    """A connection, what it was opened for: the file, its log and the log's index; and the birth mark."""
 
     connection: sqlite3.Connection
-    file: tuple[int, int] | None
-    log: tuple[int, int] | None
+    files: list[File] | None
     born_ms: int
 
     def get(self, key: str) -> str | None:
@@ -74,12 +74,17 @@ class SqliteStore:
     """
     A store in the file at `path`, which is made when it is first used, as is its folder.
 
-    Safe to use from many threads, and before and after a fork. If the file is removed or replaced while in use, what
-    is found at the path instead is used from the next call on, with a birth mark of its own.
+    Safe to use from many threads, and before and after a fork. If the file or its log is removed or replaced while in
+    use, what is found at the path instead is used from the next call on, with a new birth mark. What is written while
+    that happens raises StoreAway: nobody else may ever see it.
     """
 
     def __init__(self, path: str, *, now_ms: Callable[[], int], boot_id: Path = BOOT_ID) -> None:
         self._path = Path(path)
+        self._log = Path(f"{path}-wal")
+        self._index = Path(f"{path}-shm")
+        # There while nobody has the file open whose log is gone because SQLite put all of it into the file.
+        self._closed = Path(f"{path}-closed")
         self._now_ms = now_ms
         self._boot_id = boot_id
         self._lock = threading.Lock()
@@ -149,6 +154,8 @@ class SqliteStore:
             for statement in _FORGET:
                 opened.connection.execute(statement, (now_ms, forgotten))
             opened.connection.execute("COMMIT")
+            if not self._is_current(opened):
+                raise StoreAway from FileNotFoundError("the file was removed or replaced meanwhile")  # noqa: TRY301 -- drops it
         except BaseException as exc:
             self._drop()  # be it an exception from a signal handler: it must not leave the transaction open
             if isinstance(exc, sqlite3.Error | OSError):
@@ -158,41 +165,51 @@ class SqliteStore:
             self._lock.release()
 
     def _begin(self) -> _Opened:
-        if self._opened is None or self._opened.file != _file_at(self._path):
-            former_log = None if self._opened is None else self._opened.log
+        if self._opened is None or not self._is_current(self._opened):
+            former = None if self._opened is None else self._opened.files
             self._drop()
-            self._opened = self._open(former_log)
+            self._opened = self._open(former)
         self._opened.connection.execute("BEGIN IMMEDIATE")
         return self._opened
 
-    def _open(self, former_log: tuple[int, int] | None) -> _Opened:
+    def _open(self, former: list[File] | None) -> _Opened:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one process at a time makes the file and its tables
-            log = Path(f"{self._path}-wal")
+        with self._locked_folder():  # one process at a time makes the file and its tables
             is_new = not self._path.exists()
-            if is_new or (former_log is not None and former_log == _file_at(log)):
+            is_replaced = former is not None and former[0] != _file_at(self._path) and former[1] == _file_at(self._log)
+            if is_new or is_replaced:
                 # SQLite would take the log that a removed or replaced file leaves behind for the new one's.
-                log.unlink(missing_ok=True)
-                Path(f"{self._path}-shm").unlink(missing_ok=True)
+                self._log.unlink(missing_ok=True)
             if is_new:
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            has_log = self._log.exists()
+            if not has_log:
+                self._index.unlink(missing_ok=True)  # which is of another log
+            is_whole = has_log or self._closed.exists()
             # Looked up before SQLite opens it: were it replaced in between, the next call would see that.
             file = _file_at(self._path)
             boot_id = self._boot_id.read_text() if self._boot_id.exists() else ""
             connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                born_ms = self._prepare(connection, f"{file}:{boot_id}")
+                born_ms = self._prepare(connection, f"{file}:{boot_id}", is_whole=is_whole)
             except sqlite3.Error:
                 connection.close()
                 raise
-            return _Opened(connection, file, _file_at(log), born_ms)
+            self._closed.unlink(missing_ok=True)
+            files = self._files()
+            return _Opened(connection, files if files and files[0] == file else None, born_ms)
+
+    @contextmanager
+    def _locked_folder(self) -> Iterator[None]:
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
         finally:
             os.close(folder)
 
-    def _prepare(self, connection: sqlite3.Connection, file_and_boot: str) -> int:
-        """Make what is missing, and return the birth mark."""
+    def _prepare(self, connection: sqlite3.Connection, file_and_boot: str, *, is_whole: bool) -> int:
+        """Make what is missing, and return the birth mark, which is made anew if a part of the past is missing."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchall() == []
         if not is_empty and version != _VERSION:
@@ -204,7 +221,7 @@ class SqliteStore:
             connection.execute(statement)
         # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
         # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.
-        connection.execute("DELETE FROM birth WHERE file_and_boot <> ?", (file_and_boot,))
+        connection.execute("DELETE FROM birth WHERE file_and_boot <> ? OR NOT ?", (file_and_boot, is_whole))
         connection.execute("INSERT OR IGNORE INTO birth VALUES (?, ?, 0)", (file_and_boot, self._now_ms()))
         ((born_ms,),) = connection.execute("SELECT born_ms FROM birth").fetchall()
         connection.execute("COMMIT")
@@ -212,17 +229,34 @@ class SqliteStore:
 
     def _drop(self) -> None:
         opened, self._opened = self._opened, None
-        if opened is not None:
+        if opened is None:
+            return
+        try:
+            with suppress(OSError), self._locked_folder():
+                was_current = self._is_current(opened)
+                opened.connection.close()
+                if was_current and not self._log.exists():
+                    self._closed.touch(mode=0o600)
+        finally:
             opened.connection.close()
+
+    def _is_current(self, opened: _Opened) -> bool:
+        """Whether it is what others find at the path too."""
+        return opened.files is not None and opened.files == self._files()
+
+    def _files(self) -> list[File] | None:
+        paths = (self._path, self._log, self._index)
+        files = [file for path in paths if (file := _file_at(path)) is not None]
+        return files if len(files) == len(paths) else None
 
     def _before_fork(self) -> None:
         self._lock.acquire()
         self._drop()
 
 
-def _file_at(path: Path) -> tuple[int, int] | None:
+def _file_at(path: Path) -> File | None:
     try:
-        file = path.stat()
+        file = os.stat(path)  # noqa: PTH116 -- thrice in each transaction, and half the price of Path.stat
     except FileNotFoundError:
         return None
     return file.st_dev, file.st_ino

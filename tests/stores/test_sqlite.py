@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import MemoryLost
+from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Store
 from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from tests.conftest import Clock
+from tests.running import wait_until
 from tests.stores.calls import CALLS, check_away, works
 
 BORN_MS = 1_700_000_000_000
@@ -68,6 +69,14 @@ def run(script: str, path: Path) -> "subprocess.Popen[str]":
         f"store = SqliteStore({str(path)!r}, now_ms=clock.now_ms)\n"
     )
     return subprocess.Popen([sys.executable, "-c", prelude + script], stdin=-1, stdout=-1, text=True, bufsize=1)
+
+
+def claims(store: Store, key: str, since_ms: int) -> bool:
+    """Return whether the store accepts a claim, of which each is another's."""
+    try:
+        return store.add(key, os.urandom(8).hex(), keep_ms=MINUTE_MS, since_ms=since_ms)
+    except (MemoryLost, StoreAway):
+        return False
 
 
 def test_opening_does_nothing(store: SqliteStore, path: Path) -> None:
@@ -248,6 +257,81 @@ def test_backup_put_back(store: SqliteStore, path: Path, clock: Clock) -> None:
     assert born_ms(store) == born_ms(other) == BORN_MS + 5_000
     other.close()
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("removed", [("-wal",), ("-shm",), ("-shm", "-wal")], ids=" ".join)
+def test_log_removed(store: SqliteStore, path: Path, clock: Clock, removed: tuple[str, ...]) -> None:
+    """
+    When the log or its index is removed under running workers, no claim that was in it is made again by any of them.
+
+    `rm store.db*` does that to a new file, which a worker makes between one removal and the next.
+    """
+    since_ms = BORN_MS + 1
+    store.ping()
+    clock.now_ms = since_ms + 1
+    other = run(f"print(store.add('key', 'other', keep_ms=60000, since_ms={since_ms}), flush=True); input()", path)
+    with other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        for suffix in removed:
+            Path(f"{path}{suffix}").unlink()
+        third = SqliteStore(str(path), now_ms=clock)
+        for claimant in (third, store):
+            assert not claims(claimant, "key", since_ms)
+        wait_until(lambda: works(third) and works(store), timeout_s=5)
+        for claimant in (third, store):
+            assert not claims(claimant, "key", since_ms)
+        clock.now_ms += 5_000
+        assert claims(store, "later", clock.now_ms - 1)
+        for claimant in (third, store):
+            assert not claims(claimant, "later", clock.now_ms - 1)
+        other.stdin.write("\n")
+    third.close()
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_log_removed_after_a_kill(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Claims that only the log of killed workers had are missed when it is removed before the next ones start."""
+    store.ping()
+    store.close()
+    killed = run("store.add('key', 'killed', keep_ms=60000); os.kill(os.getpid(), signal.SIGKILL)", path)
+    killed.communicate(timeout=20)
+    Path(f"{path}-wal").unlink()
+    clock.now_ms += 5_000
+    assert born_ms(store) == BORN_MS + 5_000
+
+
+def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Workers that end one after the other take nothing from the memory: it is all in the file, as their mark says."""
+    assert store.add("key", "before", keep_ms=MINUTE_MS)
+    other = SqliteStore(str(path), now_ms=clock)
+    other.ping()
+    for one in (other, store):
+        one.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["store.db", "store.db-closed"]
+    clock.now_ms += 5_000
+    assert born_ms(store) == BORN_MS
+    assert not store.add("key", "after", keep_ms=MINUTE_MS)
+    assert not Path(f"{path}-closed").exists()
+
+
+@pytest.mark.parametrize("removed", ["", "-wal", "-shm"])
+def test_removed_during_a_call(path: Path, removed: str) -> None:
+    """A claim that is being written when the file or its log is removed counts as not made: others would not see it."""
+
+    def remove() -> int:
+        if is_time.is_set():
+            Path(f"{path}{removed}").unlink(missing_ok=True)
+        return BORN_MS
+
+    is_time = threading.Event()
+    with closing(SqliteStore(str(path), now_ms=remove)) as store:
+        store.ping()
+        is_time.set()
+        check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        is_time.clear()
+        assert works(store)
 
 
 @pytest.mark.parametrize(("next_boot", "later_ms"), [("a\n", 0), ("b\n", 5_000), (None, 5_000)])
