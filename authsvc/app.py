@@ -155,6 +155,7 @@ def create_app(
             callers=callers,
             verifiers=verifiers,
             limiter=limiter,
+            media=media,
             store=store,
             allowed_origins=used.allowed_origins,
             now_ms=now_ms,

@@ -40,6 +40,10 @@ class Resource:
     expires_at_ms: int | None
     fresh_until_ms: int
 
+    def to_dict(self) -> dict[str, object]:
+        """Return what is told of it, as the vendor's SDK tells it."""
+        return {"code": 0, "message": "success", "url": self.url, "expires_at_ms": self.expires_at_ms}
+
 
 _Key = tuple[str, str]
 
@@ -96,6 +100,14 @@ class Media:
             raise found
         return found
 
+    def recall(self, app: Served, media_id: str, now_ms: int) -> Resource | None:
+        """Return where the media is, if this worker remembers it. None says nothing: ask `resolve`."""
+        known = self._known.get((app.appkey, media_id))
+        if isinstance(known, Resource) and now_ms < known.fresh_until_ms:
+            self._on_lookup("remembered")
+            return known
+        return None
+
     def resolve_many(
         self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int
     ) -> dict[str, Resource | Refusal]:
@@ -119,10 +131,10 @@ class Media:
     def _known_or_flight(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource | Future[Resource]:
         key = (app.appkey, media_id)
         with self._lock:
+            resource = self.recall(app, media_id, now_ms)
+            if resource is not None:
+                return resource
             known = self._known.get(key)
-            if isinstance(known, Resource) and now_ms < known.fresh_until_ms:
-                self._on_lookup("remembered")
-                return known
             if isinstance(known, int) and now_ms < known:
                 self._on_lookup("remembered")
                 raise UnknownMedia

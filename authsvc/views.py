@@ -232,10 +232,10 @@ def _register_service(app: Flask, services: Services) -> None:
 
 
 def _told(found: Resource | Refusal) -> dict[str, object]:
-    """Return what is told of one media_id, as the vendor's SDK tells it."""
+    """Return what is told of one media_id, be it a refusal."""
     if isinstance(found, Refusal):
         return {"code": problems.BY_REFUSAL[type(found)].code, "message": found.detail}
-    return {"code": 0, "message": "success", "url": found.url, "expires_at_ms": found.expires_at_ms}
+    return found.to_dict()
 
 
 def _openapi() -> bytes:
