@@ -1,11 +1,12 @@
 """
-gunicorn, made to drain before it stops, to lose no signal and to wait for no slow client.
+gunicorn, made to drain before it stops, to lose no signal, to wait for no slow client and to spread the others.
 
 Its settings are in `deploy/gunicorn.conf.py`, which a plain `gunicorn -c` may use too and then has `Worker`, but not
-the drain. The only module that imports `gunicorn`. Imports `bind`, `capacity` and `drain`.
+the drain. The only module that imports `gunicorn`. Imports `balance`, `bind`, `capacity` and `drain`.
 """
 
 import logging
+import select
 import signal
 import socket
 import time
@@ -20,6 +21,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
+from authsvc.balance import PAUSE_S, Balance, shared_counts
 from authsvc.bind import Bind
 from authsvc.capacity import READ_S, connections
 from authsvc.drain import STOPPING, Drain, blocked
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Build = Callable[[], "WSGIApplication"]
+
+STAY_MS = 10  # with a connection whose answer has been sent
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +61,14 @@ class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """A worker with threads that closes slow clients' connections, and its listener as soon as it is to end."""
+    """
+    A worker with threads that closes slow clients' connections, and its listener as soon as it is to end.
+
+    It takes no more connections than others do. A thread that has answered stays with its connection for a moment: to
+    hand it to the main thread and back for its next request costs more than that request.
+    """
+
+    _counts = shared_counts()  # one for all workers, which are made in the parent
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -66,6 +77,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._begun_s: dict[TConn, float] = {}
+        self._queued: set[TConn] = set()  # those that wait for a thread
+        self.balance = Balance(self._counts, self.age)
 
     def load_wsgi(self) -> None:
         app: WSGIApplication = self.app.wsgi()
@@ -76,20 +89,46 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
         self.wsgi = translating
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(timeout)
+        if self._accepting:
+            self.balance.tell(self.nr_conns)
+        else:
+            self.balance.end()
+
     def accept(self, listener: socket.socket) -> None:
+        if self.balance.leaves_next():
+            time.sleep(PAUSE_S)
+            return
         try:
             super().accept(listener)
         except OSError:  # no file left, or a fault of the network that accept(2) tells of
             time.sleep(0.01)  # until another connection is closed; to raise would end the worker with all it has
 
+    def enqueue_req(self, conn: TConn) -> None:
+        self._queued.add(conn)
+        super().enqueue_req(conn)
+
     def handle(self, conn: TConn) -> Any:
+        self._queued.discard(conn)
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER  # one that says nothing waits without a thread
-        self._begun_s[conn] = time.monotonic()
-        try:
-            return super().handle(conn)
-        finally:
-            del self._begun_s[conn]
+        while True:
+            self._begun_s[conn] = time.monotonic()
+            try:
+                is_kept = super().handle(conn)
+            finally:
+                del self._begun_s[conn]
+            if not is_kept or not self._asks_again(conn):
+                return is_kept
+
+    def _asks_again(self, conn: TConn) -> bool:
+        """Wait a moment for the connection's next request, unless others wait for a thread."""
+        if self._queued or not self.alive or conn.parser.unreader.buf.getvalue():
+            return False
+        coming = select.poll()
+        coming.register(conn.sock, select.POLLIN)
+        return bool(coming.poll(STAY_MS))
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
         super().finish_request(conn, fs)

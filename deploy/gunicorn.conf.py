@@ -10,6 +10,7 @@ It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "dr
 
 from pathlib import Path
 
+from authsvc.arbiter import Worker
 from authsvc.capacity import BACKLOG, THREADS
 
 bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
@@ -28,3 +29,8 @@ forwarded_allow_ips = ""  # nothing here asks for the scheme or the address that
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- memory, for the heartbeat
 control_socket_disable = True  # signals are enough, and it would need a folder to write to
 proc_name = "authsvc"
+
+
+def child_exit(_arbiter: object, worker: Worker) -> None:
+    """Have the others expect nothing more of a worker that has ended."""
+    worker.balance.end()

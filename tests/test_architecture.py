@@ -10,7 +10,19 @@ PACKAGE = Path(__file__).parents[1] / "authsvc"
 
 # Imports only point down: a module may import those of lower layers and of its own. A new module needs a place here.
 LAYERS = (
-    {"errors", "clock", "capacity", "store", "secret", "background", "drain", "logs", "exporter", "remembered"},
+    {
+        "errors",
+        "clock",
+        "balance",
+        "capacity",
+        "store",
+        "secret",
+        "background",
+        "drain",
+        "logs",
+        "exporter",
+        "remembered",
+    },
     {"signature", "origins", "body", "problems", "jwks", "bind", "mediaurl", "places", "breaker", "metrics", "tracing"},
     {"payload", "tokens"},
     {"apps"},

@@ -354,6 +354,38 @@ def test_imports_are_quick_and_quiet() -> None:
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+def test_gunicorns_workers_share(service: Service) -> None:
+    """A worker that hangs keeps nobody waiting; when it is well again it is left what comes until it has as many."""
+    service.start("--server", "gunicorn", "--workers", "2")
+    hanging, other = service.wait_for_workers(2)
+    lead = 60
+
+    def open_files(pid: int) -> int:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    with ExitStack() as stack:
+
+        def connect() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+            stack.enter_context(closing(connection)).request("GET", "/healthz")
+            assert connection.getresponse().read()
+
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            for _ in range(lead):
+                connect()
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+        assert open_files(other) - open_files(hanging) > lead / 2
+        for _ in range(5 * lead):  # by chance alone the lead would hardly ever be lost in so many
+            if open_files(other) - open_files(hanging) < lead / 6:
+                break
+            connect()
+        else:
+            pytest.fail("the lead was kept")
+    assert service.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "expected"),
     [(256, 1_000, "872 1000"), (1_000, 1_000, "872 1000"), (40, 40, "33 40"), (20_000, 20_000, "16256 20000")],
