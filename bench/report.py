@@ -21,6 +21,11 @@ def _divided(by: float, digits: int) -> Callable[[float], str]:
 _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "cpu_us": ("CPU µs", _divided(1, 1)),
     "first_cpu_us": ("first, CPU µs", _divided(1, 1)),
+    "kernel_us": ("kernel", _divided(1, 1)),
+    "granian_us": ("granian", _divided(1, 1)),
+    "python_us": ("Python", _divided(1, 1)),
+    "libc_us": ("C library", _divided(1, 1)),
+    "crypto_us": ("crypto", _divided(1, 1)),
     "requests": ("requests", _divided(1, 0)),
     "seen": ("seen", _divided(1, 0)),
     "requests_s": ("requests/s", _divided(1, 0)),

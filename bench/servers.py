@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from authsvc.capacity import THREADS
 from authsvc.config import Settings
 from bench import made_up
 from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
@@ -26,6 +27,7 @@ ISSUING = (
     "fastapi",
     "flask",
 )
+BARE = ("bare-granian-constant", "bare-granian-signing", "bare-gunicorn-constant")
 TITLES = {
     "authsvc-granian": "authsvc, granian",
     "authsvc-gunicorn": "authsvc, gunicorn",
@@ -36,6 +38,9 @@ TITLES = {
     "fastapi": "FastAPI + PyJWT, uvicorn",
     "flask": "Flask + PyJWT, gunicorn gthread",
     "fastify-redis": "Fastify + ioredis",
+    "bare-granian-constant": "granian, an answer that never changes",
+    "bare-granian-signing": "granian, a signature for everybody",
+    "bare-gunicorn-constant": "gunicorn gthread, an answer that never changes",
 }
 _VARIABLES = {
     "APPKEY": made_up.APPKEY,
@@ -164,8 +169,13 @@ def _command(name: str, stage: Stage) -> list[str]:
     if name == "fastapi":
         arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--no-access-log"]
         return [*_python("uvicorn"), "fastapi_app:app", *arguments]
-    arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", "gthread", "--threads", "4"]
-    return [*_python("gunicorn"), "flask_app:app", *arguments]
+    if name.startswith("bare-granian"):
+        arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--interface", "wsgi"]
+        arguments += ["--http", "1", "--no-ws", "--blocking-threads", str(THREADS), "--no-access-log"]
+        return [*_python("granian"), f"bare_app:{name.rpartition('-')[2]}", *arguments]
+    app, threads = ("bare_app:constant", THREADS) if name.startswith("bare") else ("flask_app:app", 4)
+    arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", "gthread"]
+    return [*_python("gunicorn"), app, *arguments, "--threads", str(threads)]
 
 
 def _python(module: str) -> list[str]:
