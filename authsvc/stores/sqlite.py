@@ -20,6 +20,7 @@ from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Pulse
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
+CLOSE_WAIT_S = 0.1  # for other processes that close the file, or open it; all workers end at once
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
 LATER_MS = 2_000  # how much later we may read the clock than a claimant who reckoned from it how long a claim is kept
 COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
@@ -200,10 +201,10 @@ class SqliteStore:
             return _Opened(connection, files if files and files[0] == file else None, born_ms)
 
     @contextmanager
-    def _locked_folder(self) -> Iterator[None]:
+    def _locked_folder(self, wait_s: float = 0.0) -> Iterator[None]:
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _patiently(lambda: fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB), time.monotonic() + wait_s)
             yield
         finally:
             os.close(folder)
@@ -232,7 +233,7 @@ class SqliteStore:
         if opened is None:
             return
         try:
-            with suppress(OSError), self._locked_folder():
+            with suppress(OSError), self._locked_folder(CLOSE_WAIT_S):
                 was_current = self._is_current(opened)
                 opened.connection.close()
                 if was_current and not self._log.exists():

@@ -316,6 +316,20 @@ def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -
     assert not Path(f"{path}-closed").exists()
 
 
+def test_closed_while_others_are(store: SqliteStore, path: Path) -> None:
+    """Workers that end in the same moment, as they do at a restart, wait for each other: all is in the file then."""
+    store.ping()
+    folder = os.open(path.parent, os.O_RDONLY)
+    with ThreadPoolExecutor(1) as pool:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        ending = pool.submit(store.close)
+        with pytest.raises(TimeoutError):
+            ending.result(timeout=0.02)
+        os.close(folder)
+        ending.result()
+    assert Path(f"{path}-closed").exists()
+
+
 @pytest.mark.parametrize("removed", ["", "-wal", "-shm"])
 def test_removed_during_a_call(path: Path, removed: str) -> None:
     """A claim that is being written when the file or its log is removed counts as not made: others would not see it."""
