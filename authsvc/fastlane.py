@@ -162,7 +162,7 @@ class FastLane:
                 audit=audit,
             )
         )
-        return (content,)
+        return [content]  # granian sends a list at once, and anything else by a channel
 
 
 def _read(environ: "WSGIEnvironment", length: int) -> bytes | None:
