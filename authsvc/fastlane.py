@@ -1,7 +1,7 @@
 """
 A short way past Flask for the two hot routes in their plain case: `POST /v1/auth-payload` without a body, from a user
-whose token was verified a moment ago, and who is under the limit; and `POST /v1/auth-payload/verify` with a short body.
-Everything else goes to Flask, which answers the plain case in the same bytes; only a clock can tell.
+who has a Bearer token and is under the limit; and `POST /v1/auth-payload/verify` with a short body. Everything else
+goes to Flask, which answers the plain case in the same bytes; only a clock can tell.
 
 Imports `answers` for what all answers have in common, and the rules.
 """
@@ -79,7 +79,11 @@ class FastLane:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
         begun_s, now_ms = time.perf_counter(), self._now_ms()
-        user_id = self._callers.recall(environ["HTTP_AUTHORIZATION"], now_ms)
+        try:
+            user_id = self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
+        except Refusal as refusal:
+            environ[answers.RAISED] = refusal, Audit("issued")  # Flask tells it, and does not verify again
+            return None
         if user_id is None:
             return None
         try:
