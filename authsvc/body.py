@@ -29,7 +29,7 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
     if content_type != "application/json":
         raise InvalidRequest("body", "must be JSON, with Content-Type: application/json")
     try:
-        parsed = json.loads(body.decode(), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
+        parsed = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise InvalidRequest("body", "is not JSON") from None
     if not isinstance(parsed, dict):
@@ -79,3 +79,6 @@ def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> Never:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant)  # to make one takes a while

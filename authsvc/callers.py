@@ -117,14 +117,17 @@ class Callers:
                 return Caller(user_id, way.name)
         raise NotLoggedIn(f"the request brings no login; accepted: {', or '.join(way.brings for way in ways)}")
 
-    def recall(self, authorization: str, now_ms: int) -> str | None:
+    def bearer(self, authorization: str, now_ms: int) -> str | None:
         """
-        Return whose Bearer token this is, if `authenticate` found that within the last minute and would find it again.
+        Return whose Bearer token this is, if the Authorization header is all that `authenticate` would look at.
 
         None says nothing: ask `authenticate`.
+
+        Raises:
+            NotLoggedIn, Unavailable: as `authenticate`, which need not be asked any more.
         """
         first = self._ways[0]
-        return first.recall(authorization, now_ms) if isinstance(first, Bearer) else None
+        return first.told_by(authorization, now_ms) if isinstance(first, Bearer) and not first.is_single_use else None
 
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
@@ -143,13 +146,17 @@ class Bearer:
         self._store = single_use
         self._remembered = Remembered()
 
-    def recall(self, authorization: str, now_ms: int) -> str | None:
-        """Return the user, if the token in this Authorization header was verified within the last minute."""
-        return self._remembered.find(authorization, now_ms)
+    @property
+    def is_single_use(self) -> bool:
+        """Whether asking about a token uses it up."""
+        return self._store is not None
 
     def user_id(self, request: Asking, now_ms: int) -> str | None:
-        authorization = request.headers.get("Authorization") or ""
-        known = self.recall(authorization, now_ms)
+        return self.told_by(request.headers.get("Authorization") or "", now_ms)
+
+    def told_by(self, authorization: str, now_ms: int) -> str | None:
+        """Return as `user_id` whose token is in this Authorization header; one of the last minute is not verified."""
+        known = self._remembered.find(authorization, now_ms)
         if known is not None:
             return known
         scheme, _, credential = authorization.partition(" ")

@@ -2,8 +2,8 @@
 A short way past Flask for the hot routes in their plain case. Everything else goes to Flask, which answers the plain
 case in the same bytes; only a clock can tell. They are:
 
-- `POST /v1/auth-payload` without a body, from a user whose token was verified a moment ago, and who is under the limit;
-- `GET /v1/resource?media_id=` from such a user, for a URL that this worker remembers;
+- `POST /v1/auth-payload` without a body, from a user who has a Bearer token and is under the limit;
+- `GET /v1/resource?media_id=` from a user who has a Bearer token, for a URL that this worker remembers;
 - `POST /v1/auth-payload/verify` with a short body.
 
 Imports `answers` for what all answers have in common, and the rules.
@@ -88,7 +88,7 @@ class FastLane:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
         begun_s, now_ms = time.perf_counter(), self._now_ms()
-        user_id = self._callers.recall(environ["HTTP_AUTHORIZATION"], now_ms)
+        user_id = self._user_id(environ, now_ms, Audit("issued"))
         if user_id is None:
             return None
         try:
@@ -141,7 +141,7 @@ class FastLane:
         if not query.startswith(_MEDIA_ID):
             return None
         begun_s, now_ms = time.perf_counter(), self._now_ms()
-        if self._callers.recall(environ["HTTP_AUTHORIZATION"], now_ms) is None:
+        if self._user_id(environ, now_ms, None) is None:
             return None
         # All that a page has to escape in a media_id. Whatever else the query holds is in no id that is remembered.
         media_id = query.removeprefix(_MEDIA_ID).replace("%2F", "/")
@@ -153,6 +153,14 @@ class FastLane:
             return None
         told = json.dumps(found.to_dict(), separators=(",", ":"))
         return self._answer(environ, start_response, told, (), None, now_ms, begun_s)
+
+    def _user_id(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit | None) -> str | None:
+        """Return whose Bearer token came with the request; None leaves it to Flask to say what is wrong."""
+        try:
+            return self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
+        except Refusal as refusal:
+            environ[answers.RAISED] = refusal, audit  # Flask tells it, and does not verify again
+            return None
 
     def _answer(
         self,
@@ -189,7 +197,7 @@ class FastLane:
                 audit=audit,
             )
         )
-        return (content,)
+        return [content]  # granian sends a list at once, and anything else by a channel
 
 
 def _read(environ: "WSGIEnvironment", length: int) -> bytes | None:

@@ -89,7 +89,7 @@ class _Key:
 class Tokens:
     """Verifies tokens by one set of rules and one source of keys."""
 
-    def __init__(self, rules: TokenRules, find_key: Callable[[str | None], _Key]) -> None:
+    def __init__(self, rules: TokenRules, find_key: Callable[[str], _Key]) -> None:
         self._rules = rules
         self._find_key = find_key
 
@@ -102,7 +102,7 @@ class Tokens:
             ValueError: as `check_key`.
         """
         fixed = _fixed_key(key, rules.algorithms)
-        return cls(rules, lambda _kid: fixed)
+        return cls(rules, lambda _token: fixed)
 
     @classmethod
     def with_jwks(cls, rules: TokenRules, url: str) -> Self:
@@ -113,7 +113,8 @@ class Tokens:
             ValueError: as `check_jwks_url`.
         """
         check_jwks_url(url, rules.algorithms)
-        return cls(rules, jwks.Jwks(url, lambda jwk: _published_key(jwk, rules.algorithms)).find)
+        published = jwks.Jwks(url, lambda jwk: _published_key(jwk, rules.algorithms))
+        return cls(rules, lambda token: published.find(jwt.get_unverified_header(token).get("kid")))
 
     def verify(self, token: str) -> Token:
         """
@@ -129,7 +130,7 @@ class Tokens:
             raise NotLoggedIn("the token is malformed")
         rules = self._rules
         try:
-            found = self._find_key(jwt.get_unverified_header(token).get("kid"))
+            found = self._find_key(token)
             claims = jwt.decode(
                 token,
                 found.key,

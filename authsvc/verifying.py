@@ -82,8 +82,11 @@ class Verifiers:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotLoggedIn("a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>")
-        if not any(hmac.compare_digest(token.encode(), key.reveal().encode()) for key in self._keys):
-            raise NotLoggedIn("the Bearer token is none of AUTHSVC_VERIFIER_KEYS")
+        presented = token.encode()
+        for key in self._keys:
+            if hmac.compare_digest(presented, key.reveal().encode()):
+                return
+        raise NotLoggedIn("the Bearer token is none of AUTHSVC_VERIFIER_KEYS")
 
 
 def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int) -> None:

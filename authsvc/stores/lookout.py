@@ -1,71 +1,24 @@
 """
-Who tells where the primaries are: sentinels, or any node of a Cluster. And how a Redis is connected to at all.
+Who tells where the primaries are: sentinels, or any node of a Cluster.
 
 redis-py's own clients for Sentinel and Cluster connect when they are made, and go on trying for longer than a store may
-take; this asks the same questions within its second. Imports `redisurl`.
+take; this asks the same questions within its second. Imports `client` and `redisurl`.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from authsvc.stores.client import Client
 from authsvc.stores.redisurl import RedisUrl
 
 LOOK_TIMEOUT_S = 0.1  # for one sentinel or node; a second one is asked if that leaves time
 LOOK_S = 0.15
-CONNECTION_WAIT_S = 0.1
 
 T = TypeVar("T")
-Command = tuple[str | int, ...]
-
-
-def connected(url: str, timeout_s: float, max_connections: int) -> redis.Redis:
-    """Return a client that gives up after `timeout_s` and tries nothing twice. Connects when it is first used."""
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=CONNECTION_WAIT_S,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        client_name="authsvc",
-        decode_responses=True,
-        # With protocol 3 a server may push redis-py to wait ten seconds while it is maintained, and one that does
-        # not know HELLO answers with an error that repeats the password.
-        protocol=2,
-    )
-    return redis.Redis.from_pool(pool)
-
-
-def asked(client: redis.Redis, commands: Sequence[Command]) -> list[object]:
-    """
-    Return what each command answers, an error of the server's too, all asked in one round trip.
-
-    As a pipeline does, without what that does beside: for one command it costs half.
-
-    Raises:
-        redis.ConnectionError, redis.TimeoutError: the connection broke, or the server is still loading.
-    """
-    pool = client.connection_pool
-    connection = pool.get_connection()
-    try:
-        packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call] # redis-py's own
-        connection.send_packed_command(packed)  # type: ignore[no-untyped-call] # the same
-        return [_answer(connection) for _ in commands]
-    finally:
-        pool.release(connection)
-
-
-def _answer(connection: redis.Connection) -> object:
-    try:
-        return connection.read_response()
-    except redis.ResponseError as exc:
-        return exc
 
 
 class _Directory:
@@ -75,7 +28,7 @@ class _Directory:
         self._given = tuple(urls)
         self._urls = list(urls)
 
-    def ask(self, question: Callable[[redis.Redis], T], *, enough: int) -> list[T]:
+    def ask(self, question: Callable[[Client], T], *, enough: int) -> list[T]:
         """Return what so many of them answer, or fewer, if the time is over; raise the last failure if none does."""
         until_s = time.monotonic() + LOOK_S
         answers: list[T] = []
@@ -85,7 +38,7 @@ class _Directory:
                 break
             self._urls = [*(other for other in self._urls if other != url), url]
             try:
-                with closing(connected(url, LOOK_TIMEOUT_S, 1)) as client:
+                with closing(Client(url, LOOK_TIMEOUT_S)) as client:
                     answers.append(question(client))
             except (redis.RedisError, OSError) as exc:
                 failure = exc
@@ -115,8 +68,8 @@ class Sentinels:
         _, host, port = max(self._directory.ask(self._named, enough=len(self._url.asked)))
         return [self._url.at(host, port)]
 
-    def _named(self, client: redis.Redis) -> tuple[int, str, int]:
-        told = client.execute_command("SENTINEL", "MASTER", self._url.master_name)  # type: ignore[no-untyped-call] # redis-py's own
+    def _named(self, client: Client) -> tuple[int, str, int]:
+        told: Any = client.tell("SENTINEL", "MASTER", self._url.master_name)
         named = dict(zip(told[::2], told[1::2], strict=True))
         return int(named["config-epoch"]), named["ip"], int(named["port"])
 
@@ -135,11 +88,10 @@ class Nodes:
         self._directory.learn(urls)
         return urls
 
-    def _told(self, client: redis.Redis) -> list[str]:
-        asked = client.get_connection_kwargs()["host"]
-        ranges = client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call] # redis-py's own
+    def _told(self, client: Client) -> list[str]:
+        ranges: Any = client.tell("CLUSTER", "SLOTS")
         owners = {
-            slot: self._url.at(host or asked, port)
+            slot: self._url.at(host or client.host, port)
             for first, last, (host, port, *_), *_ in ranges
             for slot in self._slots
             if first <= slot <= last

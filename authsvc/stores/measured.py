@@ -3,11 +3,13 @@ A store whose calls are told of: each with how it ended and how long it took. Im
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Pulse, Store
+
+T = TypeVar("T")
 
 
 class MeasuredStore:
@@ -24,38 +26,32 @@ class MeasuredStore:
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
-        with self._measured("add"):
-            return self._store.add(key, value, keep_ms=keep_ms, since_ms=since_ms)
+        return self._measured("add", lambda: self._store.add(key, value, keep_ms=keep_ms, since_ms=since_ms))
 
     def get(self, key: str) -> str | None:
         """See `Store.get`."""
-        with self._measured("get"):
-            return self._store.get(key)
+        return self._measured("get", lambda: self._store.get(key))
 
     def put(self, key: str, value: str, *, keep_ms: int) -> None:
         """See `Store.put`."""
-        with self._measured("put"):
-            self._store.put(key, value, keep_ms=keep_ms)
+        self._measured("put", lambda: self._store.put(key, value, keep_ms=keep_ms))
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         """See `Store.count`."""
-        with self._measured("count"):
-            return self._store.count(hits, keep_ms=keep_ms)
+        return self._measured("count", lambda: self._store.count(hits, keep_ms=keep_ms))
 
     def ping(self) -> Pulse:
         """See `Store.ping`."""
-        with self._measured("ping"):
-            return self._store.ping()
+        return self._measured("ping", self._store.ping)
 
     def close(self) -> None:
         """See `Store.close`."""
         self._store.close()
 
-    @contextmanager
-    def _measured(self, operation: str) -> Iterator[None]:
+    def _measured(self, operation: str, call: Callable[[], T]) -> T:
         begun_s, outcome = time.perf_counter(), "ok"
         try:
-            yield
+            return call()
         except StoreAway:
             outcome = "away"
             raise

@@ -1,7 +1,7 @@
 """
 Where the primaries are, and how they are asked: one Redis, the one that sentinels name, or those of a Cluster.
 
-Imports `errors`, `lookout` and `redisurl`.
+Imports `errors`, `client`, `lookout` and `redisurl`.
 """
 
 import time
@@ -14,7 +14,8 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from authsvc.errors import StoreAway
-from authsvc.stores.lookout import Nodes, Sentinels, connected
+from authsvc.stores.client import Client
+from authsvc.stores.lookout import Nodes, Sentinels
 from authsvc.stores.redisurl import RedisUrl
 
 PREFIX = "authsvc:"
@@ -24,7 +25,6 @@ BUCKETS = 64  # in a Cluster; each is one slot, so it is also the number of prim
 # and waits for an answer again. Together that stays within the second that the protocol allows.
 TIMEOUT_S = 0.25
 RETRY_WITHIN_S = 0.5
-MAX_CONNECTIONS = 64  # more than a worker has threads
 AWAY_S = 0.25
 
 T = TypeVar("T")
@@ -35,18 +35,18 @@ class Server:
 
     def __init__(self, url: str = "") -> None:
         self.url = url
-        self.client = self._connected()
+        self.client = self._anew()
         self._away_until_s = 0.0
         self._answered_s = 0.0
 
-    def begin_anew(self, failed: redis.Redis) -> None:
+    def begin_anew(self, failed: Client) -> None:
         """
         Make connections anew: a failed-over host name may mean another server by now.
 
         Only for the first of those that the same connections failed, or each would throw away what the others made.
         """
         if self.client is failed:
-            self.client = self._connected()
+            self.client = self._anew()
 
     def enter(self) -> bool:
         """
@@ -78,8 +78,8 @@ class Server:
         """
         return isinstance(failure, redis.ConnectionError | redis.TimeoutError) and self._answered_s > since_s
 
-    def _connected(self) -> redis.Redis:
-        return connected(self.url or "redis://", TIMEOUT_S, MAX_CONNECTIONS)
+    def _anew(self) -> Client:
+        return Client(self.url or "redis://", TIMEOUT_S)
 
 
 class Primaries:
@@ -116,7 +116,7 @@ class Primaries:
             self.ask(0, lambda _: None)
         return sorted(self.beside(bucket) for bucket in range(len(self.prefixes)) if self.beside(bucket)[0] == bucket)
 
-    def ask(self, bucket: int, question: Callable[[redis.Redis], T]) -> T:
+    def ask(self, bucket: int, question: Callable[[Client], T]) -> T:
         """
         Return what the primary of a bucket answers.
 

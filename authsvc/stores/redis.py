@@ -1,7 +1,7 @@
 """
 The store of several hosts: Redis, version 7 or later, as one server, behind sentinels or as a Cluster.
 
-Imports `errors`, `store`, `lookout` and `primaries`.
+Imports `errors`, `store`, `client`, `primaries` and `redisurl`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 from authsvc.errors import MemoryLost
 from authsvc.store import Pulse
 from authsvc.stores import redisurl
-from authsvc.stores.lookout import Command, asked
+from authsvc.stores.client import Client, Command
 from authsvc.stores.primaries import Primaries, is_moving
 
 COUNTERS = 5_000  # in one round trip
@@ -81,13 +81,13 @@ class RedisStore:
 
     def get(self, key: str) -> str | None:
         """See `Store.get`."""
-        value = self._primaries.ask(self._primaries.bucket(key), lambda client: client.get(self._name(key)))
+        value = self._primaries.ask(self._primaries.bucket(key), lambda client: client.tell("GET", self._name(key)))
         return None if value is None else str(value)
 
     def put(self, key: str, value: str, *, keep_ms: int) -> None:
         """See `Store.put`."""
         name = self._name(key)
-        self._primaries.ask(self._primaries.bucket(key), lambda client: client.set(name, value, px=keep_ms))
+        self._primaries.ask(self._primaries.bucket(key), lambda client: client.tell("SET", name, value, "PX", keep_ms))
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         """See `Store.count`. An answer that is lost on the way makes a hit count twice, never not at all."""
@@ -118,7 +118,7 @@ class RedisStore:
     def _name(self, key: str) -> str:
         return self._primaries.prefixes[self._primaries.bucket(key)] + key
 
-    def _pulse(self, buckets: Sequence[int], client: redis.Redis) -> Pulse:
+    def _pulse(self, buckets: Sequence[int], client: Client) -> Pulse:
         claims = [(bucket, "ping") for bucket in buckets]
         *_, time, memory = self._claim(client, claims, str(self._now_ms()), 1_000, ("TIME",), ("INFO", "memory"))
         seconds, microseconds = map(int, cast(list[str], time))
@@ -127,7 +127,7 @@ class RedisStore:
         return Pulse(seconds * 1_000 + microseconds // 1_000, worry)
 
     def _claim(
-        self, client: redis.Redis, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: Command
+        self, client: Client, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: Command
     ) -> list[object]:
         """
         Return the value that each claim found and its birth mark, in one round trip with what `more` answers.
@@ -152,16 +152,16 @@ class RedisStore:
                 return answers
         raise redis.RedisError("the server began another history of replication in the middle of a claim")
 
-    def _mark(self, client: redis.Redis, bucket: int, history: str) -> None:
+    def _mark(self, client: Client, bucket: int, history: str) -> None:
         """Set the birth mark of every bucket that is on the same server."""
         now_ms = self._now_ms()
         names = [f"{self._primaries.prefixes[other]}birth" for other in self._primaries.beside(bucket)]
         _all_of(client, [("EVAL", _MARK, 1, name, history, now_ms) for name in names], slots_may_move=True)
 
 
-def _all_of(client: redis.Redis, commands: Sequence[Command], *, slots_may_move: bool = False) -> list[object]:
+def _all_of(client: Client, commands: Sequence[Command], *, slots_may_move: bool = False) -> list[object]:
     """Return the answers to all commands, asked in one round trip. Raises any error but that a script is not known."""
-    answers = asked(client, commands)
+    answers = client.ask(commands)
     for answer in answers:
         is_borne = isinstance(answer, NoScriptError) or (slots_may_move and is_moving(answer))
         if isinstance(answer, Exception) and not is_borne:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from authsvc.capacity import THREADS
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Store
 from authsvc.stores import open_store, redisurl
-from authsvc.stores.primaries import MAX_CONNECTIONS, Primaries
+from authsvc.stores.client import Client
+from authsvc.stores.primaries import Primaries
 from authsvc.stores.redis import RedisStore
 from tests import made_up
 from tests.conftest import Clock
@@ -265,9 +267,9 @@ def test_paused(
 
 
 def test_paused_for_many(store: RedisStore, redis_server: RedisServer) -> None:
-    """More threads than there are connections all have their answer within a second."""
+    """More threads than a worker has all have their answer within a second."""
     redis_server.pause()
-    threads = 3 * MAX_CONNECTIONS
+    threads = 6 * THREADS
     with ThreadPoolExecutor(threads) as pool:
         assert len(list(pool.map(lambda call: check_away(store, call), threads * [CALLS["add"]]))) == threads
 
@@ -300,9 +302,9 @@ def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -
     primaries = Primaries(redisurl.parse(redis_server.url))
     made = primaries.ask(0, lambda client: client)
 
-    def slow(_: redis.Redis) -> None:
+    def slow(_: Client) -> None:
         if others_are_answered:
-            primaries.ask(0, lambda client: client.ping())
+            primaries.ask(0, lambda client: client.tell("PING"))
         raise redis.TimeoutError
 
     with pytest.raises(StoreAway):
