@@ -1,0 +1,77 @@
+"""
+Fuzzing over real sockets: the requests of `test_fuzz` to `authsvc serve`, on both servers, with the fast lane and without.
+
+What lies between a client and Flask is in it: the servers' own parsers, the lane, the vendor's HTTP, the store's file.
+`FUZZ_CASES` makes the long form: an eighth of so many cases for each operation and service, with the boundary values
+that schemathesis derives from the contract.
+"""
+
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from hypothesis import settings
+from schemathesis import Case
+
+from tests import made_up
+from tests.running import Service
+from tests.test_fuzz import CASES, IS_LONG, VERIFY, contract_schema, fuzz, made_good, vendor_at
+from tests.vendor_stand_in import vendor_stand_in
+
+SCHEMA = contract_schema()
+SCHEMA.config.checks.max_response_time.enabled = True
+SCHEMA.config.checks.max_response_time.limit = 10
+SCHEMA.config.phases.coverage.enabled = IS_LONG
+live_fuzz = settings(fuzz, max_examples=CASES // 8 if IS_LONG else 3)
+
+
+@pytest.fixture(
+    scope="module", params=list(itertools.product(["gunicorn", "granian"], ["lane", "flask"])), ids="-".join
+)
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with a vendor and a store of its own, and without a limit that counts; nothing may make it complain."""
+    server, lane = request.param
+    service = Service(tmp_path_factory.mktemp("live"))
+    with vendor_stand_in() as vendor:
+        vendor.tell = vendor_at(time.time())
+        service.variables |= {
+            "AUTHSVC_FAST_LANE": "true" if lane == "lane" else "false",
+            "AUTHSVC_RATE_LIMIT": "999999999/hour",
+            "AUTHSVC_VENDOR_BUDGET": "999999999/hour",
+            "AUTHSVC_VENDOR_URL": vendor.url,
+            "AUTHSVC_ACCOUNT_KEY_FILE": str(service.secret_file("account-key", made_up.ACCOUNT_KEY)),
+            "AUTHSVC_SESSION_KEY_FILE": str(service.secret_file("session-key", made_up.SESSION_KEY)),
+            "AUTHSVC_SIGNATURE_ROUTE": "true",
+        }
+        service.start("--server", server, "--workers", "1")
+        yield service
+        assert service.stop() == 0
+    assert "Traceback" not in service.log()
+    assert not any(canary in service.log() for canary in made_up.CANARIES)
+
+
+def is_ordinary(name: str | bytes, value: str | bytes) -> bool:
+    """Return whether every HTTP server takes this header: no name with an underscore, and no control characters."""
+    told = [part.encode("latin-1") if isinstance(part, str) else part for part in (name, value)]
+    return re.fullmatch(rb"[A-Za-z0-9-]+", told[0]) is not None and re.search(rb"[\0-\x08\n-\x1f\x7f]", told[1]) is None
+
+
+@SCHEMA.parametrize()
+@live_fuzz
+def test_a_real_server_keeps_the_contract(
+    case: Case[Any], live: Service, bearer: dict[str, str], verifier: dict[str, str]
+) -> None:
+    """No 5xx; right requests are taken, wrong ones refused; the same request with a bad login or none is refused."""
+    if case.operation.label == VERIFY and case.meta and case.meta.generation.mode.is_positive:
+        case.body = made_good(cast("dict[str, Any]", case.body), time.time_ns() // 1_000_000)
+    headers = verifier if case.operation.label == VERIFY else bearer
+    answer = case.call(base_url=f"http://127.0.0.1:{live.port}", headers=headers)
+    assert not any(canary in answer.text for canary in made_up.CANARIES)
+    if "x-request-id" not in answer.headers:
+        assert answer.status_code in {400, 431}
+        assert not all(map(is_ordinary, *zip(*answer.request.headers.items(), strict=True))), answer.request.headers
+    else:
+        case.validate_response(answer, headers=headers, transport_kwargs={"headers": headers})
