@@ -26,6 +26,8 @@ from tests import contract, made_up
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 if TYPE_CHECKING:
+    from schemathesis.specs.openapi.schemas import OpenApiSchema
+
     from tests.conftest import Clock
 
 VERIFY = "POST /v1/auth-payload/verify"
@@ -51,7 +53,7 @@ class Service:
         return self.app(environ, start_response)
 
 
-def contract_schema() -> Any:
+def contract_schema() -> "OpenApiSchema":
     """Return the contract as schemathesis has it, with all its checks."""
     schema = schemathesis.openapi.from_path(contract.PATH)
     # A payload can be well formed and not good: its answer is 422, which schemathesis takes for a verdict on the form.
