@@ -6,11 +6,14 @@ Imports `apps` for the data and `fields` for the rules.
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from authsvc.apps import App
-from authsvc.fields import SecretText, check_appkey, check_master_secret, sentences
+from authsvc.fields import SecretText, check_appkey, check_master_secret, sentences, shown
+
+MAX_BYTES = 4_194_304  # some 30 000 apps
 
 
 class _AppTable(BaseModel):
@@ -26,11 +29,7 @@ class _AppTable(BaseModel):
 
 def read(path: Path) -> tuple[App, ...]:
     """Return the apps in the file's order. Raises ValueError with a line for each fault; none shows a secret."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        # A parse error quotes a line and column, never the text.
-        raise ValueError(f"AUTHSVC_APPS_FILE: cannot be read: {exc}") from None
+    tables = _tables(path)
     found = tables.pop("apps", None)
     if tables or not isinstance(found, dict) or not found:
         raise ValueError("AUTHSVC_APPS_FILE: must hold tables named [apps.<appkey>], and nothing else")
@@ -45,11 +44,23 @@ def read(path: Path) -> tuple[App, ...]:
                 check_master_secret(secret)
             apps.append(app)
         except ValidationError as exc:
-            faults += [f"AUTHSVC_APPS_FILE: apps.{appkey}: {fault}" for fault in sentences(exc)]
+            faults += [f"AUTHSVC_APPS_FILE: apps.{shown(appkey)}: {fault}" for fault in sentences(exc)]
         except ValueError as exc:
-            faults.append(f"AUTHSVC_APPS_FILE: apps.{appkey}: {exc}")
+            faults.append(f"AUTHSVC_APPS_FILE: apps.{shown(appkey)}: {exc}")
     if sum(app.default for app in apps) > 1:
         faults.append("AUTHSVC_APPS_FILE: only one app may say default = true")
     if faults:
         raise ValueError("\n".join(faults))
     return tuple(apps)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) <= MAX_BYTES:
+            return tomllib.loads(content.decode())
+    except (OSError, ValueError, RecursionError) as exc:  # also for a number of too many digits, and tables too deep
+        # A parse error quotes a line and column or a name, never the text.
+        raise ValueError(f"AUTHSVC_APPS_FILE: cannot be read: {exc}") from None
+    raise ValueError(f"AUTHSVC_APPS_FILE: is larger than {MAX_BYTES} bytes")

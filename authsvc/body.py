@@ -22,7 +22,8 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         fields: the names that may occur.
 
     Raises:
-        InvalidRequest: not JSON by its type or its text, not an object, a name twice, an unknown name.
+        InvalidRequest: not JSON by its type or its text, not an object, a name twice, an unknown name, half a
+            surrogate pair.
     """
     if not body and may_be_empty:
         return {}
@@ -30,14 +31,17 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         raise InvalidRequest("body", "must be JSON, with Content-Type: application/json")
     try:
         parsed = _DECODER.decode(body.decode())
+        if b"\\u" in body:
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can spell it, but UTF-8 cannot, nor the log, nor an answer
+        raise InvalidRequest("body", "holds half a surrogate pair, which is no text") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("body", "is not JSON") from None
     if not isinstance(parsed, dict):
         raise InvalidRequest("body", "must be a JSON object")
     for name in parsed:
         if name not in fields:
-            shown = name[:64].encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
-            raise InvalidRequest(shown, f"is unknown here; known are {', '.join(sorted(fields))}")
+            raise InvalidRequest(name[:64], f"is unknown here; known are {', '.join(sorted(fields))}")
     return parsed
 
 

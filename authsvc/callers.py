@@ -215,7 +215,8 @@ class SessionCookie:
             session = self._serializer.loads(cookie, max_age=self._max_age_s)
         except SignatureExpired as exc:
             raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s, or from the future") from exc
-        except (BadData, UnicodeEncodeError) as exc:
+        # Of a time that no calendar has, itsdangerous lets the error of datetime through.
+        except (BadData, ValueError, OSError, OverflowError) as exc:
             raise NotLoggedIn("the session cookie is broken, or signed with another key") from exc
         if not isinstance(session, dict):
             raise NotLoggedIn("the session cookie holds no session")

@@ -5,7 +5,6 @@ The settings: every field with its default, its rule and its one line of help; f
 `stores` for their checks; nothing below `app` imports this module.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -14,6 +13,7 @@ from authsvc import appsfile, stores, tokens
 from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
+    FilePath,
     HeaderName,
     HostPort,
     Hosts,
@@ -55,7 +55,7 @@ class AppSettings(BaseModel):
         None, description="The masterSecret before this one: verifies what it signed until that is dead."
     )
     flag: int = Field(0, ge=0, le=1, description="The SDK's message roaming flag, 0 or 1.")
-    apps_file: Path | None = Field(
+    apps_file: FilePath | None = Field(
         None, description="TOML file with many apps, instead of the four above; see “Several apps”."
     )
     apps: tuple[App, ...] = Field((), description="", exclude=True)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from authsvc.config import AppSettings, Settings
 from authsvc.errors import SettingsError
-from authsvc.fields import PREFIX, sentences
+from authsvc.fields import PREFIX, sentences, shown
 
 MAX_FILE_BYTES = 65_536
 SETTLED_S = 0.2  # a file that stays the same for so long is no longer being written
@@ -33,7 +33,8 @@ SECRETS = frozenset(
         "verifier_keys",
     }
 )
-_FIELDS = frozenset(Settings.model_fields) - {"apps"}
+_NAMES = {PREFIX + field.upper(): field for field in Settings.model_fields if field != "apps"}
+_TWINS = {f"{PREFIX}{field.upper()}_FILE": field for field in SECRETS}
 _Model = TypeVar("_Model", bound=AppSettings)
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
             continue
         field, path = _field_and_path(name, environ[name])
         if field is None:
-            unknown.append(f"{name}: is not a setting of authsvc{_suggestion(name)}")
+            unknown.append(f"{shown(name)}: is not a setting of authsvc{_suggestion(name)}")
         elif field in values:
             values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
         elif path is not None:
@@ -126,13 +127,8 @@ class Watch:
 
 def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
     """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
-    if name != name.upper():
-        return None, None
-    field = name.removeprefix(PREFIX).lower()
-    if field in _FIELDS:
-        return field, None
-    twin = field.removesuffix("_file")
-    return (twin, Path(value)) if twin in SECRETS and twin != field else (None, None)
+    field, twin = _NAMES.get(name), _TWINS.get(name)
+    return (field, None) if twin is None else (twin, Path(value))
 
 
 def _read(name: str, path: Path) -> str | ValueError:
@@ -165,6 +161,5 @@ def _named(fault: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    known = [PREFIX + field.upper() for field in _FIELDS] + [f"{PREFIX}{field.upper()}_FILE" for field in SECRETS]
-    near = difflib.get_close_matches(name.upper(), known, n=1)
+    near = difflib.get_close_matches(name.upper(), [*_NAMES, *_TWINS], n=1)
     return f"; did you mean {near[0]}?" if near else ""

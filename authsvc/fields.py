@@ -18,6 +18,9 @@ from authsvc.limiter import Rate
 from authsvc.secret import Secret
 
 PREFIX = "AUTHSVC_"
+_EMPTY = "is empty; give it a value or unset it"
+_JSON_OBJECT = 'must be a JSON object, such as {"debug": true}'
+_SHOWN = 100  # characters of a name
 _APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
@@ -26,16 +29,24 @@ def _given(value: object) -> object:
     if isinstance(value, ValueError):  # what went wrong while it was read, see `environ`
         raise value
     if value == "":
-        raise ValueError("is empty; give it a value or unset it")
+        raise ValueError(_EMPTY)
     return value
 
 
 def _words(value: object) -> object:
-    return tuple(word for word in re.split(r"[,\s]+", value) if word) if isinstance(value, str) else value
+    return _some(re.split(r"[,\s]+", value)) if isinstance(value, str) else value
 
 
 def _lines(value: object) -> object:
-    return tuple(line for line in value.splitlines() if line) if isinstance(value, str) else value
+    # Python's own splitlines() would split at ten other characters, which may be in a key.
+    return _some(re.split(r"\r?\n", value)) if isinstance(value, str) else value
+
+
+def _some(parts: list[str]) -> tuple[str, ...]:
+    found = tuple(filter(None, parts))
+    if not found:
+        raise ValueError(_EMPTY)
+    return found
 
 
 def _rate(value: object) -> object:
@@ -61,16 +72,20 @@ def _json_object(value: object) -> object:
         return value
     try:
         parsed = json.loads(value)
-    except ValueError:
-        raise ValueError('must be a JSON object, such as {"debug": true}') from None
+        # Python reads NaN, 1e999 and half surrogate pairs, and then writes what no browser reads.
+        json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError(_JSON_OBJECT) from None
     if not isinstance(parsed, dict):
-        raise ValueError('must be a JSON object, such as {"debug": true}')  # noqa: TRY004 -- the setting's fault
+        raise ValueError(_JSON_OBJECT)  # noqa: TRY004 -- the setting's fault
     return parsed
 
 
 def _vendor_url(value: str) -> str:
-    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", value, re.ASCII):
-        raise ValueError("must be http:// or https:// and a host, without user name or path")
+    try:
+        origins.parse_origin(value.removesuffix("/"))
+    except ValueError:
+        raise ValueError("must be http:// or https:// and a host, without user name or path") from None
     return value
 
 
@@ -89,6 +104,7 @@ def _host_port(value: str) -> Bind:
 
 
 Text = Annotated[str, BeforeValidator(_given)]
+FilePath = Annotated[Path, BeforeValidator(_given)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), BeforeValidator(_given)]
 SecretText = Annotated[Secret, BeforeValidator(_given)]
 SecretWords = Annotated[tuple[Secret, ...], BeforeValidator(_words), BeforeValidator(_given)]
@@ -120,5 +136,11 @@ def sentences(exc: ValidationError) -> list[str]:
     faults = []
     for error in exc.errors(include_url=False, include_input=False):
         reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
-        faults += [f"{error['loc'][0]}: {line}" for line in reason.splitlines()]
+        faults += [f"{shown(str(error['loc'][0]))}: {line}" for line in reason.splitlines()]
     return faults
+
+
+def shown(name: str) -> str:
+    """Return a name that somebody chose as a fault may show it: on one line, as text, and not for ever."""
+    told = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from authsvc.errors import KeysAway, NotLoggedIn
@@ -32,7 +33,11 @@ _log = logging.getLogger(__name__)
 
 def check_url(url: str) -> None:
     """Raise ValueError unless it is a URL that keys can be fetched from; the text is not repeated."""
-    if not _URL.fullmatch(url):
+    try:
+        is_url = bool(_URL.fullmatch(url)) and urlsplit(url).port != 0
+    except ValueError:  # a port beyond 65535, or no IPv6 address in the brackets; its text repeats that
+        is_url = False
+    if not is_url:
         raise ValueError("must be an http:// or https:// URL, without user name or password")
 
 

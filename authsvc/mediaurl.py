@@ -12,6 +12,7 @@ from authsvc.errors import InvalidMediaId
 
 _MEDIA_ID = re.compile(r"/?[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,254}", re.ASCII)
 _URL = re.compile(r"https?://[!-~]+", re.ASCII)
+_LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII)
 _EXPIRY_NAMES = ("e", "Expires", "expires")
 
 
@@ -30,7 +31,7 @@ def is_allowed(url: str, hosts: Collection[str]) -> bool:
     Return whether the URL is a plain http(s) URL of one of the hosts.
 
     Args:
-        hosts: lower-case names compared label by label; `*` stands for exactly one label.
+        hosts: lower-case names compared label by label; `*` stands for exactly one label, of letters, digits, _ and -.
     """
     if not _URL.fullmatch(url) or "\\" in url:
         return False
@@ -57,5 +58,5 @@ def expires_at_ms(url: str) -> int | None:
 
 def _matches(labels: list[str], allowed: list[str]) -> bool:
     return len(labels) == len(allowed) and all(
-        theirs and ours in ("*", theirs) for theirs, ours in zip(labels, allowed, strict=True)
+        _LABEL.fullmatch(theirs) and ours in ("*", theirs) for theirs, ours in zip(labels, allowed, strict=True)
     )

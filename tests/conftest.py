@@ -12,6 +12,7 @@ import jwt
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
@@ -28,6 +29,16 @@ __all__ = ["redis_server"]
 # What the suite itself is told must not reach the processes that it starts: authsvc refuses names it does not know.
 for name in [name for name in os.environ if name.startswith("AUTHSVC_") and not name.startswith("AUTHSVC_REQUIRE_")]:
     del os.environ[name]
+
+# `FUZZ_CASES` makes the long form of every property: so many cases, from a random seed. Else they are always the same.
+hypothesis_settings.register_profile(
+    "authsvc",
+    max_examples=int(os.environ.get("FUZZ_CASES", "100")),
+    derandomize="FUZZ_CASES" not in os.environ,
+    deadline=None,  # other processes take what time they like
+    database=None,
+)
+hypothesis_settings.load_profile("authsvc")
 
 
 class Clock:

@@ -1,10 +1,15 @@
 """The apps file: what it holds, and how its faults read."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from authsvc import appsfile
+from authsvc.apps import App
+from authsvc.appsfile import MAX_BYTES
 from tests import made_up
 from tests.made_up import APPKEY, MASTER_SECRET, OTHER_APPKEY, OTHER_MASTER_SECRET
 
@@ -54,6 +59,12 @@ def test_apps(tmp_path: Path) -> None:
         (f"{ONE}default = true\n{OTHER}default = true\n", "only one app may say default = true"),
         (f"{ONE}{ONE}", "cannot be read"),
         ("[apps]\na = 1\n", "apps.a: "),
+        (f'[apps."a\\nb"]\nmaster_secret = "{MASTER_SECRET}"\n', r"apps.a\nb: an appkey is 1 to 64 characters"),
+        (f'[apps."{"a" * 5000}"]\nmaster_secret = "{MASTER_SECRET}"\n', f"apps.{'a' * 100}…: an appkey is"),
+        (f'{ONE}"a\\u001b\\nb" = 1\n', rf"apps.{APPKEY}: a\x1b\nb: Extra inputs"),
+        ("x = " + "[" * 100_000, "cannot be read: "),
+        (f"{ONE}flag = {'9' * 5000}\n", "cannot be read: "),
+        (f"#{'x' * MAX_BYTES}", "is larger than 4194304 bytes"),
     ],
 )  # fmt: skip
 def test_a_fault(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -73,3 +84,56 @@ def test_no_file(tmp_path: Path) -> None:
     """Named, with the system's reason."""
     with pytest.raises(ValueError, match=r"AUTHSVC_APPS_FILE: cannot be read: .*No such file"):
         appsfile.read(tmp_path / "none.toml")
+
+
+KEYS = st.sampled_from([APPKEY, OTHER_APPKEY, '"a b"', '"\\n"', "''", "x", '"apps"', "é", '"\\uDFFF"', "a.b", "x" * 65])
+SCALARS = st.sampled_from(
+    [
+        f'"{MASTER_SECRET}"', f"'{OTHER_MASTER_SECRET}'", f'"""\n{MASTER_SECRET}"""', f'"{MASTER_SECRET}\\n"',
+        MASTER_SECRET, f'["{MASTER_SECRET}"]', f'{{a = "{MASTER_SECRET}"}}', '"x y"', '""', "0", "1", "2", "true",
+        "false", "1.0", "nan", "inf", "1979-05-27", "[]", "{}", "0x1", "9" * 30,
+    ]
+)  # fmt: skip
+LINES = (
+    st.builds("[apps.{}]".format, KEYS)
+    | st.builds(
+        "{} = {}".format, st.sampled_from(["master_secret", "previous_master_secret", "flag", "default"]), SCALARS
+    )
+    | st.builds("{} = {}".format, KEYS, SCALARS)
+    | st.sampled_from(["[apps]", "[[apps]]", "[", "#", "\ufeff", "\r", "\0"])
+    | st.text(max_size=8)
+)
+
+
+@given(
+    st.lists(LINES, max_size=8).map("\n".join).map(str.encode)
+    | st.lists(LINES, max_size=4).map(lambda lines: "\n".join([ONE.strip(), *lines]).encode())
+    | st.binary(max_size=40)
+)
+@example(f"{ONE}flag = 1\n{OTHER}default = true".encode())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_gives_apps_or_faults(tmp_path: Path, content: bytes) -> None:
+    """Each fault is a line that names the setting and shows no secret; what is accepted keeps every rule."""
+    path = tmp_path / "apps.toml"
+    path.write_bytes(content)
+    try:
+        apps = appsfile.read(path)
+    except ValueError as refused:
+        told = str(refused)
+    else:
+        told = ""
+        check_apps(apps, content)
+    assert not any(canary in told for canary in made_up.CANARIES)
+    assert all(fault.startswith("AUTHSVC_APPS_FILE: ") and fault.isprintable() for fault in told.splitlines())
+
+
+def check_apps(apps: tuple[App, ...], content: bytes) -> None:
+    """Fail unless these can be the apps of the file."""
+    assert apps
+    assert len({app.appkey for app in apps}) == len(apps) <= content.count(b"master_secret")
+    assert sum(app.default for app in apps) <= 1
+    for app in apps:
+        assert re.fullmatch("[0-9A-Za-z_-]{1,64}", app.appkey)
+        assert app.flag in (0, 1)
+        for secret in filter(None, (app.master_secret, app.previous_master_secret)):
+            assert secret.reveal().encode("ascii") in content

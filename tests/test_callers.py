@@ -1,6 +1,8 @@
 """Who counts as logged in: each way by itself, the order of the ways, and the same-site rule over them."""
 
+import base64
 import hashlib
+import hmac
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ import jwt
 import pytest
 from flask import Flask, session
 from freezegun import freeze_time
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import EnvironBuilder
@@ -508,6 +510,78 @@ def test_garbage_in_the_cookie_logs_nobody_in(value: str) -> None:
     """Whatever comes in the cookie, the one answer is NotLoggedIn."""
     with pytest.raises(NotLoggedIn):
         user(session_way(), {"Cookie": f"session={value}"})
+
+
+def by_hand(content: bytes, signed_s: int, key: str = SESSION_KEY) -> str:
+    """Return the cookie in which Flask keeps this content, made without Flask and itsdangerous."""
+    payload, moment = (
+        base64.urlsafe_b64encode(part).rstrip(b"=")
+        for part in (content, signed_s.to_bytes((signed_s.bit_length() + 7) // 8, "big"))
+    )
+    derived = hmac.digest(key.encode(), b"cookie-session", "sha1")
+    digest = hmac.digest(derived, payload + b"." + moment, "sha1")
+    return b".".join((payload, moment, base64.urlsafe_b64encode(digest).rstrip(b"="))).decode()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("u" * 256),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.just("_user_id") | st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@example(content={"_user_id": "ming"}, age_s=-(2**40), key=SESSION_KEY, cut=None)
+@given(
+    content=st.dictionaries(st.just("_user_id"), st.text(max_size=9) | st.integers(-5, 5) | _JSON) | _JSON,
+    age_s=st.sampled_from([0, 0, 1, 31 * DAY_S, 31 * DAY_S + 1, -1, NOW_S]) | st.integers(-(2**70), NOW_S),
+    key=st.sampled_from([SESSION_KEY] * 4 + [SESSION_KEY[:-1], "", f"{SESSION_KEY} "]),
+    cut=st.sampled_from([None] * 6) | st.floats(0, 1),
+)
+def test_a_session_logs_in_whom_it_names(content: Any, age_s: int, key: str, cut: float | None) -> None:
+    """Exactly if it was signed with the key, is neither too old nor of the future, and names a user that is one."""
+    text = json.dumps(content).encode()
+    cookie = by_hand(text, NOW_S - age_s, key)
+    if cut is not None:
+        place = int(cut * len(cookie))
+        cookie = cookie[:place] + cookie[place + 1 :]
+    named = content.get("_user_id") if isinstance(content, dict) else None
+    is_user = type(named) is int or (isinstance(named, str) and 1 <= len(named) <= 255 and named.isprintable())
+    if is_user and key == SESSION_KEY and cut is None and 0 <= age_s <= 31 * DAY_S:
+        assert user(session_way(), {"Cookie": f"session={cookie}"}) == str(named)
+    else:
+        assert reason(session_way(), {"Cookie": f"session={cookie}"})
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["Authorization", "X-Jwt", "X-Gateway-Secret", "X-Forwarded-User", "Cookie", "X-Forwarded-For"]
+            ),
+            st.sampled_from(["bearer", "session", "assertion", "gateway"]),
+            st.sampled_from(
+                ["{}", "{}", "Bearer {}", "{}, {}", "{},", " {}", '"{}"', "session={}", "Basic {}", "{}\t"]
+            ),
+        ),
+        max_size=4,
+    )
+)
+def test_credentials_in_each_others_places(placed: list[tuple[str, str, str]]) -> None:
+    """A token, a cookie, a secret or a name in a header that is another's makes nobody a user but its own."""
+    credentials = {f"by-{way}": next(iter(good().values())) for way, good in GOOD.items()}
+    headers = {header: form.replace("{}", credentials[f"by-{way}"]) for header, way, form in placed}
+    try:
+        found = Callers(all_ways(), allowed_origins=frozenset()).authenticate(asking(headers), NOW_MS)
+    except NotLoggedIn:
+        return
+    if found.way == "gateway":
+        assert headers["X-Gateway-Secret"] == GATEWAY_SECRET
+        assert headers["X-Forwarded-User"] == found.user_id
+    else:
+        place = {"bearer": "Authorization", "session": "Cookie", "assertion": "X-Jwt"}[found.way]
+        assert credentials[found.user_id].removeprefix("session=") in headers[place]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,16 @@
 """Settings from the environment and from files, and the watch over those files."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from authsvc import environ
 from authsvc.config import AppSettings, Settings
@@ -146,6 +151,8 @@ def test_all_faults_at_once() -> None:
         ("AUTHSVC_", "is not a setting of authsvc"),
         ("AUTHSVC_APPS", "is not a setting of authsvc"),
         ("AUTHSVC_ZZZZZZ", "is not a setting of authsvc"),
+        ("AUTHSVC_MASTER_SECRET_FILE_FILE", "did you mean AUTHSVC_MASTER_SECRET_FILE?"),
+        ("AUTHSVC_SESSION_\u212aEY", "did you mean AUTHSVC_SESSION_KEY?"),  # its lower case is a k
     ],
 )
 def test_an_unknown_name(name: str, suggestion: str) -> None:
@@ -172,6 +179,140 @@ def test_what_the_command_line_needs() -> None:
     load(GOOD | {"AUTHSVC_RATE_LIMIT": "many"}, AppSettings)
     with pytest.raises(SettingsError):
         load(GOOD | {"AUTHSVC_X": "1"}, AppSettings)
+
+
+def test_a_name_is_shown_on_one_line() -> None:
+    """Whatever a variable is called: no line of a log is made up by it, and no terminal is told what to do."""
+    (fault,) = faults(GOOD | {"AUTHSVC_X\n\x1b[2J\udcff": "x"})
+    assert fault.startswith(r"AUTHSVC_X\n\x1b[2J\udcff: is not a setting")
+    (fault,) = faults(GOOD | {f"AUTHSVC_{'X' * 10_000}": "x"})
+    assert len(fault) < 200
+
+
+@pytest.mark.parametrize("name", ["VERIFIER_KEYS", "JWT_AUDIENCE", "MEDIA_HOSTS", "ALLOWED_ORIGINS", "GATEWAY_SECRET"])
+@pytest.mark.parametrize("value", [",", " , ", "\n", "\r\n\n"])
+def test_a_list_of_nothing_is_empty(name: str, value: str) -> None:
+    """Nobody who sets a list means none: an audience of `,` would be none at all."""
+    if name == "GATEWAY_SECRET" and "\n" not in value:
+        value = "\n"  # its parts are lines
+    assert faults(GOOD | {f"AUTHSVC_{name}": value}) == [f"AUTHSVC_{name}: is empty; give it a value or unset it"]
+
+
+def test_a_key_is_a_whole_line() -> None:
+    """Only a line break ends it: half a key would be a weak one."""
+    keys = ["one\x0b\x0c\x1c\x85\u2028two", "three\rfour"]
+    settings = load(GOOD | {"AUTHSVC_SESSION_KEY": f"{keys[0]}\r\n\n{keys[1]}\n"}, Settings)
+    assert [key.reveal() for key in settings.session_key] == keys
+
+
+VALUES = {
+    "APPKEY": made_up.APPKEY,
+    "MASTER_SECRET": made_up.MASTER_SECRET,
+    "PREVIOUS_MASTER_SECRET": made_up.OTHER_MASTER_SECRET,
+    "FLAG": "1",
+    "STORE_URL": f"redis://user:{made_up.MASTER_SECRET}@localhost:6379/0",
+    "VERIFIER_KEYS": f"{made_up.VERIFIER_KEY},{made_up.VERIFIER_KEY}",
+    "RATE_LIMIT": "60/minute",
+    "ALLOWED_ORIGINS": "https://app.example,http://[::1]:8080",
+    "JWT_KEY": made_up.JWT_KEY,
+    "JWT_JWKS_URL": "https://login.example:8443/jwks?x=y",
+    "JWT_ALGORITHMS": "HS256",
+    "JWT_AUDIENCE": "one,two",
+    "JWT_ISSUER": "https://login.example/",
+    "JWT_LEEWAY_S": "30",
+    "JWT_SINGLE_USE": "true",
+    "JWT_HEADER": "X-Jwt",
+    "SESSION_KEY": f"{made_up.SESSION_KEY}\n{made_up.SESSION_KEY}",
+    "SESSION_MAX_AGE_S": "60",
+    "GATEWAY_SECRET": made_up.GATEWAY_SECRET,
+    "GATEWAY_USER_HEADER": "X-User",
+    "VENDOR_URL": "https://api.example:8443/",
+    "MEDIA_HOSTS": "*.im.jiguang.cn,media.file.jpush.cn",
+    "SDK_INTEGRITY": "sha384-AAAA",
+    "SDK_OPTIONS": '{"debug": [1.5, "x"]}',
+    "ACCOUNT_KEY": made_up.ACCOUNT_KEY,
+    "DRAIN_DELAY_S": "5",
+    "METRICS_BIND": "[::1]:9100",
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "json",
+}
+KNOWN = {f"AUTHSVC_{name.upper()}" for name in Settings.model_fields} | {
+    f"AUTHSVC_{name.upper()}_FILE" for name in SECRETS
+}
+CUTS = st.lists(
+    st.tuples(
+        st.floats(0, 1),
+        st.sampled_from(
+            [
+                "", "", " ", ",", "\n", "\r", "\t", "\x0b", "\x1b", "\x7f", "\u2028", "\ufeff", "\udcff", "٣", "极",
+                "0", "9" * 9, "-", "+", ".", ":", "::", ":99999", "@", "/", "//", "?", "#", "%", "[", "]", "{", "}",
+                '"', "\\ud800", "NaN", "1e999", "_", "*",
+            ]
+        )
+        | st.text(st.characters(exclude_characters="\0"), max_size=4),
+    ),
+    max_size=3,
+)  # fmt: skip
+
+
+@st.composite
+def nearly_good(draw: st.DrawFn) -> tuple[str, str]:
+    """Draw a variable whose value would be good, cut and pasted a little; some names too."""
+    name = draw(st.sampled_from(sorted(VALUES)))
+    value = VALUES[name]
+    for where, piece in draw(CUTS):
+        place = int(where * len(value))
+        value = value[:place] + piece + value[place + (not piece) :]
+    ending = draw(st.sampled_from(["", "", "", "_FILE", "\n", "\u017f"]))
+    return f"AUTHSVC_{name}{ending}", value
+
+
+@given(st.lists(nearly_good(), max_size=6).map(dict))
+@example({"AUTHSVC_SDK_OPTIONS": '{"a":' * 20_000})
+@example({"AUTHSVC_SDK_OPTIONS": '{"a":NaN}'})
+@example({"AUTHSVC_SDK_OPTIONS": '{"a":1e999}'})
+@example({"AUTHSVC_SDK_OPTIONS": '{"a":"\\ud800"}'})
+@example({"AUTHSVC_VENDOR_URL": "https://api.example:65536"})
+@example({"AUTHSVC_VENDOR_URL": "https://[::::]"})
+@example({"AUTHSVC_JWT_JWKS_URL": "https://login.example:65536/", "AUTHSVC_JWT_ALGORITHMS": "RS256"})
+@example({"AUTHSVC_JWT_JWKS_URL": "https://[::::]/", "AUTHSVC_JWT_ALGORITHMS": "RS256"})
+@example({"AUTHSVC_APPS_FILE": "\udcff"})
+def test_any_environment_gives_settings_or_faults(changed: dict[str, str]) -> None:
+    """Each fault is a line that names a variable and shows no secret; what is accepted passes a second reading too."""
+    variables = GOOD | changed
+    try:
+        settings = load(variables, Settings)
+    except SettingsError as refused:
+        told = refused.faults
+    else:
+        told = []
+        check_settings(settings, variables)
+    unknown = variables.keys() - KNOWN
+    shown = unknown | {name.encode("unicode_escape").decode() for name in unknown}
+    for fault in told:
+        assert fault.isprintable()
+        assert set(fault.partition(": ")[0].split(", ")) <= KNOWN | shown, fault
+        assert not any(canary in fault for canary in made_up.CANARIES)
+
+
+def check_settings(settings: Settings, variables: dict[str, str]) -> None:
+    """Fail unless these can be the settings that the variables give."""
+    assert variables.keys() <= KNOWN
+    given_to = {name.removeprefix("AUTHSVC_").lower(): value for name, value in variables.items()}
+    assert re.fullmatch("[0-9A-Za-z_-]{1,64}", settings.apps[0].appkey)
+    assert settings.apps[0].master_secret.reveal() == given_to["master_secret"]
+    assert (settings.flag, settings.fast_lane) in {(0, True), (1, True)}
+    assert 0 <= settings.jwt_leeway_s <= 300 >= settings.drain_delay_s >= 0
+    for url in filter(None, (settings.vendor_url, settings.jwt_jwks_url, *settings.allowed_origins)):
+        parts = urlsplit(url)
+        assert parts.scheme in {"http", "https"}
+        assert parts.hostname
+        assert (parts.username, parts.port == 0) == (None, False)
+    assert settings.sdk_options == orjson.loads(given_to.get("sdk_options", "{}"))
+    lists = ("verifier_keys", "jwt_algorithms", "jwt_audience", "session_key", "gateway_secret", "media_hosts")
+    assert all(getattr(settings, name) for name in lists if name in given_to)
+    assert settings.jwt_key is None or settings.jwt_jwks_url is None
+    assert settings.session_key or settings.gateway_secret or settings.jwt_key or settings.jwt_jwks_url
 
 
 def variables_with_files(folder: Path) -> dict[str, str]:

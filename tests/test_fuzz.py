@@ -26,15 +26,18 @@ from tests import contract, made_up
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 if TYPE_CHECKING:
+    from schemathesis.specs.openapi.schemas import OpenApiSchema
+
     from tests.conftest import Clock
 
 VERIFY = "POST /v1/auth-payload/verify"
 NOW_MS = 1795456800000  # when the payload in the contract's examples was issued
 AGES_MS = (0, 15_000, 600_000, -30_000, -30_001)  # the second from before the store's memory
+IS_LONG = "FUZZ_CASES" in os.environ
 CASES = int(os.environ.get("FUZZ_CASES", "150"))
 fuzz = settings(
     max_examples=CASES,
-    derandomize="FUZZ_CASES" not in os.environ,
+    derandomize=not IS_LONG,
     deadline=None,
     # One service for all cases of a test is meant: what one case leaves behind must not break the next.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -50,10 +53,16 @@ class Service:
         return self.app(environ, start_response)
 
 
-SCHEMA = schemathesis.openapi.from_path(contract.PATH)
+def contract_schema() -> "OpenApiSchema":
+    """Return the contract as schemathesis has it, with all its checks."""
+    schema = schemathesis.openapi.from_path(contract.PATH)
+    # A payload can be well formed and not good: its answer is 422, which schemathesis takes for a verdict on the form.
+    schema.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "302", "401", "404", "409", "422"]
+    return schema
+
+
+SCHEMA = contract_schema()
 SCHEMA.app = Service()
-# A payload can be well formed and not good: its answer is 422, which schemathesis takes for a verdict on the form.
-SCHEMA.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "302", "401", "404", "409", "422"]
 
 
 @pytest.fixture
@@ -63,18 +72,23 @@ def clock(clock: "Clock") -> "Clock":
     return clock
 
 
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[VendorStandIn]:
-    """A vendor that knows the media whose id is not of length 7, and registers everybody."""
+def vendor_at(now_s: float) -> Callable[[Asked], Told]:
+    """Return what a vendor says that knows the media whose id is not of length 7, and registers everybody."""
 
     def tell(asked: Asked) -> Told:
         if asked.method == "POST":
             return Told.json([{}], status=201)
         is_known = len(dict(asked.query)["mediaId"]) != 7
-        return Told.json({"url": url_of(asked, now_s=NOW_MS / 1000)}) if is_known else Told(404)
+        return Told.json({"url": url_of(asked, now_s=now_s)}) if is_known else Told(404)
 
+    return tell
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[VendorStandIn]:
+    """A vendor in the service's own time."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = tell
+        stand_in.tell = vendor_at(NOW_MS / 1000)
         yield stand_in
 
 
@@ -101,7 +115,7 @@ def test_whoever_may_ask_gets_what_the_contract_says(
 ) -> None:
     """No 5xx; right requests are taken, wrong ones refused; the same request with a bad login or none is refused."""
     if case.operation.label == VERIFY and case.meta and case.meta.generation.mode.is_positive:
-        case.body = made_good(cast("dict[str, Any]", case.body))
+        case.body = made_good(cast("dict[str, Any]", case.body), NOW_MS)
     answer = case.call_and_validate(headers=verifier if case.operation.label == VERIFY else bearer)
     assert not any(canary in answer.text for canary in made_up.CANARIES)
 
@@ -129,7 +143,7 @@ def test_any_bytes_get_what_the_contract_says(
     assert answer.status_code == 400 or (path == "/v1/auth-payload" and data.strip() in {b"", b"{}"})
 
 
-def made_good(body: dict[str, Any]) -> dict[str, Any]:
+def made_good(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
     """Turn most well-formed payloads into signed ones from around the limits of time, and leave some as they are."""
     choice = len(body["random_str"]) % (len(AGES_MS) + 1)
     if choice == len(AGES_MS):
@@ -140,6 +154,6 @@ def made_good(body: dict[str, Any]) -> dict[str, Any]:
         appkey=made_up.APPKEY,
         master_secret=made_up.MASTER_SECRET,
         random_str=body["random_str"],
-        now_ms=NOW_MS - AGES_MS[choice],
+        now_ms=now_ms - AGES_MS[choice],
     )
     return body | issued.to_dict()

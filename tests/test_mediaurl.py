@@ -1,7 +1,11 @@
 """The rules of a media_id and of the URL that the vendor returns for it."""
 
+import re
+from urllib.parse import unquote_plus
+
 import pytest
-from hypothesis import given
+import urllib3
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsvc.errors import InvalidMediaId
@@ -115,12 +119,67 @@ def test_urls_on_the_vendors_hosts_are_allowed(url: str) -> None:
         "http://dl.im.jiguang.cn/x\r\nSet-Cookie: a",
         "http://dl。im。jiguang。cn/x",
         "http://.im.jiguang.cn/x",
+        "http://evil%2f.im.jiguang.cn/x",
+        "http://a%2eb.im.jiguang.cn/x",
+        "http://localhost;.im.jiguang.cn/x",
+        "http://a^b.im.jiguang.cn/x",
         "http:///x",
     ],
 )
 def test_other_urls_are_refused(url: str) -> None:
     """Hosts are compared label by label; tricks with suffixes, users, ports and characters come to nothing."""
     assert not is_allowed(url, HOSTS)
+
+
+LABEL, PORT = "[a-z0-9_-]+", "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
+PLAIN_URL = re.compile(
+    rf"https?://(?i:{LABEL}\.im\.jiguang\.cn|media\.file\.jpush\.cn)(:0*({PORT})?)?([/?#][!-\[\]-~]*)?",
+    re.ASCII,
+)
+PIECES = st.sampled_from(
+    [
+        "http://", "https://", "HTTPS://", "ftp://", "//", "/", "\\", "?", "#", "@", ":", ":80", ":65535", ":65536",
+        ":x", ":٣", "dl.im.jiguang.cn", "DL.im.jiguang.cn", ".im.jiguang.cn", "im.jiguang.cn", "media.file.jpush.cn",
+        "evil.example", "127.0.0.1", "[::1]", "[", "]", "user", ".", "..", "*", "%2e", "%2f", "%40", "%00",
+        ",", ";", "。", "Ｄ", "ſ", "\t", "\r\n", " ", "\0", "x", "-", "_", "e=1517798242", "&",
+    ]
+)  # fmt: skip
+URLS = st.tuples(
+    st.sampled_from(["http://", "https://"]),
+    st.sampled_from(["dl.im.jiguang.cn", "media.file.jpush.cn", ""]),
+    st.lists(PIECES, max_size=5),
+).map(lambda parts: parts[0] + "".join(parts[2][:1]) * (len(parts[2]) % 2) + parts[1] + "".join(parts[2]))
+
+
+@given(URLS | st.lists(PIECES, max_size=8).map("".join) | st.text())
+@example("https://dl.im.jiguang.cn:065535/x")
+def test_the_rule_of_urls(url: str) -> None:
+    """Allowed exactly if a plain grammar says so, with the host whole; and an HTTP client reads the same host."""
+    assert is_allowed(url, HOSTS) == bool(PLAIN_URL.fullmatch(url)), url
+    if is_allowed(url, HOSTS):
+        read = urllib3.util.parse_url(url)
+        assert read.auth is None
+        assert read.host is not None
+        assert read.host == "media.file.jpush.cn" or re.fullmatch(rf"{LABEL}\.im\.jiguang\.cn", read.host)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["e", "E", "Expires", "expires", "x", "%65", ""]),
+            st.sampled_from(["=", "", "=="]),
+            st.sampled_from(["1517798242", "%31517798242", "+1517798242", "0", "-1", "١٥١٧٧٩٨٢٤٢", ""])
+            | st.text(max_size=12),
+        ).map("".join)
+    ).map("&".join)
+)
+def test_the_rule_of_expiry(query: str) -> None:
+    """It is a second that one of the parameters names, in milliseconds, or none; nothing is ever raised."""
+    found = expires_at_ms(f"https://dl.im.jiguang.cn/x?{query}")
+    named = re.findall(
+        r"(?:^|&)(?:e|Expires|expires)=([1-9][0-9]{8,10})(?=&|$)", unquote_plus(query.partition("#")[0]), re.ASCII
+    )
+    assert found is None or found in [int(second) * 1000 for second in named]
 
 
 @pytest.mark.parametrize(

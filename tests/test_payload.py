@@ -123,6 +123,43 @@ def test_any_object_parses_or_is_refused(fields: dict[str, Any]) -> None:
         assert payload.parse(fields).to_dict().keys() == fields.keys()
 
 
+_DIGITS = st.text("0123456789", min_size=12, max_size=14)
+_NEARLY_GOOD = {
+    "appkey": st.just("a" * 24) | JSON,
+    "random_str": st.text("aZ09_-", min_size=19, max_size=37) | st.just("٣" * 20) | st.just("r" * 20 + "\n") | JSON,
+    "signature": st.text("0123456789abcdefABCDEF", min_size=31, max_size=33)
+    | st.just("٣" * 32)
+    | st.just("g" * 32)
+    | JSON,
+    "timestamp": _DIGITS | _DIGITS.map(int) | st.just("١" * 13) | st.just("1" * 13 + "\n") | st.just(1.7e12) | JSON,
+}
+
+
+@given(st.fixed_dictionaries(_NEARLY_GOOD) | st.fixed_dictionaries({}, optional=_NEARLY_GOOD | {"more": JSON}))
+def test_the_rule_of_a_payload(fields: dict[str, Any]) -> None:
+    """Parsed exactly if an independent statement of the rules says so, and then with nothing changed."""
+    texts = {name: value for name, value in fields.items() if isinstance(value, str) and value.isascii()}
+    stamp = fields.get("timestamp")
+    is_good = (
+        set(fields) == {"appkey", "random_str", "signature", "timestamp"}
+        and isinstance(fields["appkey"], str)
+        and 20 <= len(texts.get("random_str", "")) <= 36
+        and not set(texts["random_str"]) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+        and len(texts.get("signature", "")) == 32
+        and not set(texts["signature"]) - set("0123456789abcdefABCDEF")
+        and type(stamp) in (int, str)
+        and str(stamp).isascii()
+        and str(stamp).isdigit()
+        and len(str(stamp)) == 13
+        and str(stamp)[0] != "0"
+    )
+    if is_good:
+        assert payload.parse(fields).to_dict() == fields | {"timestamp": str(stamp)}
+    else:
+        with pytest.raises((InvalidRequest, InvalidRandomStr)):
+            payload.parse(fields)
+
+
 @pytest.mark.parametrize("timestamp", [1_700_000_000, "1700000000"])
 def test_seconds_are_named(timestamp: object) -> None:
     """The commonest mistake is told as what it is."""

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -453,6 +454,17 @@ def test_the_length_of_a_token() -> None:
     assert reason("x" * (MAX_TOKEN_BYTES + 1)) == "the token is longer than 8192 bytes"
 
 
+def test_a_huge_token_costs_nothing() -> None:
+    """A megabyte, signed and deeply nested, is refused by its length, before anything of it is decoded."""
+    nested = b'{"sub":"ming","exp":1750000300,"a":%s1%s}' % (b'{"a":[' * 125_000, b"]}" * 125_000)
+    for token in (signed({"pad": "x" * 750_000}), by_hand(b'{"alg":"HS256"}', nested), "." * 1_000_000):
+        assert len(token) >= 1_000_000
+        tokens, began_s = Tokens.with_key(HS256, JWT_KEY), time.perf_counter()
+        with pytest.raises(NotLoggedIn, match=r"^the token is longer than 8192 bytes$"):
+            tokens.verify(token)
+        assert time.perf_counter() - began_s < 0.1
+
+
 def test_a_refusal_tells_nothing_of_the_token() -> None:
     """Neither a claim's value nor a part of the token is in the reason."""
     canary = "canary-in-a-claim"
@@ -499,6 +511,71 @@ def test_any_values_are_accepted_or_refused_and_nothing_else_happens(
     assert verified.sub
     assert NOW_S * 1000 < verified.expires_ms < 253_402_300_800_000
     assert verified.issuer is None or isinstance(verified.issuer, str)
+
+
+def read_again(token: str) -> str | None:
+    """Return whose an HS256 token is by a second, plain reading of the RFCs; None if it is not good."""
+    parts = token.split(".")
+    if len(parts) != 3 or not all(re.fullmatch("[A-Za-z0-9_-]+", part) for part in parts):
+        return None
+    try:
+        header, claims = (json.loads(base64.urlsafe_b64decode(f"{part}==")) for part in parts[:2])
+    except ValueError:
+        return None
+    digest = hmac.digest(JWT_KEY.encode(), ".".join(parts[:2]).encode(), "sha256")
+    if (
+        base64.urlsafe_b64decode(f"{parts[2]}==") != digest
+        or not isinstance(header, dict)
+        or header.get("alg") != "HS256"
+    ):
+        return None
+    if "crit" in header or header.get("b64") is False or not isinstance(claims, dict) or claims.get("aud"):
+        return None
+    if claims["exp"] < NOW_S + 1 or any(claims.get(name, 0) >= NOW_S + 1 for name in ("nbf", "iat")):
+        return None
+    sub, others = claims.get("sub"), [claims.get("iss"), claims.get("jti")]
+    is_fit = isinstance(sub, str) and 1 <= len(sub) <= 255 and sub.isprintable()
+    return sub if is_fit and all(isinstance(other, str | None) for other in others) else None
+
+
+_TIMES = st.integers(NOW_S - 2, NOW_S + 2) | st.floats(NOW_S - 2, NOW_S + 2)
+
+
+@given(
+    header=st.fixed_dictionaries(
+        {"alg": st.sampled_from(["HS256", "HS256", "HS256", "none", "HS512", "RS256", "hs256", ""])},
+        optional={
+            "kid": st.sampled_from(["../../dev/null", "' OR 1=1 --"]) | _CLAIM_VALUES,
+            "jku": st.just("http://127.0.0.1:9/jwks.json"),
+            "x5u": st.just("http://127.0.0.1:9/x.pem"),
+            "jwk": st.just({"kty": "oct", "k": ""}),
+            "crit": st.sampled_from([["exp"], [], None]),
+            "b64": st.sampled_from([True, False, None]),
+        },
+    ),
+    claims=st.fixed_dictionaries(
+        {"sub": st.just("ming") | st.text(max_size=3), "exp": st.just(NOW_S + 300) | _TIMES},
+        optional={"nbf": _TIMES, "iat": _TIMES, "aud": _CLAIM_VALUES, "iss": _CLAIM_VALUES, "jti": _CLAIM_VALUES},
+    ),
+    key=st.sampled_from([JWT_KEY] * 6 + ["", "null", JWT_KEY[:-1], "e" * 32]),
+    edits=st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from(["", ".", "=", "-", "_", "A", "\n", " ", "+", "é", "\0"])),
+        max_size=1,
+    ),
+)
+def test_what_is_accepted_is_so_by_a_second_reading(
+    header: dict[str, Any], claims: dict[str, Any], key: str, edits: list[tuple[float, str]]
+) -> None:
+    """No token logs anybody in whom a plain reading of the RFCs would not, whatever its header and its edges say."""
+    token = by_hand(json.dumps(header).encode(), json.dumps(claims).encode(), key.encode())
+    for where, piece in edits:
+        place = int(where * len(token))
+        token = token[:place] + piece + token[place + (not piece) :]
+    try:
+        found = Tokens.with_key(HS256, JWT_KEY).verify(token).sub
+    except NotLoggedIn:
+        return
+    assert found == read_again(token)
 
 
 @pytest.mark.parametrize(
@@ -626,6 +703,27 @@ def test_a_published_key_is_no_hmac_secret(login: LoginService) -> None:
         forged = by_hand(header, b'{"sub":"admin","exp":1750000300}', keys.public_pem(keys.rsa()).encode())
         with pytest.raises(NotLoggedIn):
             tokens.verify(forged)
+
+
+@pytest.mark.parametrize("kid", ["this", None, "theirs", "../../../dev/null", "this' OR '1'='1", "this\0"])
+def test_a_token_names_no_other_place_of_keys(login: LoginService, kid: str | None) -> None:
+    """A URL or a key in the header is never asked nor used: a token that its own key verifies is forged."""
+    login.publish(keys.jwk(keys.rsa(), "this"), keys.jwk(keys.ec(), "that"))
+    theirs = keys.rsa("theirs")
+    with LoginService() as elsewhere:
+        elsewhere.publish(keys.jwk(theirs, "theirs"), keys.jwk(theirs, "this"))
+        for hint in (
+            {"jku": elsewhere.url},
+            {"x5u": elsewhere.url},
+            {"jku": f"{login.url}@{elsewhere.url.removeprefix('http://')}"},
+            {"jwk": keys.jwk(theirs, "this")},
+            {"jku": elsewhere.url, "jwk": keys.jwk(theirs, "theirs"), "x5c": ["MIIB"], "iss": elsewhere.url},
+        ):
+            header = hint if kid is None else hint | {"kid": kid}
+            token = signed({"sub": "admin", "iss": elsewhere.url}, key=theirs, algorithm="RS256", **header)
+            with pytest.raises(NotLoggedIn):
+                Tokens.with_jwks(TokenRules(("RS256", "ES256")), login.url).verify(token)
+        assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize(

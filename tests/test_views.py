@@ -1,6 +1,7 @@
 """Tests of `views`: what travels in headers and bodies. That every answer keeps its contract, test_answers holds."""
 
 import io
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -229,6 +230,22 @@ def test_a_broken_body(client: FlaskClient, bearer: dict[str, str]) -> None:
     answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=told)
     assert answer.status_code == 400
     assert answer.get_json()["type"] == "/problems/invalid-request"
+
+
+@pytest.mark.parametrize("path", [ISSUE, VERIFY])
+@pytest.mark.parametrize("name", ["appkey", "random_str"])
+def test_half_a_surrogate_pair_is_the_askers_fault(
+    client: FlaskClient, bearer: dict[str, str], verifier: dict[str, str], path: str, name: str
+) -> None:
+    """JSON can spell it and the log cannot write it: the answer was a 500."""
+    told = {"appkey": made_up.APPKEY, "random_str": RANDOM_STR}
+    if path == VERIFY:
+        told |= {"signature": "0" * 32, "timestamp": "1" * 13}
+    content = json.dumps(told | {name: "\ud800" * 20})
+    headers = verifier if path == VERIFY else bearer
+    answer = client.post(path, headers=headers, data=content, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.get_json()["detail"] == "body: holds half a surrogate pair, which is no text"
 
 
 @pytest.mark.parametrize("path", [ISSUE, VERIFY])
