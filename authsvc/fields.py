@@ -18,8 +18,8 @@ from authsvc.limiter import Rate
 from authsvc.secret import Secret
 
 PREFIX = "AUTHSVC_"
-_APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def _given(value: object) -> object:
@@ -69,14 +69,14 @@ def _json_object(value: object) -> object:
 
 
 def _vendor_url(value: str) -> str:
-    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", value, re.ASCII):
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", value):
         raise ValueError("must be http:// or https:// and a host, without user name or path")
     return value
 
 
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     for host in value:
-        if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host, re.ASCII):
+        if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host):
             raise ValueError("must be lower-case host names without port; * may stand for the first label")
     return value
 
