@@ -27,7 +27,7 @@ class _AppTable(BaseModel):
 def read(path: Path) -> tuple[App, ...]:
     """Return the apps in the file's order. Raises ValueError with a line for each fault; none shows a secret."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         # A parse error quotes a line and column, never the text.
         raise ValueError(f"AUTHSVC_APPS_FILE: cannot be read: {exc}") from None

@@ -165,6 +165,6 @@ def _named(fault: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    known = [PREFIX + field.upper() for field in _FIELDS] + [f"{PREFIX}{field.upper()}_FILE" for field in SECRETS]
-    near = difflib.get_close_matches(name.upper(), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    known = [field.upper() for field in _FIELDS] + [f"{field.upper()}_FILE" for field in SECRETS]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), known)
+    return f"; did you mean {PREFIX}{near[0]}?" if near else ""
