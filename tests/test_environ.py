@@ -167,10 +167,10 @@ def test_an_unknown_name(name: str, suggestion: str) -> None:
     assert fault == f"{name}: is not a setting of authsvc{suggestion}"
 
 
-@pytest.mark.parametrize("char", ["\ud800", "\udcff", "\udfff"])
-def test_bytes_that_are_no_text(char: str) -> None:
+@pytest.mark.parametrize("surrogate", [0xD800, 0xDCFF, 0xDFFF])
+def test_bytes_that_are_no_text(surrogate: int) -> None:
     """A value that was not UTF-8 is refused, before it gets anywhere."""
-    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": char}) == ["AUTHSVC_JWT_ISSUER: is not UTF-8 text"]
+    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": chr(surrogate)}) == ["AUTHSVC_JWT_ISSUER: is not UTF-8 text"]
 
 
 def test_empty_is_not_unset() -> None:

@@ -35,7 +35,7 @@ class RedisUrl:
 
     def at(self, host: str, port: int) -> str:
         """Return the URL of a server that was found there."""
-        return self.found.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", 1)
+        return self.found.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def parse(url: str) -> RedisUrl:
