@@ -316,9 +316,14 @@ def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -
     assert not Path(f"{path}-closed").exists()
 
 
+@pytest.mark.parametrize("is_open", [True, False])
 @pytest.mark.parametrize("removed", ["", "-wal", "-shm"])
-def test_removed_during_a_call(path: Path, removed: str) -> None:
-    """A claim that is being written when the file or its log is removed counts as not made: others would not see it."""
+def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> None:
+    """
+    A claim that is being written when the file or its log is removed counts as not made: others would not see it.
+
+    Nor would they if that happens while the file is being opened for it.
+    """
 
     def remove() -> int:
         if is_time.is_set():
@@ -327,7 +332,8 @@ def test_removed_during_a_call(path: Path, removed: str) -> None:
 
     is_time = threading.Event()
     with closing(SqliteStore(str(path), now_ms=remove)) as store:
-        store.ping()
+        if is_open:
+            store.ping()
         is_time.set()
         check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
         is_time.clear()
@@ -388,6 +394,13 @@ def test_unusable(
     for _ in range(3):
         check_away(store, call)
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_later_version_is_named(store: SqliteStore, path: Path) -> None:
+    """Whoever went back to an older authsvc is told that this is why its file cannot be used."""
+    of_a_later_version(path)
+    raised = check_away(store, CALLS["ping"])
+    assert str(raised.__cause__) == "the file's tables are of version 2, not 1"
 
 
 def test_corrupted_in_use(store: SqliteStore, path: Path) -> None:
