@@ -311,6 +311,26 @@ def test_log_removed_after_a_kill(store: SqliteStore, path: Path, clock: Clock) 
     assert born_ms(store) == BORN_MS + 5_000
 
 
+def test_closed_before_another_is_killed(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Who closes the file while another has it open does not say for that one that all of its log is in the file."""
+    store.ping()
+    with run("print(store.add('key', 'killed', keep_ms=60000), flush=True); input()", path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        store.close()
+        other.kill()
+    Path(f"{path}-wal").unlink()
+    clock.now_ms += 5_000
+    assert born_ms(store) == BORN_MS + 5_000
+
+
+def test_closed_without_its_folder(store: SqliteStore, path: Path) -> None:
+    """A store whose folder is gone is closed as any other."""
+    store.ping()
+    shutil.rmtree(path.parent)
+    store.close()
+
+
 def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -> None:
     """Workers that end one after the other take nothing from the memory: it is all in the file, as their mark says."""
     assert store.add("key", "before", keep_ms=MINUTE_MS)
