@@ -53,7 +53,8 @@ PARTS = {
         ("signature", "payload", "issuing", "verifying", "apps"),
         ("test_signature", "test_payload", "test_vectors", "test_verifying", "test_issuing", "test_apps"),
     ),
-    "callers": Part(("callers", "remembered"), ("test_callers",)),
+    "callers": Part(("callers",), ("test_callers",)),
+    "remembered": Part(("remembered",), ("test_remembered",)),
     "limiter": Part(("limiter",), ("test_limiter",), "overshoot"),
     "settings": Part(("config", "environ", "appsfile"), ("test_config", "test_environ", "test_appsfile")),
     "stores": Part(
