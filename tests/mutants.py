@@ -10,8 +10,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -20,7 +20,8 @@ MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 READ = ["deploy", "openapi.yaml", "README.md", "README.zh-CN.md"]  # by the tests, beside the code
 UNNOTICED = {"survived", "no tests", "not checked"}
 RESULT = re.compile(
-    r"authsvc\.(?P<module>[a-z.]+)\.x(?:_|ǁ(?P<owner>\w+?)ǁ)(?P<function>\w+)__mutmut_(?P<number>\d+): (?P<state>.+)"
+    r"(?P<name>authsvc\.(?P<module>[a-z.]+)\.x(?:_|ǁ(?P<owner>\w+?)ǁ)(?P<function>\w+)__mutmut_(?P<number>\d+))"
+    r": (?P<state>.+)"
 )
 
 
@@ -106,17 +107,49 @@ def lay_out(part: Part, folder: Path) -> None:
             (folder / name).symlink_to(ROOT / name)
 
 
-def run(part: Part, folder: Path, jobs: str) -> Iterator[tuple[str, str, int, bool]]:
-    """Run what has to be run; yield module, function and number of each mutant, and whether it was noticed."""
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change that mutmut made, under its own name, and what came of it."""
+
+    name: str
+    module: str
+    function: str
+    number: int
+    is_noticed: bool
+
+    @property
+    def is_as_listed(self) -> bool:
+        """Whether README.md says that it may live if it does, and does not if not."""
+        return self.is_noticed != ((self.function, self.number) in excused())
+
+
+def run(part: Part, folder: Path, jobs: str) -> list[Mutant]:
+    """Run the mutants that have not been run, and once more those that no test noticed without a reason for it."""
     lay_out(part, folder)
     subprocess.run([MUTMUT, "run", "--max-children", jobs], cwd=folder, check=True)
+    again = [mutant.name for mutant in results(folder) if not (mutant.is_noticed or mutant.is_as_listed)]
+    if again:  # tests may have come since
+        subprocess.run([MUTMUT, "run", "--max-children", jobs, *again], cwd=folder, check=True)
+    return results(folder)
+
+
+def results(folder: Path) -> list[Mutant]:
+    """Return what became of each mutant in this folder."""
     listing = [MUTMUT, "results", "--all", "true"]
-    results = subprocess.run(listing, cwd=folder, check=True, capture_output=True, text=True).stdout
-    for found in RESULT.finditer(results):
-        function = ".".join(filter(None, (found["module"], found["owner"], found["function"])))
-        yield found["module"], function, int(found["number"]), found["state"] not in UNNOTICED
+    text = subprocess.run(listing, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return [
+        Mutant(
+            name=found["name"],
+            module=found["module"],
+            function=".".join(filter(None, (found["module"], found["owner"], found["function"]))),
+            number=int(found["number"]),
+            is_noticed=found["state"] not in UNNOTICED,
+        )
+        for found in RESULT.finditer(text)
+    ]
 
 
+@cache
 def excused() -> set[tuple[str, int]]:
     """Return function and number of each mutant that README.md says may live."""
     chapter = (FOLDER / "README.md").read_text().partition("\n## Mutants\n")[2].partition("\n## ")[0]
@@ -129,23 +162,14 @@ def excused() -> set[tuple[str, int]]:
 
 
 def main(jobs: str, names: list[str]) -> int:
-    """Run these parts, or all; return 1 if there is a mutant that was not noticed and has no reason, or the reverse."""
-    seen: dict[tuple[str, int], bool] = {}
-    counts: Counter[tuple[str, bool]] = Counter()
-    for name in names or PARTS:
-        for module, function, number, is_noticed in run(PARTS[name], ROOT / "mutants" / name, jobs):
-            seen[function, number] = is_noticed
-            counts[module, is_noticed] += 1
-    for module in dict.fromkeys(module for module, _ in counts):
-        noticed, all_of_them = counts[module, True], counts[module, True] + counts[module, False]
-        print(f"{module}: {noticed} of {all_of_them} noticed")  # noqa: T201 -- for whoever runs it
-    reasons = excused()
-    wrong = [
-        f"{'noticed, but listed' if is_noticed else 'not noticed'}: {function} {number}"
-        for (function, number), is_noticed in seen.items()
-        if is_noticed == ((function, number) in reasons)
-    ]
-    print("\n".join(wrong) or "all others have their reason in tests/README.md")  # noqa: T201 -- the same
+    """Run these parts, or all; return 1 if a mutant lives without a reason, or has a reason and does not live."""
+    mutants = [mutant for name in names or PARTS for mutant in run(PARTS[name], ROOT / "mutants" / name, jobs)]
+    for module, made in Counter(mutant.module for mutant in mutants).items():
+        noticed = sum(mutant.is_noticed for mutant in mutants if mutant.module == module)
+        print(f"{module}: {made} mutants, {noticed} noticed")  # noqa: T201 -- for whoever runs it
+    wrong = [mutant for mutant in mutants if not mutant.is_as_listed]
+    for mutant in wrong:
+        print(f"{'noticed, but listed' if mutant.is_noticed else 'not noticed'}: {mutant.function} {mutant.number}")  # noqa: T201 -- the same
     return 1 if wrong else 0
 
 

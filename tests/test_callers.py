@@ -517,6 +517,7 @@ class Handmade:
     value: str
     method: str = "POST"
     host: str = "sign.example"
+    secret: str = GATEWAY_SECRET
 
     @property
     def headers(self) -> "Handmade":
@@ -527,7 +528,7 @@ class Handmade:
         return self
 
     def get(self, key: str, /) -> str | None:
-        return self.value if key != "X-Gateway-Secret" else GATEWAY_SECRET
+        return self.value if key != "X-Gateway-Secret" else self.secret
 
     def getlist(self, key: str, /) -> list[str]:
         return [self.get(key) or ""]
@@ -545,6 +546,26 @@ def test_text_that_wsgi_would_never_pass(way: Way, value: str) -> None:
         Callers([way], allowed_origins=frozenset()).authenticate(Handmade(value), NOW_MS)
     if way.name == "gateway":
         assert refused.value.detail == "X-Forwarded-User was not decoded as WSGI demands"
+
+
+def test_a_gateway_secret_that_wsgi_would_never_pass() -> None:
+    """It is refused as any wrong one."""
+    with pytest.raises(NotLoggedIn) as refused:
+        Callers([gateway_way()], allowed_origins=frozenset()).authenticate(Handmade("ming", secret="密"), NOW_MS)
+    assert refused.value.detail == "X-Gateway-Secret was not decoded as WSGI demands"
+
+
+def test_a_token_is_recalled(store: Store) -> None:
+    """Whose it was found to be is known for a minute; not before, nor if it is good once or is no Bearer token."""
+    authorization = f"Bearer {token(jti='one')}"
+    bearer = Callers([Bearer(tokens()), session_way()], allowed_origins=frozenset())
+    single_use = Callers([Bearer(tokens(), single_use=store)], allowed_origins=frozenset())
+    session_first = Callers([session_way(), Bearer(tokens())], allowed_origins=frozenset())
+    for callers, recalled in ((bearer, "ming"), (single_use, None), (session_first, None)):
+        assert callers.recall(authorization, NOW_MS) is None
+        callers.authenticate(asking({"Authorization": authorization}), NOW_MS)
+        assert callers.recall(authorization, NOW_MS) == recalled
+        assert callers.recall(authorization, NOW_MS + 60_000) is None
 
 
 @pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer ", "Bearer  "])
