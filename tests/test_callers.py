@@ -25,7 +25,7 @@ from authsvc.callers import Assertion, Bearer, Caller, Callers, Gateway, Session
 from authsvc.errors import CrossSite, KeysAway, NotLoggedIn, StoreAway
 from authsvc.store import Store
 from authsvc.stores import open_store
-from authsvc.tokens import TokenRules, Tokens
+from authsvc.tokens import Token, TokenRules, Tokens
 from tests import keys
 from tests.login_service import LoginService
 from tests.made_up import GATEWAY_SECRET, JWT_KEY, SESSION_KEY
@@ -553,6 +553,25 @@ def test_a_gateway_secret_that_wsgi_would_never_pass() -> None:
     with pytest.raises(NotLoggedIn) as refused:
         Callers([gateway_way()], allowed_origins=frozenset()).authenticate(Handmade("ming", secret="密"), NOW_MS)
     assert refused.value.detail == "X-Gateway-Secret was not decoded as WSGI demands"
+
+
+class Counted(Tokens):
+    """Verifies tokens as they are verified here, and counts them."""
+
+    verified = 0
+
+    def verify(self, token: str) -> Token:
+        self.verified += 1
+        return super().verify(token)
+
+
+def test_a_token_is_verified_once_a_minute() -> None:
+    """A page that asks often does not cost a verification each time."""
+    counted = Counted.with_key(TokenRules(("HS256",)), JWT_KEY)
+    way, headers = Bearer(counted), {"Authorization": f"Bearer {token()}"}
+    for later_ms in (0, 1, 59_999, 60_000, 60_001):
+        assert user(way, headers, now_ms=NOW_MS + later_ms) == "ming"
+    assert counted.verified == 2
 
 
 def test_a_token_is_recalled(store: Store) -> None:
