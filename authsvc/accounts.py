@@ -23,7 +23,7 @@ from authsvc.store import Store
 from authsvc.vendor import Credentials, Vendor
 
 # Vendor's rule (facts §1.4): 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}")
 _ESCAPED = "id-"  # begins the name of a user whose id the vendor would not take
 _HASHED = "sha-"  # the same, and too long even for that
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@")

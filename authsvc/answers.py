@@ -25,7 +25,7 @@ from authsvc.payload import MAX_AGE_MS
 from authsvc.problems import Problem
 from authsvc.tracing import Span, Tracing
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
 RAISED = "authsvc.raised"  # in the environ: a refusal or a bug that is only to be told, and its audit

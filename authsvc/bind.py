@@ -26,7 +26,7 @@ class Bind:
         """Read `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; raises ValueError."""
         if text.startswith("unix:") and len(text) > len("unix:"):
             return cls("", 0, Path(text.removeprefix("unix:")))
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):([0-9]{1,5})", text, re.ASCII)
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):([0-9]{1,5})", text)
         if match is None or int(match[2]) > 65_535:
             raise ValueError("must be HOST:PORT, [IPV6]:PORT or unix:PATH")
         return cls(match[1].strip("[]"), int(match[2]))

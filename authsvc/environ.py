@@ -161,5 +161,6 @@ def _named(fault: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    near = difflib.get_close_matches(name.upper(), [*_NAMES, *_TWINS], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    names = {known.removeprefix(PREFIX): known for known in (*_NAMES, *_TWINS)}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), names)
+    return f"; did you mean {names[near[0]]}?" if near else ""

@@ -21,8 +21,8 @@ PREFIX = "AUTHSVC_"
 _EMPTY = "is empty; give it a value or unset it"
 _JSON_OBJECT = 'must be a JSON object, such as {"debug": true}'
 _SHOWN = 100  # characters of a name
-_APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def _given(value: object) -> object:
@@ -91,7 +91,7 @@ def _vendor_url(value: str) -> str:
 
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     for host in value:
-        if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host, re.ASCII):
+        if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host):
             raise ValueError("must be lower-case host names without port; * may stand for the first label")
     return value
 

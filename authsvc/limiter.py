@@ -33,7 +33,7 @@ class Rate:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `60/minute` and the like; raises ValueError."""
-        match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", text, re.ASCII)
+        match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", text)
         if match is None:
             raise ValueError("must be a number and a unit, like 60/minute (second, minute, hour)")
         return cls(limit=int(match[1]), window_ms=_WINDOWS_MS[match[2]])
@@ -141,7 +141,6 @@ class Limiter:
         begins_ms = window * window_ms - shift_ms
         tally = self._tallies[key] = _Tally(window, begins_ms, begins_ms + window_ms)
         self._tallies.move_to_end(key)
-        self._dirty.pop(key, None)
         if len(self._tallies) > MAX_USERS:
             forgotten, _ = self._tallies.popitem(last=False)
             self._dirty.pop(forgotten, None)

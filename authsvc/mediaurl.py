@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from authsvc.errors import InvalidMediaId
 
-_MEDIA_ID = re.compile(r"/?[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,254}", re.ASCII)
-_URL = re.compile(r"https?://[!-~]+", re.ASCII)
-_LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII)
+_MEDIA_ID = re.compile(r"/?[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,254}")
+_URL = re.compile(r"https?://[!-~]+")
+_LABEL = re.compile(r"[a-z0-9_-]+")
 _EXPIRY_NAMES = ("e", "Expires", "expires")
 
 
@@ -51,7 +51,7 @@ def expires_at_ms(url: str) -> int | None:
     query = parse_qs(urlsplit(url).query)
     for name in _EXPIRY_NAMES:
         text = query.get(name, [""])[-1]
-        if re.fullmatch(r"[1-9][0-9]{8,10}", text, re.ASCII):
+        if re.fullmatch(r"[1-9][0-9]{8,10}", text):
             return int(text) * 1000
     return None
 

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 
-_DIGEST = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
+_DIGEST = re.compile(r"[0-9A-Fa-f]{32}")
 
 
 def sign(*, appkey: str, timestamp_ms: int, random_str: str, master_secret: str) -> str:

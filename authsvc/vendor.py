@@ -277,6 +277,4 @@ def _date_ms(headers: Mapping[str, str]) -> int | None:
 
 
 def _seconds(text: str | None) -> int:
-    return (
-        min(int(text), 3600) if text is not None and re.fullmatch(r"[1-9][0-9]{0,6}", text, re.ASCII) else LIMIT_RESET_S
-    )
+    return min(int(text), 3600) if text is not None and re.fullmatch(r"[1-9][0-9]{0,6}", text) else LIMIT_RESET_S

@@ -19,7 +19,7 @@ from authsvc.store import Store
 
 FIELDS = frozenset({*payload.FIELDS, "holder"})
 
-_HOLDER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:

@@ -75,9 +75,17 @@ def test_a_fault(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in found[0]
 
 
+def test_no_table(tmp_path: Path) -> None:
+    """An app that is no table is told how to be one."""
+    assert read(tmp_path, "[apps]\na = 1\n") == ["AUTHSVC_APPS_FILE: apps.a: must be a table"]
+
+
 def test_all_faults_at_once(tmp_path: Path) -> None:
     """In all tables."""
-    assert len(read(tmp_path, f"{ONE}flag = 2\ndefault = 1\n{OTHER}flag = 3\n")) == 3
+    found = read(tmp_path, f"{ONE}flag = 2\ndefault = 1\n{OTHER}flag = 3\n")
+    assert [fault.rpartition(": ")[0] for fault in found] == [
+        f"AUTHSVC_APPS_FILE: apps.{name}" for name in (f"{APPKEY}: flag", f"{APPKEY}: default", f"{OTHER_APPKEY}: flag")
+    ]
 
 
 def test_no_file(tmp_path: Path) -> None:

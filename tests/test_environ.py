@@ -1,6 +1,7 @@
 """Settings from the environment and from files, and the watch over those files."""
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from authsvc import environ
 from authsvc.config import AppSettings, Settings
 from authsvc.environ import MAX_FILE_BYTES, SECRETS, SETTLED_S, Watch, load, watched_files
 from authsvc.errors import SettingsError
+from authsvc.secret import Secret
 from tests import made_up
 
 GOOD = {
@@ -111,13 +113,24 @@ def test_one_newline_at_the_end_is_none_of_it(tmp_path: Path, content: bytes, se
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes | None, words: str) -> None:
-    """Each fault names the variable and what is wrong."""
+    """Each fault names the variable, or the setting if it is its value that is wrong, and what is."""
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
     variables = {key: value for key, value in GOOD.items() if "MASTER" not in key}
     told = faults(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)})
-    assert any(fault.startswith("AUTHSVC_MASTER_SECRET") and words in fault for fault in told)
+    named = "AUTHSVC_MASTER_SECRET: a masterSecret" if "BOM" in words else "AUTHSVC_MASTER_SECRET_FILE: "
+    assert any(fault.startswith(named) and words in fault for fault in told)
+
+
+def test_as_large_as_a_file_may_be(tmp_path: Path) -> None:
+    """It is read to its last byte; of one that is much larger no more is read than shows that it is."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"k" * MAX_FILE_BYTES)
+    variables = GOOD | {"AUTHSVC_ACCOUNT_KEY_FILE": str(path)}
+    assert load(variables, Settings).account_key == Secret("k" * MAX_FILE_BYTES)
+    os.truncate(path, 2**40)  # without taking that room on the disk
+    assert faults(variables) == [f"AUTHSVC_ACCOUNT_KEY_FILE: is larger than {MAX_FILE_BYTES} bytes"]
 
 
 def test_all_faults_at_once() -> None:
@@ -145,26 +158,26 @@ def test_all_faults_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [
-        ("AUTHSVC_MASTERSECRET", "did you mean AUTHSVC_MASTER_SECRET?"),
-        ("AUTHSVC_appkey", "did you mean AUTHSVC_APPKEY?"),
-        ("AUTHSVC_JWT_KEYS_FILE", "did you mean AUTHSVC_JWT_KEY_FILE?"),
-        ("AUTHSVC_", "is not a setting of authsvc"),
-        ("AUTHSVC_APPS", "is not a setting of authsvc"),
-        ("AUTHSVC_ZZZZZZ", "is not a setting of authsvc"),
-        ("AUTHSVC_MASTER_SECRET_FILE_FILE", "did you mean AUTHSVC_MASTER_SECRET_FILE?"),
-        ("AUTHSVC_SESSION_\u212aEY", "did you mean AUTHSVC_SESSION_KEY?"),  # its lower case is a k
+        ("AUTHSVC_MASTERSECRET", "; did you mean AUTHSVC_MASTER_SECRET?"),
+        ("AUTHSVC_appkey", "; did you mean AUTHSVC_APPKEY?"),
+        ("AUTHSVC_JWT_KEYS_FILE", "; did you mean AUTHSVC_JWT_KEY_FILE?"),
+        ("AUTHSVC_", ""),
+        ("AUTHSVC_APPS", "; did you mean AUTHSVC_APPS_FILE?"),
+        ("AUTHSVC_ZZZZZZ", ""),
+        ("AUTHSVC_MASTER_SECRET_FILE_FILE", "; did you mean AUTHSVC_MASTER_SECRET_FILE?"),
+        ("AUTHSVC_SESSION_\u212aEY", "; did you mean AUTHSVC_SESSION_KEY?"),  # its lower case is a k
     ],
 )
 def test_an_unknown_name(name: str, suggestion: str) -> None:
     """A misspelt name is refused, with the one that is meant if there is one near."""
     (fault,) = faults(GOOD | {name: "x"})
-    assert fault.startswith(f"{name}: is not a setting of authsvc")
-    assert suggestion in fault
+    assert fault == f"{name}: is not a setting of authsvc{suggestion}"
 
 
-def test_bytes_that_are_no_text() -> None:
+@pytest.mark.parametrize("surrogate", [0xD800, 0xDCFF, 0xDFFF])
+def test_bytes_that_are_no_text(surrogate: int) -> None:
     """A value that was not UTF-8 is refused, before it gets anywhere."""
-    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": "\udcff"}) == ["AUTHSVC_JWT_ISSUER: is not UTF-8 text"]
+    assert faults(GOOD | {"AUTHSVC_JWT_ISSUER": chr(surrogate)}) == ["AUTHSVC_JWT_ISSUER: is not UTF-8 text"]
 
 
 def test_empty_is_not_unset() -> None:
@@ -398,12 +411,21 @@ def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureF
             watch.look(applied)
         (tmp_path / "master").unlink()
         watch.look(applied)
+        (tmp_path / "master").mkdir()
+        watch.look(applied)
         assert applied.secrets == []
+        (tmp_path / "master").rmdir()
         (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
         watch.look(applied)
     assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
-    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3 + ["WARNING"]
-    assert "No such file" in caplog.records[2].getMessage()
+    unused = "changed settings are not used: AUTHSVC_MASTER_SECRET"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", f"{unused}: a masterSecret is 1 to 128 visible ASCII characters: no space, line break or BOM"),
+        ("ERROR", f"{unused}_FILE: is empty"),
+        ("ERROR", f"{unused}_FILE: cannot be read: No such file or directory"),
+        ("ERROR", f"{unused}_FILE: cannot be read: Is a directory"),
+        ("WARNING", "changed settings are in use"),
+    ]
 
 
 def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -416,7 +438,7 @@ def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureF
     watch.look(applied)
     writer.join()
     assert applied.secrets == []
-    assert "still being written" in caplog.text
+    assert caplog.messages == ["changed settings are not used: a file is still being written"]
     watch.look(applied)
     assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
 

@@ -22,7 +22,7 @@ from authsvc.config import Settings
 from authsvc.errors import StoreAway
 from authsvc.limiter import Rate
 from authsvc.media import MARGIN_MS
-from authsvc.remembered import LIFE_MS, MAX_TOKENS, Remembered
+from authsvc.remembered import LIFE_MS
 from authsvc.secret import Secret
 from authsvc.stores import open_store
 from authsvc.stores.sqlite import SqliteStore
@@ -473,37 +473,3 @@ def test_a_reload_forgets_tokens(pair: Pair) -> None:
     lane._callers.replace([])
     with pytest.raises(IndexError):
         lane._callers.bearer(headers["Authorization"], NOW_MS)
-
-
-EXPIRES_MS = NOW_MS + 10 * LIFE_MS
-
-
-@pytest.mark.parametrize(
-    ("age_ms", "expires_ms", "is_known"),
-    [
-        (0, EXPIRES_MS, True),
-        (LIFE_MS - 1, EXPIRES_MS, True),
-        (LIFE_MS, EXPIRES_MS, False),
-        (-1, EXPIRES_MS, False),
-        (4_999, NOW_MS + 5_000, True),
-        (5_000, NOW_MS + 5_000, False),
-    ],
-)
-def test_for_a_minute_or_less(age_ms: int, expires_ms: int, is_known: bool) -> None:  # noqa: FBT001 -- a case's own
-    """A minute at most, not past its own end, and not before it was verified if the clock is set back."""
-    remembered = Remembered()
-    remembered.add("Bearer a.b.c", "ming", expires_ms=expires_ms, now_ms=NOW_MS)
-    assert remembered.find("Bearer a.b.c", NOW_MS + age_ms) == ("ming" if is_known else None)
-    assert remembered.find("Bearer a.b.d", NOW_MS + age_ms) is None
-
-
-def test_the_oldest_is_forgotten_first() -> None:
-    """However many tokens come, a bounded number is kept; one that is verified anew is the youngest again."""
-    remembered = Remembered()
-    for number in range(MAX_TOKENS):
-        remembered.add(f"Bearer {number}", "ming", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
-    remembered.add("Bearer 0", "ana", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
-    remembered.add("Bearer new", "ming", expires_ms=EXPIRES_MS, now_ms=NOW_MS)
-    assert len(remembered) == MAX_TOKENS
-    assert remembered.find("Bearer 0", NOW_MS) == "ana"
-    assert remembered.find("Bearer 1", NOW_MS) is None

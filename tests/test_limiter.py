@@ -101,7 +101,7 @@ def test_rate(text: str, rate: Rate) -> None:
 )
 def test_no_rate(text: str) -> None:
     """Anything else is refused with an example."""
-    with pytest.raises(ValueError, match="60/minute"):
+    with pytest.raises(ValueError, match=r"^must be a number and a unit, like 60/minute \(second, minute, hour\)$"):
         Rate.parse(text)
 
 
@@ -225,6 +225,19 @@ def test_store_away(store: Counting) -> None:
     assert passed(other) == 0
 
 
+def test_told_when_the_store_is_back(store: Counting) -> None:
+    """Others learn of whom a worker let through during an outage also if he asks it no more."""
+    one, other = another(store), another(store)
+    assert passed(one) == 5
+    store.is_away = True
+    one.reconcile()
+    store.is_away = False
+    one.reconcile()
+    other.hit("ming", APPKEY, MING_MS)
+    other.reconcile()
+    assert passed(other) == 0
+
+
 def test_store_back_empty(store: Counting, tmp_path: Path) -> None:
     """A store that has forgotten does not give a user his limit back in a worker that knows better."""
     limiter = another(store)
@@ -267,6 +280,7 @@ def test_memory_is_bounded() -> None:
     found = json.loads(output)
     assert found["users"] == MAX_USERS
     assert found["bytes"] < 60_000_000
+    assert found["told"] == MAX_USERS
     assert found["left"] == [4, 5]
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import mutants
+
 FOLDER = Path(__file__).parent
 PAGE = (FOLDER / "README.md").read_text()
 
@@ -44,3 +46,60 @@ def test_the_tests_named_exist(row: str) -> None:
 def test_every_survivor_has_its_reason() -> None:
     """No mutant is listed without a word on why it may live."""
     assert all(len(reason.strip(" |")) > 10 for reason in SURVIVORS.values())
+
+
+def functions(module: str) -> set[str]:
+    """Return the functions and methods of a module of authsvc, as the table names them."""
+    name = module.replace("/", ".").removesuffix(".__init__")
+    body = ast.parse((FOLDER.parent / "authsvc" / f"{module}.py").read_text()).body
+    classes = {f"{name}.{node.name}": node.body for node in body if isinstance(node, ast.ClassDef)}
+    return {
+        f"{owner}.{node.name}"
+        for owner, members in ({name: body} | classes).items()
+        for node in members
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_every_survivor_is_of_the_code() -> None:
+    """What has been renamed or removed is listed no more, and each part is of modules and tests that exist."""
+    parts = mutants.PARTS.values()
+    assert all((FOLDER / f"{test}.py").exists() for part in parts for test in part.tests)
+    known = {function for part in parts for module in part.modules for function in functions(module)}
+    assert {function for function, _ in mutants.excused()} <= known
+
+
+def test_what_is_decorated_is_mutated_too() -> None:
+    """mutmut lets decorated functions be, so it is given them undecorated, and they are decorated behind it."""
+    source = """
+class Both:
+    @one(1)
+    @classmethod
+    def method(cls):
+        return 1
+
+    @classmethod
+    def other(cls):
+        return 2
+
+@two
+def function():
+    return 3
+"""
+    assert (
+        mutants.undecorated(source)
+        == """
+class Both:
+    def method(cls):
+        return 1
+    method = one(1)(classmethod(method))
+
+    @classmethod
+    def other(cls):
+        return 2
+
+def function():
+    return 3
+function = two(function)
+"""
+    )

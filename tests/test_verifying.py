@@ -57,6 +57,18 @@ def verify(
     return None
 
 
+@pytest.mark.parametrize("holder", [{}, {"holder": "connection-1"}])
+def test_read(clock: Clock, holder: dict[str, str]) -> None:
+    """A holder may come with the four fields, and is none of them."""
+    presented = signed(clock.now_ms)
+    fields = presented.to_dict() | holder
+    before = dict(fields)
+    assert verifying.read(fields) == (presented, holder.get("holder"))
+    assert fields == before
+    with pytest.raises(InvalidRequest, match=r"^holder: must be a string"):
+        verifying.read(fields | {"holder": 1})
+
+
 @pytest.mark.parametrize(
     ("age_ms", "refusal"),
     [

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}", re.ASCII)
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}")
 
 
 class Users:

@@ -35,7 +35,7 @@ class RedisUrl:
 
     def at(self, host: str, port: int) -> str:
         """Return the URL of a server that was found there."""
-        return self.found.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", 1)
+        return self.found.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def parse(url: str) -> RedisUrl:
@@ -56,7 +56,7 @@ def parse(url: str) -> RedisUrl:
     if "#" in url:
         raise ValueError(_MALFORMED)
     _check_parameters(scheme, shape, parameters)
-    if not re.fullmatch(rf"[0-{MAX_WAIT}]", wait, re.ASCII):
+    if not re.fullmatch(rf"[0-{MAX_WAIT}]", wait):
         raise ValueError(f"may wait for 0 to {MAX_WAIT} replicas")
     if not shape:
         single = f"{singles[0]}?{urlencode(parameters, doseq=True)}"
@@ -70,7 +70,7 @@ def parse(url: str) -> RedisUrl:
             raise ValueError("names a database or path, and a Cluster has none")
         return RedisUrl(shape, tuple(single + tail for single in singles), "", int(wait), found + tail)
     name, _, database = path.partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name, re.ASCII):
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError("must name the primary as its sentinels do, like redis+sentinel://host:26379/mymaster/0")
     _check_database(database)
     user = ":".join(quote(own.get(part, ""), safe="") for part in ("sentinel_username", "sentinel_password"))
@@ -116,5 +116,5 @@ def _check_one(single: str, parameters: dict[str, list[str]]) -> None:
 
 
 def _check_database(database: str) -> None:
-    if not re.fullmatch(r"[0-9]{0,4}", database, re.ASCII):
+    if not re.fullmatch(r"[0-9]{0,4}", database):
         raise ValueError("names a database that is not a number")

@@ -100,8 +100,8 @@ class SqliteStore:
         """See `Store.add`."""
         with self._transaction() as opened:
             expires_ms = self._now_ms() + keep_ms
-            added = opened.connection.execute(_ADD, (key, value, expires_ms)).rowcount == 1
-            won = added or opened.get(key) == value
+            opened.connection.execute(_ADD, (key, value, expires_ms))
+            won = opened.get(key) == value
             forgotten_ms = opened.forgotten_ms(key)
         if since_ms is not None:
             # Were the clock set forward and back, an earlier claim that expires when this one does may be forgotten.

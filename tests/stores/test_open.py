@@ -73,6 +73,7 @@ def test_redis(url: str) -> None:
         ("redis://" + "x" * 64, ENCODED),
         ("redis://host?socket_timeout=9", "may have only the parameters db, wait"),
         ("redis://host?decode_responses=", "may have only the parameters db, wait"),
+        ("redis://host?x=://", "may have only the parameters db, wait"),
         ("redis://host?ssl_ca_certs=x", "may have only the parameters db, wait"),
         ("redis://host/one", "names a database that is not a number"),
         ("redis://host?db=one", "names a database that is not a number"),

@@ -93,6 +93,12 @@ def test_only_the_owner_may_look(store: SqliteStore, path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
+def test_every_folder_is_made(tmp_path: Path) -> None:
+    """The store's own folder and those above it, as on a machine where nothing of the user's is there yet."""
+    with closing(SqliteStore(f"{tmp_path}/one/two/store.db", now_ms=lambda: BORN_MS)) as store:
+        assert works(store)
+
+
 def test_write_ahead_log(store: SqliteStore, path: Path) -> None:
     """The file is in WAL mode and says which version its tables are of."""
     store.ping()
@@ -264,6 +270,7 @@ def test_log_removed(store: SqliteStore, path: Path, clock: Clock, removed: tupl
     """
     When the log or its index is removed under running workers, no claim that was in it is made again by any of them.
 
+    Without its index alone the log has everything in it still, so the birth mark stays.
     `rm store.db*` does that to a new file, which a worker makes between one removal and the next.
     """
     since_ms = BORN_MS + 1
@@ -280,6 +287,8 @@ def test_log_removed(store: SqliteStore, path: Path, clock: Clock, removed: tupl
         for claimant in (third, store):
             assert not claims(claimant, "key", since_ms)
         wait_until(lambda: works(third) and works(store), timeout_s=5)
+        mark_ms = clock.now_ms if "-wal" in removed else BORN_MS
+        assert born_ms(third) == born_ms(store) == mark_ms
         for claimant in (third, store):
             assert not claims(claimant, "key", since_ms)
         clock.now_ms += 5_000
@@ -300,6 +309,26 @@ def test_log_removed_after_a_kill(store: SqliteStore, path: Path, clock: Clock) 
     Path(f"{path}-wal").unlink()
     clock.now_ms += 5_000
     assert born_ms(store) == BORN_MS + 5_000
+
+
+def test_closed_before_another_is_killed(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """Who closes the file while another has it open does not say for that one that all of its log is in the file."""
+    store.ping()
+    with run("print(store.add('key', 'killed', keep_ms=60000), flush=True); input()", path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        store.close()
+        other.kill()
+    Path(f"{path}-wal").unlink()
+    clock.now_ms += 5_000
+    assert born_ms(store) == BORN_MS + 5_000
+
+
+def test_closed_without_its_folder(store: SqliteStore, path: Path) -> None:
+    """A store whose folder is gone is closed as any other."""
+    store.ping()
+    shutil.rmtree(path.parent)
+    store.close()
 
 
 def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -> None:
@@ -330,18 +359,28 @@ def test_closed_while_others_are(store: SqliteStore, path: Path) -> None:
     assert Path(f"{path}-closed").exists()
 
 
-@pytest.mark.parametrize("removed", ["", "-wal", "-shm"])
-def test_removed_during_a_call(path: Path, removed: str) -> None:
-    """A claim that is being written when the file or its log is removed counts as not made: others would not see it."""
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("removed", ["", "-wal", "-shm", "replaced"])
+def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> None:
+    """
+    A claim that is being written when the file or its log is removed or replaced counts as not made: nobody sees it.
+
+    That holds also if it happens while the file is being opened for it.
+    """
 
     def remove() -> int:
-        if is_time.is_set():
+        if is_time.is_set() and removed == "replaced":
+            another.touch()
+            another.rename(path)
+        elif is_time.is_set():
             Path(f"{path}{removed}").unlink(missing_ok=True)
         return BORN_MS
 
+    another = path.with_name("another.db")
     is_time = threading.Event()
     with closing(SqliteStore(str(path), now_ms=remove)) as store:
-        store.ping()
+        if is_open:
+            store.ping()
         is_time.set()
         check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
         is_time.clear()
@@ -402,6 +441,13 @@ def test_unusable(
     for _ in range(3):
         check_away(store, call)
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_later_version_is_named(store: SqliteStore, path: Path) -> None:
+    """Whoever went back to an older authsvc is told that this is why its file cannot be used."""
+    of_a_later_version(path)
+    raised = check_away(store, CALLS["ping"])
+    assert str(raised.__cause__) == "the file's tables are of version 2, not 1"
 
 
 def test_corrupted_in_use(store: SqliteStore, path: Path) -> None:

@@ -1,0 +1,177 @@
+"""
+Would the tests notice? `make mutants` has mutmut change the code, a part at a time with the tests of that part alone.
+
+Each part has a folder below `mutants/`, where what was interrupted goes on and what has not changed is not run again.
+What no test noticed must have its reason in the chapter "Mutants" of README.md here, or the run fails.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent
+MUTMUT = str(Path(sys.executable).with_name("mutmut"))
+READ = ["deploy", "openapi.yaml", "README.md", "README.zh-CN.md"]  # by the tests, beside the code
+UNNOTICED = {"survived", "no tests", "not checked"}
+RESULT = re.compile(
+    r"(?P<name>authsvc\.(?P<module>[a-z.]+)\.x(?:_|ǁ(?P<owner>\w+?)ǁ)(?P<function>\w+)__mutmut_(?P<number>\d+))"
+    r": (?P<state>.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Modules, the files of tests that are about them, and which of these tests take too long, as pytest's `-k`."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    without: str = ""
+
+    def settings(self) -> str:
+        """Return mutmut's settings, as a table of pyproject.toml."""
+        without = ["-k", f"not ({self.without})"] if self.without else []
+        return f"""
+[tool.mutmut]
+source_paths = ["authsvc"]
+only_mutate = {[f"authsvc/{name}.py" for name in self.modules]}
+also_copy = {READ}
+pytest_add_cli_args_test_selection = {[f"tests/{name}.py" for name in self.tests]}
+pytest_add_cli_args = {["-p", "no:xdist", "-p", "no:cacheprovider", *without]}
+timeout_multiplier = 4.0 # a test that hangs has noticed, but a busy machine must not look like that
+timeout_constant = 30.0 # in seconds, before it is multiplied; where tests stop the clock it is all there is
+use_git_change_detection = false
+"""
+
+
+PARTS = {
+    "payload": Part(
+        ("signature", "payload", "issuing", "verifying", "apps"),
+        ("test_signature", "test_payload", "test_vectors", "test_verifying", "test_issuing", "test_apps"),
+    ),
+    "callers": Part(("callers",), ("test_callers",)),
+    "remembered": Part(("remembered",), ("test_remembered",)),
+    "limiter": Part(("limiter",), ("test_limiter",), "overshoot"),
+    "settings": Part(("config", "environ", "appsfile"), ("test_config", "test_environ", "test_appsfile")),
+    "stores": Part(
+        ("stores/__init__", "stores/redisurl", "stores/measured"),
+        ("stores/test_open", "stores/test_redisurl", "stores/test_measured"),
+    ),
+    "sqlite": Part(
+        ("stores/sqlite",), ("stores/test_sqlite", "stores/test_contract"), "redis or size_is_bounded or count_of_many"
+    ),
+    "redis": Part(
+        ("stores/redis", "stores/primaries", "stores/lookout"),
+        ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
+        "sqlite or tls or loading or many or test_contract and (redis_sentinels or redis_cluster)",
+    ),
+}
+
+
+def undecorated(source: str) -> str:
+    """Return the source with decorators as calls behind their functions, because mutmut lets decorated ones be."""
+    lines = source.splitlines()
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    for function in sorted(functions, key=lambda function: function.lineno, reverse=True):
+        decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
+        if decorators in ([], ["classmethod"]):
+            continue
+        call = function.name
+        for decorator in reversed(decorators):
+            call = f"{decorator}({call})"
+        lines.insert(function.end_lineno or 0, f"{' ' * function.col_offset}{function.name} = {call}")
+        del lines[function.decorator_list[0].lineno - 1 : function.lineno - 1]
+    return "\n".join(lines) + "\n"
+
+
+def lay_out(part: Part, folder: Path) -> None:
+    """Bring the folder up to date. mutmut goes by times of files, so one that is the same is not written again."""
+    files = (path for path in (ROOT / "authsvc").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    wanted = {path.relative_to(ROOT): path.read_bytes() for path in files}
+    for name in part.modules:
+        path = Path(f"authsvc/{name}.py")
+        wanted[path] = undecorated(wanted[path].decode()).encode()
+    wanted[Path("pyproject.toml")] = (ROOT / "pyproject.toml").read_bytes() + part.settings().encode()
+    for path, content in wanted.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+    for name in ["tests", *READ]:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change that mutmut made, under its own name, and what came of it."""
+
+    name: str
+    module: str
+    function: str
+    number: int
+    is_noticed: bool
+
+    @property
+    def is_as_listed(self) -> bool:
+        """Whether README.md says that it may live if it does, and does not if not."""
+        return self.is_noticed != ((self.function, self.number) in excused())
+
+
+def run(part: Part, folder: Path, jobs: str) -> list[Mutant]:
+    """Run the mutants that have not been run, and once more those that no test noticed without a reason for it."""
+    lay_out(part, folder)
+    subprocess.run([MUTMUT, "run", "--max-children", jobs], cwd=folder, check=True)
+    again = [mutant.name for mutant in results(folder) if not (mutant.is_noticed or mutant.is_as_listed)]
+    if again:  # tests may have come since
+        subprocess.run([MUTMUT, "run", "--max-children", jobs, *again], cwd=folder, check=True)
+    return results(folder)
+
+
+def results(folder: Path) -> list[Mutant]:
+    """Return what became of each mutant in this folder."""
+    listing = [MUTMUT, "results", "--all", "true"]
+    text = subprocess.run(listing, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return [
+        Mutant(
+            name=found["name"],
+            module=found["module"],
+            function=".".join(filter(None, (found["module"], found["owner"], found["function"]))),
+            number=int(found["number"]),
+            is_noticed=found["state"] not in UNNOTICED,
+        )
+        for found in RESULT.finditer(text)
+    ]
+
+
+@cache
+def excused() -> set[tuple[str, int]]:
+    """Return function and number of each mutant that README.md says may live."""
+    chapter = (FOLDER / "README.md").read_text().partition("\n## Mutants\n")[2].partition("\n## ")[0]
+    return {
+        (name, number)
+        for name, numbers in re.findall(r"`([\w.]+)` ((?:\d+(?: to \d+)?(?:, )?)+)", chapter)
+        for first, last in re.findall(r"(\d+)(?: to (\d+))?", numbers)
+        for number in range(int(first), int(last or first) + 1)
+    }
+
+
+def main(jobs: str, names: list[str]) -> int:
+    """Run these parts, or all; return 1 if a mutant lives without a reason, or has a reason and does not live."""
+    mutants = [mutant for name in names or PARTS for mutant in run(PARTS[name], ROOT / "mutants" / name, jobs)]
+    for module, made in Counter(mutant.module for mutant in mutants).items():
+        noticed = sum(mutant.is_noticed for mutant in mutants if mutant.module == module)
+        print(f"{module}: {made} mutants, {noticed} noticed")  # noqa: T201 -- for whoever runs it
+    wrong = [mutant for mutant in mutants if not mutant.is_as_listed]
+    for mutant in wrong:
+        print(f"{'noticed, but listed' if mutant.is_noticed else 'not noticed'}: {mutant.function} {mutant.number}")  # noqa: T201 -- the same
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
