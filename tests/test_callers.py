@@ -651,11 +651,12 @@ def test_a_token_is_verified_once_a_minute() -> None:
 def test_a_token_may_be_all_that_is_looked_at(store: Store) -> None:
     """Its user is told by the header alone, unless a token is good once, or another way to log in comes first."""
     authorization = f"Bearer {token(jti='one')}"
-    for ways, expected in (
+    cases: list[tuple[list[Way], str | None]] = [
         ([Bearer(tokens()), session_way()], "ming"),
         ([Bearer(tokens(), single_use=store)], None),
         ([session_way(), Bearer(tokens())], None),
-    ):
+    ]
+    for ways, expected in cases:
         callers = Callers(ways, allowed_origins=frozenset())
         assert callers.bearer(authorization, NOW_MS) == expected
         assert callers.authenticate(asking({"Authorization": authorization}), NOW_MS).user_id == "ming"
