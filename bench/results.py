@@ -72,6 +72,20 @@ def value(results: Results, part: str, row: str, number: str) -> float | None:
     return found[0].numbers.get(number) if found else None
 
 
+def ratio(results: Results, part: str, over: str, under: str, number: str) -> float | None:
+    """
+    Return how often one row's number is another's: the median of the rounds' ratios, or None if it was not measured.
+
+    What slows the machine for a while slows both in the same round; medians of each row may be of different rounds.
+    """
+    rows = {row.name: row for row in results[part].rows} if part in results else {}
+    if over not in rows or under not in rows:
+        return None
+    rounds = [*zip(rows[over].runs, rows[under].runs, strict=False), (rows[over].numbers, rows[under].numbers)]
+    ratios = [a / b for one, other in rounds if (a := one.get(number)) and (b := other.get(number))]
+    return statistics.median(ratios[:-1] or ratios) if ratios else None
+
+
 def medians(runs: list[Numbers]) -> Numbers:
     """Return the median of each number that every run has."""
     return {

@@ -5,7 +5,7 @@ What has to hold, as ratios of numbers that come from one run of one part.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.results import Results, value
+from bench.results import Results, ratio, value
 
 EQUAL_WITHIN = 0.05
 GRANIAN, GUNICORN = "authsvc-granian", "authsvc-gunicorn"
@@ -36,11 +36,10 @@ class Target:
 
     def measured(self, results: Results) -> float | None:
         """Return the number or the ratio; None if a part of it was not measured."""
-        over = value(results, self.part, self.over, self.number)
-        if over is None or self.under is None:
-            return over and over / self.by
-        under = value(results, self.part, self.under, self.number)
-        return over / under if under else None
+        if self.under is not None:
+            return ratio(results, self.part, self.over, self.under, self.number)
+        number = value(results, self.part, self.over, self.number)
+        return number and number / self.by
 
     def holds(self, measured: float) -> bool:
         """Return whether it is within its bounds."""

@@ -244,6 +244,19 @@ def test_the_verdicts_are_of_what_was_measured() -> None:
     }
 
 
+def test_a_ratio_is_of_the_same_round() -> None:
+    """A machine that is slow in some rounds is slow for both; what has no rounds is divided as it is."""
+    runs = [1.0, 10.0, 2.0], [2.0, 20.0, 40.0]
+    rows = [
+        Row(name, name, {"cpu_us": 7.0, "rss_mb": 3.0}, [{"cpu_us": one} for one in runs[name == "b"]]) for name in "ab"
+    ]
+    measured = {"issue": Part("issue", "", "", ["cpu_us"], rows)}
+    assert results.ratio(measured, "issue", "a", "b", "cpu_us") == 0.5
+    assert results.ratio(measured, "issue", "a", "b", "rss_mb") == 1.0
+    assert results.ratio(measured, "issue", "a", "c", "cpu_us") is None
+    assert results.ratio(measured, "verify", "a", "b", "cpu_us") is None
+
+
 @pytest.mark.parametrize(("measured", "holds"), [(0.949, False), (0.95, True), (1.05, True), (1.051, False)])
 def test_equal_has_two_bounds(measured: float, *, holds: bool) -> None:
     """Much faster is not equal either."""

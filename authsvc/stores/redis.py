@@ -141,11 +141,11 @@ class RedisStore:
             commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
             # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
             answers = _all_of(client, [*commands, *self._wait, *more], slots_may_move=len(claims) > 1)
-            unmarked = next((answer for answer in answers[: len(claims)] if isinstance(answer, str)), None)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
+            unmade = [answer for answer in answers[: len(claims)] if not isinstance(answer, list)]
+            if any(isinstance(answer, NoScriptError) for answer in unmade):
                 script = ("EVAL", _CLAIM)
-            elif unmarked is not None:
-                self._mark(client, claims[0][0], unmarked)
+            elif histories := [answer for answer in unmade if isinstance(answer, str)]:
+                self._mark(client, claims[0][0], histories[0])
             else:
                 if self._wait and cast(int, answers.pop(len(claims))) < cast(int, self._wait[0][1]):
                     raise redis.RedisError("too few replicas had the claim in time")
