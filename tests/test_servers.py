@@ -354,6 +354,20 @@ def test_imports_are_quick_and_quiet() -> None:
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+def test_what_is_imported_is_out_of_the_collectors_way() -> None:
+    """The garbage collector does not run while the command is imported; then it works as ever, on what comes later."""
+    code = (
+        "import atexit, gc, sys; sys.argv = ['authsvc', '--version'];"
+        "from authsvc.__main__ import main; from importlib.machinery import SourceFileLoader as Loader; seen = [];"
+        "run = Loader.exec_module; Loader.exec_module = lambda *given: seen.append(gc.isenabled()) or run(*given);"
+        "atexit.register(lambda: print(set(seen), gc.isenabled(), gc.get_freeze_count() > 50_000)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
+    )
+    assert done.stdout.splitlines()[-1] == "{False} True True"
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "expected"),
     [(256, 1_000, "872 1000"), (1_000, 1_000, "872 1000"), (40, 40, "33 40"), (20_000, 20_000, "16256 20000")],
