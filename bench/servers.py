@@ -16,6 +16,7 @@ from bench import made_up
 from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
 
 PEERS = Path(__file__).parent / "peers"
+PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)  # authsvc's own; `make bench` gives it what an image has
 WORKERS = 2
 OURS = ("authsvc-granian", "authsvc-gunicorn")
 ISSUING = (
@@ -130,7 +131,7 @@ def _authsvc(kind: str, stage: Stage) -> Process:
         secrets = {name: value for name, value in secrets.items() if name not in ("APPKEY", "MASTER_SECRET_FILE")}
     return Process(
         [
-            *_python("authsvc"),
+            *(PYTHON, "-m", "authsvc"),
             *("serve", "--server", kind, "--workers", str(stage.workers), "--bind", "127.0.0.1:{port}"),
         ],
         {f"AUTHSVC_{name}": value for name, value in (secrets | given).items()},
