@@ -12,7 +12,7 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, environ, exporter, logs, stores, tracing, views
+from authsvc import clock, environ, exporter, logs, metrics, stores, tracing, views
 from authsvc.accounts import Accounts
 from authsvc.apps import Apps
 from authsvc.background import Background, every
@@ -45,6 +45,19 @@ TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed se
 SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
 PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
 SHARE = 4  # one user may spend one part in so many of the vendor's budget
+
+
+def preload(settings: Settings) -> None:
+    """
+    Import what `create_app` imports only when it is called.
+
+    Before the fork: then the workers share it, and start sooner. `PROMETHEUS_MULTIPROC_DIR` has to be set by then.
+    """
+    metrics.preload()
+    if settings.store_url.reveal().startswith("sqlite:"):
+        from authsvc.stores import sqlite  # noqa: F401 -- to have it
+    else:
+        from authsvc.stores import redis  # noqa: F401 -- the same
 
 
 def create_app(

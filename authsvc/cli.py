@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from authsvc import (
     tracing,
     verifying,
 )
-from authsvc.app import check_ways
+from authsvc.app import check_ways, preload
 from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
@@ -89,6 +90,7 @@ def serve(server: str, bind: str, workers: int) -> None:
         drain_delay_s=settings.drain_delay_s,
         log_level=settings.log_level,
         metrics_bind=settings.metrics_bind,
+        preload=partial(preload, settings),
     )
 
 

@@ -28,6 +28,11 @@ _Counted = TypeVar("_Counted")
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
 
+def preload() -> None:
+    """Import what `Metrics` needs, so that workers forked later share it. Set the folder's variable before."""
+    import prometheus_client  # noqa: F401 -- to have it; and here, because it looks for the folder when it is imported
+
+
 class Metrics:
     """
     All metrics of one process. Safe to use from many threads.
@@ -37,7 +42,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        import prometheus_client as prometheus  # here, because it looks for the folder when it is imported
+        import prometheus_client as prometheus  # here, as in `preload`
 
         self._prometheus = prometheus
         self._registry = prometheus.CollectorRegistry()

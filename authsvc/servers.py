@@ -50,6 +50,7 @@ def serve(
     drain_delay_s: int,
     log_level: str,
     metrics_bind: Bind | None = None,
+    preload: Callable[[], None] = lambda: None,
     load: Load | None = None,
 ) -> None:
     """
@@ -59,6 +60,7 @@ def serve(
         server: "gunicorn" or "granian".
         drain_delay_s: how long to go on serving after the first signal.
         metrics_bind: where `/metrics` is served; None serves it nowhere.
+        preload: imports what the workers need, before they are made.
         load: builds the app, in each worker; None builds the service from the environment.
 
     Raises:
@@ -74,7 +76,7 @@ def serve(
     with _folder() as folder:
         os.environ[FOLDER_VARIABLE] = str(folder)
         drain = Drain(folder, delay_s=drain_delay_s)
-        _settle()
+        preload()
         run(bind, workers, drain, log_level, partial(_load_apart, load, drain))
 
 
@@ -141,6 +143,7 @@ def _end_with(parent: int) -> None:
 def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     from authsvc import arbiter  # here, because gunicorn takes memory that granian's workers would have too
 
+    _settle()
     arbiter.serve(bind, workers, drain, log_level, build)
 
 
@@ -188,4 +191,5 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         log_level=LogLevels(log_level.lower()),
         log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},  # to our own handler
     )
+    _settle()
     server.serve(target_loader=build, wrap_loader=False)

@@ -17,7 +17,7 @@ from bench.servers import Stage
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is measured; `rounds` alternations of `seconds` each."""
+    """How much is measured; `rounds` alternations of `seconds` each, and memory after `settling` requests."""
 
     rounds: int = 5
     seconds: int = 3
@@ -25,6 +25,7 @@ class Scale:
     growth_rounds: int = 3
     growth_s: int = 2
     claims: int = 100_000
+    settling: int = 20_000
     clients: int = 5_000
     most_users: int = 1_000_000
 
@@ -36,6 +37,7 @@ QUICK = Scale(
     growth_rounds=1,
     growth_s=1,
     claims=10_000,
+    settling=2_000,
     clients=1_000,
     most_users=10_000,
 )

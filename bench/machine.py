@@ -10,10 +10,10 @@ import platform
 import re
 import shutil
 import subprocess
-from contextlib import suppress
+import sys
 from pathlib import Path
 
-from bench.servers import PEERS
+from bench.servers import PEERS, PYTHON
 
 _ROOT = Path(__file__).parents[1]
 _PYTHON = ("granian", "gunicorn", "flask", "pyjwt", "redis", "fastapi", "uvicorn", "uvloop", "httptools")
@@ -51,8 +51,10 @@ def _said(command: list[str]) -> str:
 
 
 def _distribution(name: str) -> str | None:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(name)
+    """Return the version that authsvc runs with; of what only peers have, theirs."""
+    places = [str(path) for path in Path(PYTHON).parents[1].glob("lib/python*/site-packages")]
+    for found in importlib.metadata.distributions(name=name, path=[*places, *sys.path]):
+        return found.version
     return None
 
 

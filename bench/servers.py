@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from authsvc.capacity import THREADS
 from authsvc.config import Settings
@@ -17,6 +18,7 @@ from bench import made_up
 from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
 
 PEERS = Path(__file__).parent / "peers"
+PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)  # authsvc's own; `make bench` gives it what an image has
 WORKERS = 2
 OURS = ("authsvc-granian", "authsvc-gunicorn")
 ISSUING = (
@@ -61,6 +63,7 @@ class Stage:
         cores: to which a server is bound, such as "0"; None lets it use all.
         load_cores: the same for what loads it and for what it asks.
         settings: of authsvc alone, without their prefix.
+        variables: other variables for authsvc alone, which its interpreter or the C library reads.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class Stage:
     cores: str | None = SERVER_CORES
     load_cores: str | None = LOAD_CORES
     settings: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def missing(name: str) -> str | None:
@@ -104,6 +108,13 @@ def server(name: str, stage: Stage, *, redis_url: str = "") -> Process:
     )
 
 
+def floor(stage: Stage, libraries: Sequence[str], *, when: Literal["before", "after"] = "before") -> Process:
+    """Return a server that says ok, with libraries imported "before" the fork of its workers, or "after"."""
+    command = [PYTHON, "-m", "bench.floor", "{port}", when, *libraries]
+    log, speaks_http = stage.folder / "floor.log", "granian" in libraries
+    return Process(command, {}, log=log, folder=PEERS.parents[1], cores=stage.cores, speaks_http=speaks_http)
+
+
 def redis(stage: Stage) -> Process:
     """Return a Redis that keeps nothing on disk, on the cores of the load: its work is not the server's."""
     command = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--dir", str(stage.folder)]
@@ -135,10 +146,10 @@ def _authsvc(kind: str, stage: Stage) -> Process:
         secrets = {name: value for name, value in secrets.items() if name not in ("APPKEY", "MASTER_SECRET_FILE")}
     return Process(
         [
-            *_python("authsvc"),
+            *(PYTHON, "-m", "authsvc"),
             *("serve", "--server", kind, "--workers", str(stage.workers), "--bind", "127.0.0.1:{port}"),
         ],
-        {f"AUTHSVC_{name}": value for name, value in (secrets | given).items()},
+        {f"AUTHSVC_{name}": value for name, value in (secrets | given).items()} | dict(stage.variables),
         log=stage.folder / f"authsvc-{kind}.log",
         cores=stage.cores,
     )

@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import jwt
 import pytest
@@ -151,6 +152,21 @@ def test_memory_counts_every_process(ours: Process) -> None:
     memory = ours.memory()
     assert memory.processes >= 3
     assert memory.pss is None or 10e6 < memory.pss < memory.rss
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_floor_has_what_it_is_told_to_import(when: Literal["before", "after"], tmp_path: Path) -> None:
+    """Python alone is the least; with a library, a parent and two workers say ok; before the fork is for all three."""
+    stage = Stage(tmp_path, cores=None)
+    with servers.floor(stage, []) as process:
+        wait_until(lambda: len(process.pids()) == 3, timeout_s=5)
+        alone = process.memory()
+    with servers.floor(stage, ["granian", "sqlite3"], when=when) as process:
+        assert asking.ask(process.port, "GET", "/", headers={}).body == b"ok"
+        having = [pid for pid in process.pids() if "_sqlite3" in Path(f"/proc/{pid}/maps").read_text()]
+        assert len(having) >= (3 if when == "before" else 1)
+        assert (min(process.pids()) in having) == (when == "before")
+        assert process.memory().rss > alone.rss
 
 
 def test_what_is_interrupted_ends_what_it_started(tmp_path: Path) -> None:

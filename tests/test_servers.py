@@ -386,6 +386,48 @@ def test_gunicorns_workers_share(service: Service) -> None:
     assert service.stop() == 0
 
 
+def test_what_is_imported_is_out_of_the_collectors_way() -> None:
+    """The garbage collector does not run while the command is imported; then it works as ever, on what comes later."""
+    code = (
+        "import atexit, gc, sys; sys.argv = ['authsvc', '--version'];"
+        "from authsvc.__main__ import main; from importlib.machinery import SourceFileLoader as Loader; seen = [];"
+        "run = Loader.exec_module; Loader.exec_module = lambda *given: seen.append(gc.isenabled()) or run(*given);"
+        "atexit.register(lambda: print(set(seen), gc.isenabled(), gc.get_freeze_count() > 50_000)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
+    )
+    assert done.stdout.splitlines()[-1] == "{False} True True"
+
+
+@pytest.mark.parametrize("store_url", ["sqlite://{folder}/shared.db", "redis://127.0.0.1:{port}"])
+def test_workers_share_what_they_import(store_url: str, tmp_path: Path) -> None:
+    """After `preload` the service is built without another import, but for a few of Python's own modules."""
+    url = store_url.format(folder=tmp_path, port=free_port())
+    code = (
+        "import os, sys; from authsvc import app, config, environ;"
+        "app.preload(environ.load(os.environ, config.Settings)); before = set(sys.modules); app.create_app();"
+        "print({name for name in set(sys.modules) - before if name.partition('.')[0] not in sys.stdlib_module_names})"
+    )
+    variables = {
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+        "AUTHSVC_APPKEY": made_up.APPKEY,
+        "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET,
+        "AUTHSVC_JWT_KEY": made_up.JWT_KEY,
+        "AUTHSVC_JWT_ALGORITHMS": "HS256",
+        "AUTHSVC_STORE_URL": url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment() | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "expected"),
     [(256, 1_000, "872 1000"), (1_000, 1_000, "872 1000"), (40, 40, "33 40"), (20_000, 20_000, "16256 20000")],

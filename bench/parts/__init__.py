@@ -5,7 +5,7 @@ The parts of the benchmark, in the order in which they run. Each is a function o
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.parts import floor, growth, issue, media, starting, storm, trouble, verify
+from bench.parts import floor, growth, issue, media, memory, starting, storm, trouble, verify
 from bench.results import Part
 
 PARTS: dict[str, Callable[[Bench], Part]] = {
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Bench], Part]] = {
     "media": media.cached,
     "storm": storm.of_pages,
     "startup": starting.of_each,
+    "memory": memory.by_what_is_loaded,
     "workers": growth.of_workers,
     "apps": growth.of_apps,
     "users": growth.of_users,
