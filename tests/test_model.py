@@ -1,15 +1,17 @@
 """
 Issuing and verifying against a plain model, through clocks that step, stores that are lost and secrets that change.
 
-hypothesis draws the steps. `MODEL_STEPS` makes the long form: about so many steps for SQLite and a twentieth of that
-for Redis, from a random seed; without it they are a few thousand and always the same.
+hypothesis draws the steps. `MODEL_STEPS` makes the long form: about so many steps for SQLite, in two tests that may run
+at once, and an eighth of that for Redis, from a random seed; without it they are a few thousand and always the same.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -33,6 +35,8 @@ from tests.services import RedisServer
 BEGIN_MS = 1_700_000_000_000
 STEPS = int(os.environ.get("MODEL_STEPS", "4000"))
 STEPS_EACH = 80  # in one history
+IS_LONG = "MODEL_STEPS" in os.environ
+PARTS = 2 if IS_LONG else 1
 SECRETS = (made_up.MASTER_SECRET, made_up.OTHER_MASTER_SECRET, "a-third-made-up-secret00")
 WORKERS = st.integers(0, 1)
 HOLDERS = st.sampled_from([None, "socket-1", "socket-2"])
@@ -179,6 +183,7 @@ class Machine(RuleBasedStateMachine):
     """Two workers, the store between them, and the model."""
 
     place: ClassVar[Place]
+    tell: ClassVar["staticmethod[[], None]"]
     presented = Bundle("presented")
 
     def __init__(self) -> None:
@@ -199,6 +204,7 @@ class Machine(RuleBasedStateMachine):
             store.close()
         if self.is_away:
             self.place.give_back()
+        self.tell()
 
     @rule(target=presented, worker=WORKERS)
     def issue(self, worker: int) -> AuthPayload:
@@ -356,15 +362,21 @@ def is_signed_by(seen: AuthPayload, secret: str) -> bool:
     return True
 
 
-def run(place: Place, steps: int) -> None:
+def run(place: Place, steps: int, progress: Callable[[str], None]) -> None:
     """Run so many steps, in histories of `STEPS_EACH` at most."""
-    machine = type("Machine", (Machine,), {"place": place})
+    histories, done = max(1, steps // STEPS_EACH), 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        progress(f"{done} of {histories} histories")
+
     run_state_machine_as_test(
-        machine,
+        type("Machine", (Machine,), {"place": place, "tell": staticmethod(tell)}),
         settings=settings(
-            max_examples=max(1, steps // STEPS_EACH),
+            max_examples=histories,
             stateful_step_count=STEPS_EACH,
-            derandomize="MODEL_STEPS" not in os.environ,
+            derandomize=not IS_LONG,
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -372,11 +384,12 @@ def run(place: Place, steps: int) -> None:
     )
 
 
-def test_sqlite(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_sqlite(tmp_path: Path, part: int, progress: Callable[[str], None]) -> None:
     """Whatever happens, in whatever order, two workers with a SQLite file do what the model says."""
-    run(FilePlace(tmp_path), STEPS)
+    run(FilePlace(tmp_path), STEPS // PARTS, progress)
 
 
-def test_redis(redis_server: RedisServer) -> None:
+def test_redis(redis_server: RedisServer, progress: Callable[[str], None]) -> None:
     """So do two workers with a Redis."""
-    run(RedisPlace(redis_server), STEPS // 8)
+    run(RedisPlace(redis_server), STEPS // 8, progress)
