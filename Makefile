@@ -30,15 +30,19 @@ bench: $(VENV)/installed-dev $(IMAGE)/installed services modules
 	$(IMAGE)/bin/python -m compileall -q authsvc
 	BENCH_PYTHON=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
-# The long form of the fuzzing, from a random seed: more than 10 000 cases, 720 for each test.
+# The long form of the fuzzing, from a random seed: 720 cases for each operation in process and 360 over sockets, with
+# the boundary values of the contract, and 4000 for each parser of what comes from outside.
+PARSERS := $(patsubst %,tests/test_%.py,mediaurl environ appsfile tokens callers payload body)
+FUZZ = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 fuzz: $(VENV)/installed-dev
-	FUZZ_CASES=720 $(BIN)/pytest --numprocesses $(JOBS) tests/test_fuzz.py
+	FUZZ_CASES=720 $(FUZZ) tests/test_fuzz.py tests/test_live_fuzz.py
+	FUZZ_CASES=4000 $(FUZZ) $(PARSERS)
 
 # The long forms of everything, under half an hour: a million steps of the model, 10 000 connections, a million payloads.
 LONG = AUTHSVC_REQUIRE_SERVICES=1 $(BIN)/pytest --durations=5
 campaign: $(VENV)/installed-dev services modules
 	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/test_model.py
-	@echo "2/6 fuzzing"; FUZZ_CASES=720 $(LONG) --numprocesses $(JOBS) tests/test_fuzz.py
+	@echo "2/6 fuzzing"; $(MAKE) --no-print-directory fuzz
 	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/test_raw_http.py tests/test_sockets.py
 	@echo "4/6 faults"; $(LONG) tests/test_faults.py tests/test_promises.py tests/test_vendor_promises.py tests/stores
 	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/test_soak.py

@@ -4,8 +4,9 @@ The fixtures of the whole suite, and the guard that no secret shows up in anythi
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import jwt
@@ -39,6 +40,9 @@ hypothesis_settings.register_profile(
     database=None,
 )
 hypothesis_settings.load_profile("authsvc")
+
+LONG_FORMS = {"FUZZ_CASES", "MODEL_STEPS", "RAW_CASES", "SOAK_PAYLOADS"}
+TOLD_EVERY_S = 10.0
 
 
 class Clock:
@@ -120,6 +124,23 @@ class GuardedClient(FlaskClient):
 def clock() -> Clock:
     """The app's clock: now, and standing still."""
     return Clock(time.time_ns() // 1_000_000)
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Show on the terminal how far the long form of a test is, now and then; its short form has no need of it."""
+    told_s = time.monotonic()
+
+    def tell(how_far: str) -> None:
+        nonlocal told_s
+        if LONG_FORMS.isdisjoint(os.environ) or time.monotonic() - told_s < TOLD_EVERY_S:
+            return
+        told_s = time.monotonic()
+        with capsys.disabled():
+            # pytest-xdist shows what its workers write here, and nothing else of them.
+            print(f"\n{request.node.name}: {how_far}", end="", file=sys.stderr, flush=True)  # noqa: T201 -- is meant
+
+    return tell
 
 
 BOTH_WAYS = {"test_answers", "test_app", "test_bootstrap", "test_views"}

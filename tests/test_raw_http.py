@@ -5,12 +5,13 @@ Raw HTTP that is split, hidden in other HTTP, slow, mutated, or never said at al
 and crowds. `RAW_CASES` makes the long form: so many mutated requests for each server, and 10 000 idle connections.
 """
 
+import itertools
 import os
 import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 
 import pytest
@@ -284,6 +285,13 @@ EDITS = st.lists(
 )
 
 
+@pytest.fixture
+def counted(progress: Callable[[str], None]) -> Callable[[], None]:
+    """To be called with each case."""
+    numbers = itertools.count(1)
+    return lambda: progress(f"{next(numbers)} of {CASES} requests")
+
+
 @given(first=TARGETS, lines=st.lists(LINES, max_size=6), body=BODIES, edits=EDITS, cut=st.floats(0, 1))
 @settings(
     max_examples=CASES,
@@ -293,9 +301,16 @@ EDITS = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_mutated_requests(
-    server: Service, first: bytes, lines: list[bytes], body: bytes, edits: list[tuple[float, bytes]], cut: float
+    server: Service,
+    counted: Callable[[], None],
+    first: bytes,
+    lines: list[bytes],
+    body: bytes,
+    edits: list[tuple[float, bytes]],
+    cut: float,
 ) -> None:
     """Whatever is sent, in two pieces, the answers are those of a request or of a bad one: never a fault of ours."""
+    counted()
     raw = keep_alive(*lines, first=first) + body
     for where, what in edits:
         place = int(where * len(raw))

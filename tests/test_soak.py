@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from authsvc.capacity import THREADS
 from tests import canaries, made_up
 from tests.conftest import bearer_of
@@ -26,7 +24,8 @@ IS_LONG = "SOAK_PAYLOADS" in os.environ
 GROWTH = 1.05 if IS_LONG else 1.25  # a short form ends before everything has been used once
 CLIENTS = 4
 AT_ONCE = 50  # requests in one go on a connection
-PARTS = 20  # that progress is told of, the first of them the warm-up
+PARTS = 20  # that progress is told of
+WARM = 5  # parts until all threads have worked, and each worker has filled its 2 MB of SQLite's cache
 
 
 class Client:
@@ -128,7 +127,7 @@ def connections(process: Path) -> int:
     return sum(link.startswith("socket:") for link in links)
 
 
-def test_soak(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+def test_soak(service: Service, progress: Callable[[str], None]) -> None:
     """No random_str comes twice, nothing is accepted twice, and memory, connections and threads do not grow."""
     service.variables["AUTHSVC_RATE_LIMIT"] = "999999999/hour"
     service.start("--server", "granian", "--workers", "4")
@@ -145,12 +144,10 @@ def test_soak(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
                 seen.update(made)
                 asked_again += again
                 assert len(seen) == before + len(made), "a random_str came twice"
-            if part == 2:
+            if part == WARM:
                 warm, opened, running = (measure(workers, what) for what in (memory, connections, threads))
-            if IS_LONG:
-                with capsys.disabled():
-                    pages, took_s = measure(workers, memory), time.monotonic() - began_s
-                    print(f"\nsoak {len(seen)} of {PAYLOADS}, {len(seen) / took_s:.0f} a second, {pages} pages", end="")  # noqa: T201 -- progress
+            speed = len(seen) / (time.monotonic() - began_s)
+            progress(f"{len(seen)} of {PAYLOADS}, {speed:.0f} a second, {measure(workers, memory)} pages")
     assert len(seen) == each * PARTS * CLIENTS
     assert asked_again <= PAYLOADS / 1000  # of a tenth of them: one in a hundred
     assert service.workers() == workers
