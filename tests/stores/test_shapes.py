@@ -1,7 +1,9 @@
 """Redis with sentinels and as a Cluster: how the primaries are found and asked, and what else they may answer."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgain
 from authsvc import clock
 from authsvc.errors import MemoryLost
 from authsvc.store import Store
+from authsvc.stores import redisurl
+from authsvc.stores.lookout import Nodes
 from authsvc.stores.primaries import BUCKETS
 from authsvc.stores.redis import RedisStore
 from tests.certificates import Certificates
@@ -23,6 +27,34 @@ from tests.stores.calls import CALLS, check_away, works
 from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 
 MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def silent() -> Iterator[list[int]]:
+    """Two ports where connections are taken and never answered; as text they come before those of any server here."""
+    with ExitStack() as stack:
+        listening: list[int] = []
+        for port in range(10_000, 20_000):
+            listener = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+                listening.append(port)
+            if len(listening) == 2:
+                break
+        yield listening
+
+
+def test_those_that_are_learned_are_asked_first(redis_cluster: Cluster, silent: list[int]) -> None:
+    """Nodes that were named and hang cost a look, and then not the next ones: those that are there have their turn."""
+    ports = [*silent, redis_cluster.servers[0].port]
+    nodes = Nodes(
+        redisurl.parse(f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"), [0, 8_000, 16_000]
+    )
+    with pytest.raises(redis.TimeoutError):
+        nodes.primaries()
+    for _ in range(3):
+        assert len(set(nodes.primaries())) == 3
 
 
 @pytest.mark.parametrize("wait", ["", "?wait=1"])
