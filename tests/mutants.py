@@ -68,7 +68,7 @@ PARTS = {
     "redis": Part(
         ("stores/redis", "stores/primaries", "stores/lookout"),
         ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
-        "sqlite or tls or loading or many or test_contract and (redis_sentinels or redis_cluster)",
+        "sqlite or tls or loading or for_many or test_contract and (redis_sentinels or redis_cluster)",
     ),
 }
 

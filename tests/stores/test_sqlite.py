@@ -369,7 +369,8 @@ def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> No
         if is_open:
             store.ping()
         is_time.set()
-        check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        raised = check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        assert str(raised.__cause__) == "the file was removed or replaced meanwhile"
         is_time.clear()
         assert works(store)
 
