@@ -43,8 +43,8 @@ only_mutate = {[f"authsvc/{name}.py" for name in self.modules]}
 also_copy = {READ}
 pytest_add_cli_args_test_selection = {[f"tests/{name}.py" for name in self.tests]}
 pytest_add_cli_args = {["-p", "no:xdist", "-p", "no:cacheprovider", *without]}
-timeout_multiplier = 4.0 # a test that hangs has noticed, but a busy machine must not look like that
-timeout_constant = 30.0 # in seconds, before it is multiplied; where tests stop the clock it is all there is
+timeout_multiplier = 2.0 # a test that hangs has noticed, but a busy machine must not look like that
+timeout_constant = 60.0 # in seconds, before it is multiplied; where tests stop the clock it is all there is
 use_git_change_detection = false
 """
 
