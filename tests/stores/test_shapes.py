@@ -1,7 +1,9 @@
 """Redis with sentinels and as a Cluster: how the primaries are found and asked, and what else they may answer."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgain
 from authsvc import clock
 from authsvc.errors import MemoryLost
 from authsvc.store import Store
+from authsvc.stores import redisurl
+from authsvc.stores.lookout import Nodes
 from authsvc.stores.primaries import BUCKETS
 from authsvc.stores.redis import RedisStore
 from tests.certificates import Certificates
@@ -23,6 +27,48 @@ from tests.stores.calls import CALLS, check_away, works
 from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 
 MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def silent() -> Iterator[list[int]]:
+    """Two ports where connections are taken and never answered; as text they come before those of any server here."""
+    with ExitStack() as stack:
+        listening: list[int] = []
+        for port in range(10_000, 20_000):
+            listener = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+                listening.append(port)
+            if len(listening) == 2:
+                break
+        yield listening
+
+
+def test_those_that_are_learned_are_asked_first(redis_cluster: Cluster, silent: list[int]) -> None:
+    """Nodes that were named and hang cost a look, and then not the next ones: those that are there have their turn."""
+    ports = [*silent, redis_cluster.servers[0].port]
+    nodes = Nodes(
+        redisurl.parse(f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"), [0, 8_000, 16_000]
+    )
+    with pytest.raises(redis.TimeoutError):
+        nodes.primaries()
+    for _ in range(3):
+        assert len(set(nodes.primaries())) == 3
+
+
+def test_nodes_that_do_not_tell_their_host(redis_cluster: Cluster, opened: Open) -> None:
+    """They are where the one is that was asked, as behind a load balancer with a port for each."""
+    primaries = redis_cluster.servers[:3]
+    for server in primaries:
+        with server.client() as client:
+            client.config_set("cluster-preferred-endpoint-type", "unknown-endpoint")
+    store = opened(redis_cluster.url)
+    for call in CALLS.values():
+        call(store)
+    for server in primaries:
+        with server.client() as client:
+            client.config_set("cluster-preferred-endpoint-type", "ip")
 
 
 @pytest.mark.parametrize("wait", ["", "?wait=1"])
@@ -163,7 +209,7 @@ def test_slot_on_no_node(redis_cluster: Cluster, opened: Open) -> None:
         assert isinstance(raised.__cause__, ClusterDownError)
         # The others may not have heard of it yet, so a new store asks the one that knows.
         raised = check_away(opened(f"redis+cluster://127.0.0.1:{owner.port}"), CALLS["ping"])
-        assert "slots that are on no node" in str(raised.__cause__)
+        assert str(raised.__cause__) == "the Cluster has slots that are on no node"
         client.execute_command("CLUSTER", "ADDSLOTS", slot)
     wait_until(lambda: works(store), timeout_s=10)
 

@@ -339,6 +339,7 @@ def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -
     for one in (other, store):
         one.close()
     assert sorted(file.name for file in path.parent.iterdir()) == ["store.db", "store.db-closed"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
     clock.now_ms += 5_000
     assert born_ms(store) == BORN_MS
     assert not store.add("key", "after", keep_ms=MINUTE_MS)
@@ -382,7 +383,8 @@ def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> No
         if is_open:
             store.ping()
         is_time.set()
-        check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        raised = check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        assert str(raised.__cause__) == "the file was removed or replaced meanwhile"
         is_time.clear()
         assert works(store)
 
@@ -524,7 +526,8 @@ def test_slow_for_one(path: Path) -> None:
     with closing(SqliteStore(str(path), now_ms=now_ms)) as store, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(store.add, "key", "slow", keep_ms=MINUTE_MS)
         assert inside.wait(20)
-        check_away(store, CALLS["add"])
+        raised = check_away(store, CALLS["add"])
+        assert str(raised.__cause__) == "other threads kept the store busy"
         go_on.set()
         assert slow.result()
 
