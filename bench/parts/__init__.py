@@ -5,13 +5,13 @@ The parts of the benchmark, in the order in which they run. Each is a function o
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.parts import floor, growth, issue, media, memory, starting, storm, trouble, verify
+from bench.parts import growth, issue, media, memory, profile, starting, storm, trouble, verify
 from bench.results import Part
 
 PARTS: dict[str, Callable[[Bench], Part]] = {
     "issue": issue.on_one_core,
     "cores": issue.on_two_cores,
-    "floor": floor.of_each,
+    "profile": profile.of_each,
     "collapse": issue.ten_times,
     "trouble": trouble.of_redis,
     "verify": verify.against_fastify,

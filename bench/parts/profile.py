@@ -47,7 +47,7 @@ def of_each(bench: Bench) -> Part:
         for row in rows:
             row.numbers.update(_profile(bench, processes[row.name], asked, row.numbers["cpu_us"] or 0))
     return Part(
-        "floor",
+        "profile",
         "Where the time goes",
         "Two workers on one core. The bare apps look at nothing; one of them signs. The last columns share the CPU "
         "time out by where perf's samples of the processes fell: in the kernel (sockets, and changing from thread to "
