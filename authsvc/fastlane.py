@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from authsvc import answers, body, issuing, origins, signature, tracing, verifying
+from authsvc import answers, issuing, origins, signature, tracing, verifying
 from authsvc.apps import Apps
 from authsvc.callers import Callers
 from authsvc.errors import Refusal
@@ -124,9 +124,7 @@ class FastLane:
             text = _read(environ, int(length))
             if text is None:
                 return None
-            presented, holder = verifying.read(
-                body.read(text, content_type="application/json", fields=verifying.FIELDS, may_be_empty=False)
-            )
+            presented, holder = verifying.read_json(text)
             audit.appkey, audit.random_str = presented.appkey, presented.random_str
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:

@@ -17,8 +17,8 @@ MAX_AGE_MS = 600_000  # 10 minutes; vendor's guide
 MAX_SKEW_MS = 30_000  # between two hosts' clocks; ours, the vendor names none
 FIELDS = ("appkey", "random_str", "signature", "timestamp")
 
-_RANDOM_STR = re.compile(r"[A-Za-z0-9_-]{20,36}")
-_TIMESTAMP = re.compile(r"[1-9][0-9]{12}")
+RANDOM_STR = re.compile(r"[A-Za-z0-9_-]{20,36}")
+TIMESTAMP = re.compile(r"[1-9][0-9]{12}")
 _SECONDS = re.compile(r"[1-9][0-9]{9}")
 
 
@@ -89,7 +89,7 @@ def parse_timestamp_ms(fields: Mapping[str, object]) -> int:
     text = str(value) if isinstance(value, str) or abs(value) < 10**20 else ""
     if _SECONDS.fullmatch(text):
         raise InvalidRequest("timestamp", "is in seconds (10 digits); it must be in milliseconds (13 digits)")
-    if not _TIMESTAMP.fullmatch(text):
+    if not TIMESTAMP.fullmatch(text):
         raise InvalidRequest("timestamp", "must be Unix milliseconds, 13 digits")
     return int(text)
 
@@ -98,7 +98,7 @@ def check_random_str(random_str: str, *, name: str = "random_str") -> None:
     """Raise InvalidRandomStr unless it is 20 to 36 characters of A-Z a-z 0-9 _ - (no `&`, no `=`)."""
     if not 20 <= len(random_str) <= 36:
         raise InvalidRandomStr(f"{name}: must be 20 to 36 characters long, this one has {len(random_str)}")
-    if not _RANDOM_STR.fullmatch(random_str):
+    if not RANDOM_STR.fullmatch(random_str):
         raise InvalidRandomStr(f"{name}: may hold only A-Z a-z 0-9 _ -")
 
 

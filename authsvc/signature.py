@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 
-_DIGEST = re.compile(r"[0-9A-Fa-f]{32}")
+DIGEST = re.compile(r"[0-9A-Fa-f]{32}")
 
 
 def sign(*, appkey: str, timestamp_ms: int, random_str: str, master_secret: str) -> str:
@@ -33,7 +33,7 @@ def sign(*, appkey: str, timestamp_ms: int, random_str: str, master_secret: str)
 
 def is_digest(text: str) -> bool:
     """Return whether the text has the shape of a signature: 32 hexadecimal characters of either case."""
-    return _DIGEST.fullmatch(text) is not None
+    return DIGEST.fullmatch(text) is not None
 
 
 def is_valid(signature: str, *, appkey: str, timestamp_ms: int, random_str: str, master_secret: str) -> bool:

@@ -2,7 +2,7 @@
 Verify a payload that somebody presents, and use it up.
 
 The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
-Imports `body`, `payload`, `apps`, `store`, `secret` and `errors`.
+Imports `body`, `payload`, `signature`, `apps`, `store`, `secret` and `errors`.
 """
 
 import hmac
@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 
-from authsvc import body, payload
+from authsvc import body, payload, signature
 from authsvc.apps import Apps
 from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
 from authsvc.payload import MAX_SKEW_MS, AuthPayload
@@ -20,6 +20,14 @@ from authsvc.store import Store
 FIELDS = frozenset({*payload.FIELDS, "holder"})
 
 _HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
+# A payload as it was issued, its fields in that order, and nothing escaped: half of the work of reading it is saved.
+_AS_ISSUED = re.compile(
+    r'\{"appkey": ?"([^"\\\x00-\x1f\x7f-\xff]*)", ?'
+    rf'"random_str": ?"({payload.RANDOM_STR.pattern})", ?'
+    rf'"signature": ?"({signature.DIGEST.pattern})", ?'
+    rf'"timestamp": ?"({payload.TIMESTAMP.pattern})"'
+    r'(?:, ?"holder": ?"([!#-\[\]-~]{1,128})")?\}',
+)
 
 
 def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
@@ -33,6 +41,20 @@ def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
     holder = body.text(rest, "holder")
     rest.pop("holder", None)
     return payload.parse(rest), holder
+
+
+def read_json(text: bytes) -> tuple[AuthPayload, str | None]:
+    """
+    Return the payload and the holder in a request's body, as `read` those of its fields.
+
+    Raises:
+        InvalidRequest, InvalidRandomStr: as `body.read` and `read`.
+    """
+    found = _AS_ISSUED.fullmatch(text.decode("latin-1"))
+    if found is None:
+        return read(body.read(text, content_type="application/json", fields=FIELDS, may_be_empty=False))
+    appkey, random_str, signed, timestamp, holder = found.groups()
+    return AuthPayload(appkey, random_str, int(timestamp), signed), holder
 
 
 def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Store, now_ms: int) -> None:
