@@ -9,7 +9,7 @@ that schemathesis derives from the contract.
 import itertools
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -26,8 +26,6 @@ SCHEMA.config.checks.max_response_time.enabled = True
 SCHEMA.config.checks.max_response_time.limit = 10
 SCHEMA.config.phases.coverage.enabled = IS_LONG
 few = settings(fuzz, max_examples=CASES // 8 if IS_LONG else 3)
-chains = settings(few, max_examples=CASES // 8 if IS_LONG else 1, stateful_step_count=6)
-Credentials = Mapping[str, Mapping[str, str]]
 
 
 @pytest.fixture(
@@ -88,22 +86,3 @@ def test_a_real_server_keeps_the_contract(case: Case[Any], calling: dict[str, An
     answer = case.call(**how)
     if not is_the_servers_own(answer):
         case.validate_response(answer, headers=how["headers"], transport_kwargs=how)
-
-
-def test_chains_keep_the_contract(calling: dict[str, Any]) -> None:
-    """What an answer brings goes into the next request, a payload into the verifier's: no fault of ours follows."""
-    verified: list[int] = []
-
-    class Chain(SCHEMA.as_state_machine()):  # type: ignore[misc] # made at run time
-        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
-            found: dict[str, Any] = calling.get(case.operation.label, calling[""])
-            return found
-
-        def validate_response(self, response: Any, case: Case[Any], **kwargs: Any) -> None:
-            if not is_the_servers_own(response):
-                super().validate_response(response, case, **kwargs)
-            if case.operation.label == VERIFY:
-                verified.append(response.status_code)
-
-    Chain.run(settings=chains)
-    assert not IS_LONG or 200 in verified

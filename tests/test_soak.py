@@ -25,7 +25,7 @@ GROWTH = 1.05 if IS_LONG else 1.25  # a short form ends before everything has be
 CLIENTS = 4
 AT_ONCE = 50  # requests in one go on a connection
 PARTS = 20  # that progress is told of
-WARM = 5  # parts until all threads have worked, and each worker has filled its 2 MB of SQLite's cache
+WARM = 8  # parts until all threads have worked, and each worker has filled its 2 MB of the cache of SQLite
 
 
 class Client:
