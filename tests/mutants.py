@@ -124,13 +124,13 @@ class Mutant:
 
 
 def run(part: Part, folder: Path, jobs: str) -> list[Mutant]:
-    """Run the mutants that have not been run, and once more those that no test noticed without a reason for it."""
+    """Run the mutants that have not been run, and once more those that are not as they are listed."""
     lay_out(part, folder)
     # Which tests run what is found out anew: mutmut would ask new tests alone, also of a function that is new.
     (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     subprocess.run([MUTMUT, "run", "--max-children", jobs], cwd=folder, check=True)
-    again = [mutant.name for mutant in results(folder) if not (mutant.is_noticed or mutant.is_as_listed)]
-    if again:  # tests may have come since
+    again = [mutant.name for mutant in results(folder) if not mutant.is_as_listed]
+    if again:  # tests may have come since, or the machine was so busy that it looked as if they would not end
         subprocess.run([MUTMUT, "run", "--max-children", jobs, *again], cwd=folder, check=True)
     return results(folder)
 

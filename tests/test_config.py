@@ -47,10 +47,13 @@ NO_ALGORITHMS = (
             ],
         ),
         (APP, [NOBODY]),
-        (
-            APP | LOGIN | {"AUTHSVC_APPS_FILE": "/x"},
-            ["AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"],
-        ),
+        *[
+            (
+                LOGIN | {"AUTHSVC_APPS_FILE": "/x", name: "made-up"},
+                ["AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"],
+            )
+            for name in ("AUTHSVC_APPKEY", "AUTHSVC_MASTER_SECRET", "AUTHSVC_PREVIOUS_MASTER_SECRET")
+        ],
         (
             APP | {"AUTHSVC_JWT_KEY": made_up.JWT_KEY},
             [NO_ALGORITHMS],
@@ -125,6 +128,19 @@ def test_a_jwks_url_is_enough() -> None:
     jwks = {"AUTHSVC_JWT_JWKS_URL": "https://login.example/jwks", "AUTHSVC_JWT_ALGORITHMS": "RS256"}
     assert load(APP | jwks, Settings).jwt_jwks_url == "https://login.example/jwks"
     assert faults(APP | jwks | {"AUTHSVC_JWT_ALGORITHMS": "HS256"})
+
+
+@pytest.mark.parametrize(
+    "keys_from", [JWT, {"AUTHSVC_JWT_JWKS_URL": "https://login.example/jwks", "AUTHSVC_JWT_ALGORITHMS": "RS256"}]
+)
+def test_a_signed_assertion(keys_from: dict[str, str]) -> None:
+    """Its header may be named when there is a key to verify it with, or a URL of keys."""
+    assert load(APP | keys_from | {"AUTHSVC_JWT_HEADER": "X-Jwt"}, Settings).jwt_header == "X-Jwt"
+
+
+def test_the_shortest_account_key() -> None:
+    """32 characters are enough."""
+    assert load(APP | LOGIN | {"AUTHSVC_ACCOUNT_KEY": "k" * 32}, Settings).account_key == Secret("k" * 32)
 
 
 def test_a_public_key() -> None:

@@ -42,9 +42,11 @@ class Counting:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.is_away = False
+        self.asked_of = 0  # so many users at the last time, be it away or not
         self.counted: list[Mapping[str, int]] = []
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
+        self.asked_of = len(hits)
         if self.is_away:
             raise StoreAway
         self.counted.append(hits)
@@ -285,7 +287,7 @@ def test_memory_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("is_told", [False, True])
-def test_the_longest_known_is_forgotten(limiter: Limiter, is_told: bool) -> None:  # noqa: FBT001 -- a column
+def test_the_longest_known_is_forgotten(limiter: Limiter, store: Counting, is_told: bool) -> None:  # noqa: FBT001 -- a column
     """One user more than are remembered costs the first one's count, whether the store was told of him or not."""
     for number in range(MAX_USERS):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
@@ -295,6 +297,9 @@ def test_the_longest_known_is_forgotten(limiter: Limiter, is_told: bool) -> None
     assert len(limiter) == MAX_USERS
     assert passed(limiter, "user-1") == 4
     assert passed(limiter, "user-0") == 5
+    store.is_away = True
+    limiter.reconcile()
+    assert store.asked_of <= MAX_USERS
 
 
 def hammer(url: str, barrier: Barrier, interval_s: float, for_s: float) -> int:

@@ -29,7 +29,8 @@ def test_for_a_minute(remembered: Remembered, expires_ms: int, later_ms: int, *,
     """From when it was verified until a minute has passed or it expires, to the millisecond."""
     remembered.add("Bearer a", "ming", expires_ms=NOW_MS + expires_ms, now_ms=NOW_MS)
     assert remembered.find("Bearer a", NOW_MS + later_ms) == ("ming" if is_known else None)
-    assert remembered.find("Bearer A", NOW_MS) is None
+    for other in ("Bearer A", "Bearer 用户"):
+        assert remembered.find(other, NOW_MS) is None
 
 
 def test_verified_again(remembered: Remembered) -> None:

@@ -314,6 +314,8 @@ def test_log_removed_after_a_kill(store: SqliteStore, path: Path, clock: Clock) 
 def test_closed_before_another_is_killed(store: SqliteStore, path: Path, clock: Clock) -> None:
     """Who closes the file while another has it open does not say for that one that all of its log is in the file."""
     store.ping()
+    store.close()
+    store.ping()
     with run("print(store.add('key', 'killed', keep_ms=60000), flush=True); input()", path) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"
