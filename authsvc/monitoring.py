@@ -19,6 +19,7 @@ from authsvc.readiness import Readiness
 from authsvc.vendor import Vendor
 
 MAX_UNTOLD = 65_536  # requests, some 30 MB of lines
+TOLD_AT_ONCE = 256  # of them: all together would take their memory twice, and a process that had it keeps it
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +50,8 @@ class Monitoring:
 
     def flush(self) -> None:
         """Tell all that there is to tell. Call it from one thread."""
-        lines = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
-        if lines:
-            self.log.write(lines)
+        for untold in range(len(self._lines), 0, -TOLD_AT_ONCE):
+            self.log.write(b"".join([self._lines.popleft() for _ in range(min(untold, TOLD_AT_ONCE))]))
         try:
             self.metrics.publish()
         except OSError as exc:

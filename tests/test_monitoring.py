@@ -32,6 +32,21 @@ def test_told_when_flushed() -> None:
     assert [json.loads(line)["request_id"] for line in lines.splitlines()] == ["r-0", "r-1", "r-2"]
 
 
+def test_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that many lines do not take their memory twice; each piece ends with a line, and none is left over."""
+    monkeypatch.setattr(monitoring, "TOLD_AT_ONCE", 2)
+    written: list[bytes] = []
+    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    for number in range(5):
+        telling.tell(DONE._replace(request_id=f"r-{number}"))
+    telling.flush()
+    assert [[json.loads(line)["request_id"] for line in piece.splitlines()] for piece in written] == [
+        ["r-0", "r-1"],
+        ["r-2", "r-3"],
+        ["r-4"],
+    ]
+
+
 def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """More than a bounded number of requests is not kept for it; how many were lost is said once it reads again."""
     monkeypatch.setattr(monitoring, "MAX_UNTOLD", 5)
