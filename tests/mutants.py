@@ -66,8 +66,8 @@ PARTS = {
         ("stores/sqlite",), ("stores/test_sqlite", "stores/test_contract"), "redis or size_is_bounded or count_of_many"
     ),
     "redis": Part(
-        ("stores/redis", "stores/primaries", "stores/lookout"),
-        ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
+        ("stores/redis", "stores/client", "stores/primaries", "stores/lookout"),
+        ("stores/test_redis", "stores/test_client", "stores/test_contract", "stores/test_shapes"),
         "sqlite or tls or loading or for_many or test_contract and (redis_sentinels or redis_cluster)",
     ),
 }
@@ -154,10 +154,10 @@ def results(folder: Path) -> list[Mutant]:
 @cache
 def excused() -> set[tuple[str, int]]:
     """Return function and number of each mutant that README.md says may live."""
-    chapter = (FOLDER / "README.md").read_text().partition("\n## Mutants\n")[2].partition("\n## ")[0]
+    table = (FOLDER / "README.md").read_text().partition("\n| mutant |")[2].partition("\n\n")[0]
     return {
         (name, number)
-        for name, numbers in re.findall(r"`([\w.]+)` ((?:\d+(?: to \d+)?(?:, )?)+)", chapter)
+        for name, numbers in re.findall(r"`([\w.]+)` ((?:\d+(?: to \d+)?(?:, )?)+)", table)
         for first, last in re.findall(r"(\d+)(?: to (\d+))?", numbers)
         for number in range(int(first), int(last or first) + 1)
     }
