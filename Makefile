@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
-# Many tests wait for processes and sockets, but some measure time: two at once are faster, and still leave them room.
-JOBS ?= 2
+# Many tests wait for processes and sockets, but some measure time: three at once on two cores still leave them room.
+JOBS ?= 3
 NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analyze promtool wrk go
 MODULES := tests/browser/node_modules
 PEERS := bench/peers/node_modules

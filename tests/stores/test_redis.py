@@ -269,7 +269,7 @@ def test_paused(
 def test_paused_for_many(store: RedisStore, redis_server: RedisServer) -> None:
     """More threads than a worker has all have their answer within a second."""
     redis_server.pause()
-    threads = 6 * THREADS
+    threads = 2 * THREADS
     with ThreadPoolExecutor(threads) as pool:
         assert len(list(pool.map(lambda call: check_away(store, call), threads * [CALLS["add"]]))) == threads
 
