@@ -28,7 +28,7 @@ from authsvc.tracing import Span, Tracing
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
-RAISED = "authsvc.raised"  # in the environ: a refusal or a bug that is only to be told, and its audit
+RAISED = "authsvc.raised"  # in the environ: a refusal or a bug that is only to be told, its audit, and when it began
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -168,7 +168,7 @@ def _register_telling(
         name = request_id(request.headers.get("X-Request-Id"))
         answering = request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span)
         if RAISED in request.environ:
-            raised, answering.audit = request.environ[RAISED]
+            raised, answering.audit, answering.begun_s = request.environ[RAISED]
             raise raised
 
     @app.after_request  # those registered later run earlier

@@ -75,20 +75,23 @@ class FastLane:
             and "HTTP_TRANSFER_ENCODING" not in environ
             and not environ.get("SCRIPT_NAME")
         ):
+            begun_s = time.perf_counter()
             try:
-                answered = lane(environ, start_response)
+                answered = lane(environ, start_response, begun_s)
             except Exception as exc:  # noqa: BLE001 -- a bug, which the one handler for 500 tells of
-                environ[answers.RAISED] = exc, None
+                environ[answers.RAISED] = exc, None, begun_s
             else:
                 if answered is not None:
                     return answered
         return self._app(environ, start_response)
 
-    def _issue(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _issue(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
+    ) -> Iterable[bytes] | None:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
-        begun_s, now_ms = time.perf_counter(), self._now_ms()
-        user_id = self._user_id(environ, now_ms, Audit("issued"))
+        now_ms = self._now_ms()
+        user_id = self._user_id(environ, Audit("issued"), now_ms, begun_s)
         if user_id is None:
             return None
         try:
@@ -113,11 +116,13 @@ class FastLane:
             begun_s,
         )
 
-    def _verify(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _verify(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
+    ) -> Iterable[bytes] | None:
         length = environ.get("CONTENT_LENGTH", "")
         if environ.get("CONTENT_TYPE") != "application/json" or not _is_short(length):
             return None
-        begun_s, now_ms = time.perf_counter(), self._now_ms()
+        now_ms = self._now_ms()
         audit = Audit("verified")
         try:
             self._verifiers.check(environ["HTTP_AUTHORIZATION"])
@@ -129,17 +134,19 @@ class FastLane:
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:
             # Flask tells it, and does not try again: the claim may have been made.
-            environ[answers.RAISED] = refusal, audit
+            environ[answers.RAISED] = refusal, audit, begun_s
             return None
         told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
         return self._answer(environ, start_response, told, (), audit, now_ms, begun_s)
 
-    def _resolve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _resolve(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
+    ) -> Iterable[bytes] | None:
         query = environ.get("QUERY_STRING", "")
         if not query.startswith(_MEDIA_ID):
             return None
-        begun_s, now_ms = time.perf_counter(), self._now_ms()
-        if self._user_id(environ, now_ms, None) is None:
+        now_ms = self._now_ms()
+        if self._user_id(environ, None, now_ms, begun_s) is None:
             return None
         # All that a page has to escape in a media_id. Whatever else the query holds is in no id that is remembered.
         media_id = query.removeprefix(_MEDIA_ID).replace("%2F", "/")
@@ -152,12 +159,12 @@ class FastLane:
         told = json.dumps(found.to_dict(), separators=(",", ":"))
         return self._answer(environ, start_response, told, (), None, now_ms, begun_s)
 
-    def _user_id(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit | None) -> str | None:
+    def _user_id(self, environ: "WSGIEnvironment", audit: Audit | None, now_ms: int, begun_s: float) -> str | None:
         """Return whose Bearer token came with the request; None leaves it to Flask to say what is wrong."""
         try:
             return self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
         except Refusal as refusal:
-            environ[answers.RAISED] = refusal, audit  # Flask tells it, and does not verify again
+            environ[answers.RAISED] = refusal, audit, begun_s  # Flask tells it, and does not verify again
             return None
 
     def _answer(

@@ -463,6 +463,9 @@ def test_where_there_is_no_plain_case(settings: Settings, tmp_path: Path, change
             first, second = pair.ask(headers=headers)
             assert comparable(first) == comparable(second)
             assert pair.reached_flask == number
+        first, second = pair.ask(path=RESOURCE, method="GET", query_string=f"media_id={MEDIA_ID}", headers=headers)
+        assert comparable(first) == comparable(second)
+        assert pair.reached_flask == 4
 
 
 def test_a_reload_forgets_tokens(pair: Pair) -> None:

@@ -187,8 +187,9 @@ def together(
     answers: list[Counter[int]] = []
     unanswered = 0
 
-    def ask() -> None:
+    def ask(has_begun: threading.Event) -> None:
         nonlocal unanswered
+        has_begun.set()
         while not is_over.is_set() or len(answers) < number:
             try:
                 presented = issued(service)
@@ -205,7 +206,11 @@ def together(
                 found[verified(service, presented)] += 1
 
     with ThreadPoolExecutor(8) as threads:
-        asking = [threads.submit(ask) for _ in range(8)]
+        asking = []
+        for _ in range(8):  # one after the other: coverage's tracing cannot be begun in two at once
+            has_begun = threading.Event()
+            asking.append(threads.submit(ask, has_begun))
+            has_begun.wait(5)
         try:
             during()
         finally:

@@ -141,6 +141,10 @@ def test_one_of_two_hundred(four: Service, server: str) -> None:
         assert {answer.status for answer in ask_together(four, [forged] * 50)} == {422}
         answers = ask_together(four, [verify_request(presented)] * 200 + [forged] * 50)
         statuses = [answer.status for answer in answers[:200]]
+        # Whoever waits for a busy store for nearly a second, as on a busy machine, is told to ask again.
+        again = [verify_request(presented)] * statuses.count(503)
+        assert len(again) < 20
+        statuses += [answer.status for answer in ask_together(four, again)] if again else []
         assert (statuses.count(200), statuses.count(409)) == (1, 199), four.log()
         assert {answer.status for answer in answers[200:]} == {422}
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -253,7 +254,7 @@ def test_ctrl_c_drains_too(service: Service, server: str) -> None:
     wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
     assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     os.killpg(service.process.pid, signal.SIGINT)
-    assert service.process.wait(20) == 0
+    assert service.process.wait(40) == 0  # granian gives a worker that does not stop 30 s
 
 
 @SERVERS
@@ -377,12 +378,13 @@ def test_gunicorns_workers_share(service: Service) -> None:
         finally:
             os.kill(hanging, signal.SIGCONT)
         assert open_files(other) - open_files(hanging) > lead / 2
-        for _ in range(5 * lead):  # by chance alone the lead would hardly ever be lost in so many
-            if open_files(other) - open_files(hanging) < lead / 6:
+        for _ in range(2 * lead):  # by chance alone it would hardly ever get so many more of them than the other
+            if open_files(hanging) > 0.7 * open_files(other):  # the others' counts are to be 0.8 of one's own at least
                 break
             connect()
+            time.sleep(0.02)  # so that the other is awake for most of them, on a busy machine too
         else:
-            pytest.fail("the lead was kept")
+            pytest.fail(f"{open_files(hanging)} and {open_files(other)} files are open")
     assert service.stop() == 0
 
 
