@@ -45,6 +45,7 @@ class _Server(ThreadingHTTPServer):
     """One thread a connection, started one after the other: coverage's tracing cannot be begun in two at once."""
 
     daemon_threads = True
+    request_queue_size = 128  # of socketserver's 5, a busy machine would drop some for a second
 
     def process_request(self, request: Any, client_address: Any) -> None:
         begun = threading.Event()
