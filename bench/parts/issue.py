@@ -28,13 +28,13 @@ def on_one_core(bench: Bench) -> Part:
 
 
 def on_two_cores(bench: Bench) -> Part:
-    """The fastest with two workers on both cores, of which wrk takes its share."""
-    names = bench.those_here(*servers.OURS, "go", "fastify", "express")
+    """The fastest with two workers on both cores, of which wrk takes its share; and what granian does there by itself."""
+    names = bench.those_here(*servers.OURS, "go", "fastify", "express", "bare-granian-signing")
     return _issued(
         bench,
         "cores",
         "Issue: two workers on two free cores",
-        "Nothing is bound; wrk shares the two cores with the server.",
+        "Nothing is bound; wrk shares the two cores with the server. The bare app looks at nothing and signs.",
         names,
         cores=(None, None),
     )
