@@ -1,18 +1,20 @@
 """
 The rate limit of each user and app: counted in the worker, reconciled with the store in the background.
 
-`hit` never waits for the network. `reconcile` tells the store in one round trip what this worker has let through for
-all users since the last time, and learns what the others have. Imports only `store` and `errors`.
+`hit` never waits for the network. `reconcile` tells the store in a few round trips what this worker has let through
+for all users since the last time, and learns what the others have. Imports only `store` and `errors`.
 
-The bound: in one window a user gets at most `limit + workers x what arrives in one reconcile interval`. While the
-store is away each worker holds the limit by itself, which makes it `limit x workers`.
+The bound: in one window a user gets at most `limit + workers x what arrives between two exchanges`. While the store is
+away each worker holds the limit by itself, which makes it `limit x workers`.
 """
 
 import hashlib
 import re
 import threading
+import time
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -21,6 +23,12 @@ from authsvc.store import Store
 
 _WINDOWS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
 MAX_USERS = 65_536  # remembered in one worker, some 20 MB; past that the longest known is forgotten early
+
+# Counts are exchanged in pieces with a pause between them, because requests wait while Python handles a piece: some two
+# milliseconds for two hundred users. However many users there are, a slow store is asked a few times only.
+PIECE = 200
+PIECES = 5
+PAUSE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +125,29 @@ class Limiter:
         A lost answer makes a count be told twice, which errs on the strict side.
         """
         with self._lock:
-            told = [(key, tally, tally.pending) for key, tally in self._dirty.items()]
-            self._dirty = {}
-        if not told:
-            return
-        names = {self._name(key, tally.window): pending for key, tally, pending in told}
-        try:
-            totals = self._store.count(names, keep_ms=2 * self.rate.window_ms)
-        except StoreAway:
-            with self._lock:
-                self._dirty = {key: tally for key, tally, _ in told if self._tallies.get(key) is tally} | self._dirty
-            return
+            due, self._dirty = list(self._dirty.items()), {}
+        size = max(PIECE, -(-len(due) // PIECES))
+        for start in range(0, len(due), size):
+            if start:
+                time.sleep(PAUSE_S)
+            try:
+                self._exchange(due[start : start + size])
+            except StoreAway:
+                with self._lock:
+                    left = {key: tally for key, tally in due[start:] if self._tallies.get(key) is tally}
+                    self._dirty = left | self._dirty
+                return
+
+    def _exchange(self, some: Sequence[tuple[_Key, _Tally]]) -> None:
+        """Exchange the counts of some users, in one round trip."""
+        told = {self._name(key, tally.window): (tally, tally.pending) for key, tally in some}
+        hits = {name: pending for name, (_, pending) in told.items()}
+        totals = self._store.count(hits, keep_ms=2 * self.rate.window_ms)
         with self._lock:
-            for key, tally, pending in told:
+            for name, (tally, pending) in told.items():
                 tally.pending -= pending
                 # Never below what this worker let through itself, should the store have lost its memory.
-                tally.shared = max(tally.shared + pending, totals[self._name(key, tally.window)])
+                tally.shared = max(tally.shared + pending, totals[name])
 
     def _begin(self, key: _Key, now_ms: int) -> _Tally:
         window_ms = self.rate.window_ms

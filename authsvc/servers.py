@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from authsvc import exporter
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.capacity import BACKLOG, READ_S, THREADS, connections
+from authsvc.capacity import BACKLOG, READ_S, THREADS, connections, keep_to_a_cpu
 from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import SettingsError
 from authsvc.metrics import FOLDER_VARIABLE
@@ -77,7 +77,7 @@ def serve(
         os.environ[FOLDER_VARIABLE] = str(folder)
         drain = Drain(folder, delay_s=drain_delay_s)
         preload()
-        run(bind, workers, drain, log_level, partial(_load_apart, load, drain))
+        run(bind, workers, drain, log_level, partial(_load_apart, load, drain, partial(keep_to_a_cpu, folder, workers)))
 
 
 @contextmanager
@@ -113,11 +113,12 @@ def _load_service(drain: Drain, *, twins_pass: bool, metrics_listener: socket.so
             time.sleep(1)
 
 
-def _load_apart(load: Load, drain: Drain) -> "WSGIApplication":
+def _load_apart(load: Load, drain: Drain, keep_to_a_cpu: Callable[[], None]) -> "WSGIApplication":
     """Build the app out of reach of the terminal's Ctrl-C, which is for the parent to act on."""
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
+    keep_to_a_cpu()
     app = load(drain)
     _settle()
     return app

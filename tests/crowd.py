@@ -20,7 +20,7 @@ RECONCILED_EVERY = 100_000
 
 
 class Away:
-    """A store that cannot be reached; it notes of how many users it was to be told at most."""
+    """A store that cannot be reached; it notes of how many users it was to be told at once."""
 
     told = 0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import StoreAway, TooManyRequests
-from authsvc.limiter import MAX_USERS, Limiter, Quota, Rate
+from authsvc.limiter import MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota, Rate
 from authsvc.store import Store
 from authsvc.stores import open_store
 from tests import made_up
@@ -42,12 +42,13 @@ class Counting:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.is_away = False
+        self.is_away_after: int | None = None  # so many calls
         self.asked_of = 0  # so many users at the last time, be it away or not
         self.counted: list[Mapping[str, int]] = []
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         self.asked_of = len(hits)
-        if self.is_away:
+        if self.is_away or len(self.counted) == self.is_away_after:
             raise StoreAway
         self.counted.append(hits)
         return self.store.count(hits, keep_ms=keep_ms)
@@ -157,15 +158,39 @@ def test_windows_begin_at_a_moment_of_each_users_own(store: Counting) -> None:
     assert max(seconds.count(second) for second in set(seconds)) < 40
 
 
-def test_one_call_for_many_users(limiter: Limiter, store: Counting) -> None:
-    """Nothing is asked of the store while hitting; then one call tells of all users, and none if there is no news."""
-    for number in range(1000):
+def test_few_calls_for_many_users(limiter: Limiter, store: Counting) -> None:
+    """Nothing is asked of the store while hitting; then a few calls tell of all users, and none if there is no news."""
+    users = PIECES * PIECE + 1
+    for number in range(users):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
     assert store.counted == []
     limiter.reconcile()
     limiter.reconcile()
-    assert [len(hits) for hits in store.counted] == [1000]
+    assert [len(hits) for hits in store.counted] == [PIECE + 1] * (PIECES - 1) + [users - (PIECES - 1) * (PIECE + 1)]
+    assert len({name for hits in store.counted for name in hits}) == users
     assert not any("user-" in name for name in store.counted[0])
+
+
+def test_away_between_two_pieces(limiter: Limiter, store: Counting) -> None:
+    """What was told is not told again, and what was not is the next time."""
+    for number in range(2 * PIECE):
+        limiter.hit(f"user-{number}", APPKEY, MING_MS)
+    store.is_away_after = 1
+    limiter.reconcile()
+    assert len(store.counted) == 1
+    store.is_away_after = None
+    limiter.reconcile()
+    first, second = store.counted
+    assert (len(first), len(second), len({*first, *second})) == (PIECE, PIECE, 2 * PIECE)
+
+
+def test_others_run_between_two_pieces(limiter: Limiter, store: Counting) -> None:
+    """Requests are let through between two pieces, and not only when all have been told."""
+    for number in range(3 * PIECE):
+        limiter.hit(f"user-{number}", APPKEY, MING_MS)
+    began_s = time.monotonic()
+    limiter.reconcile()
+    assert time.monotonic() - began_s >= 2 * PAUSE_S
 
 
 def test_workers_learn_from_each_other(store: Counting) -> None:
@@ -282,7 +307,7 @@ def test_memory_is_bounded() -> None:
     found = json.loads(output)
     assert found["users"] == MAX_USERS
     assert found["bytes"] < 60_000_000
-    assert found["told"] == MAX_USERS
+    assert found["told"] == -(-MAX_USERS // PIECES)
     assert found["left"] == [4, 5]
 
 

@@ -388,6 +388,30 @@ def test_gunicorns_workers_share(service: Service) -> None:
     assert service.stop() == 0
 
 
+@SERVERS
+def test_a_cpu_for_each_worker(service: Service, server: str) -> None:
+    """With as many workers as CPUs each keeps to one, and so does who replaces it; with one more all have them all."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    service.prefix = ("taskset", "--cpu-list", ",".join(map(str, cpus)))
+
+    def has() -> list[set[int]]:
+        pids = service.workers()
+        threads = [[int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()] for pid in pids]
+        return sorted((set().union(*map(os.sched_getaffinity, some)) for some in threads), key=sorted)
+
+    service.start("--server", server, "--workers", str(len(cpus)))
+    first, *_ = service.wait_for_workers(len(cpus))
+    assert has() == [{cpu} for cpu in cpus]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: first not in service.workers(), timeout_s=10, what=service.log)
+    service.wait_for_workers(len(cpus))
+    assert has() == [{cpu} for cpu in cpus]
+    assert service.stop() == 0
+    service.start("--server", server, "--workers", str(len(cpus) + 1))
+    service.wait_for_workers(len(cpus) + 1)
+    assert has() == [set(cpus)] * (len(cpus) + 1)
+
+
 def test_what_is_imported_is_out_of_the_collectors_way() -> None:
     """The garbage collector does not run while the command is imported; then it works as ever, on what comes later."""
     code = (

@@ -1,0 +1,55 @@
+"""What one worker has."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from authsvc import capacity
+
+
+@pytest.fixture
+def kept_to(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
+    """Which CPUs this process was kept to, one after the other; it has the third and the fifth, and stays with both."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3})
+    kept: list[set[int]] = []
+
+    def keep(thread: int, cpus: set[int]) -> None:
+        if thread == os.getpid():
+            kept.append(cpus)
+
+    monkeypatch.setattr(os, "sched_setaffinity", keep)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus"),
+    [(1, []), (2, [{3}, {5}]), (3, []), (4, [{3}, {5}, {3}, {5}]), (5, [])],
+)
+def test_each_cpu_has_as_many(tmp_path: Path, kept_to: list[set[int]], workers: int, cpus: list[set[int]]) -> None:
+    """Workers spread over the CPUs evenly, or are left to the kernel; one more than there may be is left to it too."""
+    for _ in range(workers + 1):
+        capacity.keep_to_a_cpu(tmp_path, workers)
+    assert kept_to == cpus
+
+
+def test_without_a_folder(tmp_path: Path, kept_to: list[set[int]]) -> None:
+    """Where there is no place for the marks, such as on a full disk, it is done without."""
+    capacity.keep_to_a_cpu(tmp_path / "absent", 2)
+    assert kept_to == []
+
+
+@pytest.mark.parametrize("is_linux", [True, False])
+def test_one_cpu(
+    tmp_path: Path,
+    kept_to: list[set[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    is_linux: bool,  # noqa: FBT001 -- a column
+) -> None:
+    """Nothing is to be chosen from one, or where the system says nothing of them."""
+    if is_linux:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    capacity.keep_to_a_cpu(tmp_path, 2)
+    assert (kept_to, list(tmp_path.iterdir())) == ([], [])
