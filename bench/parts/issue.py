@@ -28,7 +28,7 @@ def on_one_core(bench: Bench) -> Part:
 
 
 def on_two_cores(bench: Bench) -> Part:
-    """The fastest with two workers on both cores, of which wrk takes its share; and what granian does there by itself."""
+    """The fastest with two workers on both cores, of which wrk takes its share, and granian by itself."""
     names = bench.those_here(*servers.OURS, "go", "fastify", "express", "bare-granian-signing")
     return _issued(
         bench,
