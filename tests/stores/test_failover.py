@@ -113,7 +113,7 @@ def test_demoted_alive_and_promoted_again(shape: Shape, stores: list[Store]) -> 
     since_ms = claim(one, keys[0])
     first.pause()
     wait_until(second.is_primary, timeout_s=20)
-    wait_until(lambda: works(one) and works(other), timeout_s=20)
+    wait_until(lambda: works(one) and works(other), timeout_s=40)
     refuses(stores, keys[0], since_ms)
     first.resume()
     wait_until(lambda: not first.is_primary() and shape.is_settled(), timeout_s=20)
@@ -125,7 +125,7 @@ def test_demoted_alive_and_promoted_again(shape: Shape, stores: list[Store]) -> 
     with first.client() as client:
         assert client.script_exists(CLAIM_SHA) == [True]
         assert client.keys(f"*{keys[1]}") == []
-    wait_until(lambda: works(one) and works(other), timeout_s=20)
+    wait_until(lambda: works(one) and works(other), timeout_s=40)
     refuses(stores, keys[1], since_ms)
     since_ms = claim(other, keys[2])
     assert not one.add(keys[2], "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
