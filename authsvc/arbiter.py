@@ -27,7 +27,7 @@ from authsvc.capacity import READ_S, connections
 from authsvc.drain import STOPPING, Drain, blocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -49,6 +49,33 @@ class _Input:
             return self._body.read(size)
         except ParseException as exc:
             raise OSError("malformed") from exc
+
+
+class _Whole:
+    """
+    An answer that leaves with one system call; gunicorn would send its head and its body by one each.
+
+    Stands for the response's socket, and for what the app returned, which is closed when all has been written.
+    """
+
+    def __init__(self, response: Any, pieces: "Iterable[bytes]") -> None:
+        self._sock = response.sock
+        self._pieces = pieces
+        self._written: list[bytes] = []
+        response.sock = self
+
+    def __iter__(self) -> "Iterator[bytes]":
+        return iter(self._pieces)
+
+    def sendall(self, data: bytes) -> None:
+        self._written.append(data)
+
+    def close(self) -> None:
+        try:
+            self._sock.sendall(b"".join(self._written))
+        finally:
+            if hasattr(self._pieces, "close"):
+                self._pieces.close()
 
 
 class _Logger(Logger):  # type: ignore[misc] # gunicorn has no types
@@ -85,7 +112,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
         def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
             environ["wsgi.input"] = _Input(environ["wsgi.input"])
-            return app(environ, start_response)
+            return _Whole(start_response.__self__, app(environ, start_response))  # type: ignore[attr-defined] # a method
 
         self.wsgi = translating
 
