@@ -28,7 +28,10 @@ from authsvc.tracing import Span, Tracing
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "authsvc.answering"
-RAISED = "authsvc.raised"  # in the environ: a refusal or a bug that is only to be told, its audit, and when it began
+# In the environ of what the fast lane passes on: when it came; and a refusal or a bug that is only to be told, with its
+# audit.
+BEGUN = "authsvc.begun"
+RAISED = "authsvc.raised"
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -163,12 +166,12 @@ def _register_telling(
 ) -> None:
     @app.before_request
     def begin() -> None:
-        begun_s = time.perf_counter()
+        begun_s = request.environ.get(BEGUN) or time.perf_counter()
         span = tracing.begin(_method(), request.headers.get("traceparent"))
         name = request_id(request.headers.get("X-Request-Id"))
         answering = request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span)
         if RAISED in request.environ:
-            raised, answering.audit, answering.begun_s = request.environ[RAISED]
+            raised, answering.audit = request.environ[RAISED]
             raise raised
 
     @app.after_request  # those registered later run earlier

@@ -75,23 +75,21 @@ class FastLane:
             and "HTTP_TRANSFER_ENCODING" not in environ
             and not environ.get("SCRIPT_NAME")
         ):
-            begun_s = time.perf_counter()
+            environ[answers.BEGUN] = time.perf_counter()
             try:
-                answered = lane(environ, start_response, begun_s)
+                answered = lane(environ, start_response)
             except Exception as exc:  # noqa: BLE001 -- a bug, which the one handler for 500 tells of
-                environ[answers.RAISED] = exc, None, begun_s
+                environ[answers.RAISED] = exc, None
             else:
                 if answered is not None:
                     return answered
         return self._app(environ, start_response)
 
-    def _issue(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
-    ) -> Iterable[bytes] | None:
+    def _issue(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
         now_ms = self._now_ms()
-        user_id = self._user_id(environ, Audit("issued"), now_ms, begun_s)
+        user_id = self._user_id(environ, Audit("issued"), now_ms)
         if user_id is None:
             return None
         try:
@@ -113,12 +111,9 @@ class FastLane:
             (*answers.issued_headers(now_ms), *answers.quota_headers(quota)),
             Audit("issued", appkey, user_id, random_str),
             now_ms,
-            begun_s,
         )
 
-    def _verify(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
-    ) -> Iterable[bytes] | None:
+    def _verify(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
         length = environ.get("CONTENT_LENGTH", "")
         if environ.get("CONTENT_TYPE") != "application/json" or not _is_short(length):
             return None
@@ -134,19 +129,17 @@ class FastLane:
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:
             # Flask tells it, and does not try again: the claim may have been made.
-            environ[answers.RAISED] = refusal, audit, begun_s
+            environ[answers.RAISED] = refusal, audit
             return None
         told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
-        return self._answer(environ, start_response, told, (), audit, now_ms, begun_s)
+        return self._answer(environ, start_response, told, (), audit, now_ms)
 
-    def _resolve(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun_s: float
-    ) -> Iterable[bytes] | None:
+    def _resolve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
         query = environ.get("QUERY_STRING", "")
         if not query.startswith(_MEDIA_ID):
             return None
         now_ms = self._now_ms()
-        if self._user_id(environ, None, now_ms, begun_s) is None:
+        if self._user_id(environ, None, now_ms) is None:
             return None
         # All that a page has to escape in a media_id. Whatever else the query holds is in no id that is remembered.
         media_id = query.removeprefix(_MEDIA_ID).replace("%2F", "/")
@@ -157,14 +150,14 @@ class FastLane:
         if found is None:
             return None
         told = json.dumps(found.to_dict(), separators=(",", ":"))
-        return self._answer(environ, start_response, told, (), None, now_ms, begun_s)
+        return self._answer(environ, start_response, told, (), None, now_ms)
 
-    def _user_id(self, environ: "WSGIEnvironment", audit: Audit | None, now_ms: int, begun_s: float) -> str | None:
+    def _user_id(self, environ: "WSGIEnvironment", audit: Audit | None, now_ms: int) -> str | None:
         """Return whose Bearer token came with the request; None leaves it to Flask to say what is wrong."""
         try:
             return self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
         except Refusal as refusal:
-            environ[answers.RAISED] = refusal, audit, begun_s  # Flask tells it, and does not verify again
+            environ[answers.RAISED] = refusal, audit  # Flask tells it, and does not verify again
             return None
 
     def _answer(
@@ -175,7 +168,6 @@ class FastLane:
         own_headers: answers.Headers,
         audit: Audit | None,
         now_ms: int,
-        begun_s: float,
     ) -> Iterable[bytes]:
         content = told.encode()
         request_id = answers.request_id(environ.get("HTTP_X_REQUEST_ID"))
@@ -196,7 +188,7 @@ class FastLane:
                 environ["PATH_INFO"],
                 200,
                 now_ms,
-                time.perf_counter() - begun_s,
+                time.perf_counter() - environ[answers.BEGUN],
                 request_id,
                 None if traceparent is None else tracing.trace_id(traceparent),
                 audit=audit,

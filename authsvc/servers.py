@@ -77,7 +77,7 @@ def serve(
         os.environ[FOLDER_VARIABLE] = str(folder)
         drain = Drain(folder, delay_s=drain_delay_s)
         preload()
-        run(bind, workers, drain, log_level, partial(_load_apart, load, drain, partial(keep_to_a_cpu, folder, workers)))
+        run(bind, workers, drain, log_level, partial(_load_apart, load, drain, folder, workers))
 
 
 @contextmanager
@@ -113,12 +113,12 @@ def _load_service(drain: Drain, *, twins_pass: bool, metrics_listener: socket.so
             time.sleep(1)
 
 
-def _load_apart(load: Load, drain: Drain, keep_to_a_cpu: Callable[[], None]) -> "WSGIApplication":
+def _load_apart(load: Load, drain: Drain, folder: Path, workers: int) -> "WSGIApplication":
     """Build the app out of reach of the terminal's Ctrl-C, which is for the parent to act on."""
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
-    keep_to_a_cpu()
+    keep_to_a_cpu(folder, workers)
     app = load(drain)
     _settle()
     return app

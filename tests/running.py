@@ -148,6 +148,11 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
 
 
+def open_files(pid: int) -> int:
+    """Return how many files a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def is_listening(port: int) -> bool:
     """Return whether somebody takes connections at this loopback port."""
     with socket.socket() as probe:

@@ -23,7 +23,7 @@ import pytest
 
 from tests import made_up
 from tests.conftest import bearer_of
-from tests.running import Service, wait_until
+from tests.running import Service, open_files, wait_until
 from tests.services import RedisServer
 
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
@@ -264,10 +264,6 @@ def test_workers_killed(two: Service, server: str, store: str, request: pytest.F
     assert all(found[200] <= 1 for found in answers)
     assert {status for found in answers for status in found} <= {200, LOST} | REFUSED
     recovers(two)
-
-
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @SERVERS

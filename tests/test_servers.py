@@ -18,7 +18,7 @@ from authsvc.bind import Bind, free
 from authsvc.errors import SettingsError
 from tests import made_up
 from tests.conftest import bearer_of
-from tests.running import Answer, Service, clean_environment, free_port, wait_until
+from tests.running import Answer, Service, clean_environment, free_port, open_files, wait_until
 
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
 ISSUE = "/v1/auth-payload"
@@ -360,9 +360,6 @@ def test_gunicorns_workers_share(service: Service) -> None:
     service.start("--server", "gunicorn", "--workers", "2")
     hanging, other = service.wait_for_workers(2)
     lead = 60
-
-    def open_files(pid: int) -> int:
-        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
     with ExitStack() as stack:
 
