@@ -108,6 +108,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self.balance = Balance(self._counts, self.age)
 
     def load_wsgi(self) -> None:
+        # A worker's settings do not change any more. gunicorn asks for 28 of them in each request, by two calls each.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         app: WSGIApplication = self.app.wsgi()
 
         def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":

@@ -4,9 +4,13 @@ import runpy
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 
+from authsvc.arbiter import Worker
 from authsvc.vendor import TOTAL_S
 from tests import made_up
 from tests.conftest import bearer_of
@@ -22,6 +26,17 @@ def test_the_times_fit_together() -> None:
     conf = runpy.run_path(str(CONF))
     assert conf["keepalive"] > 60
     assert TOTAL_S + 1 < conf["graceful_timeout"] < conf["timeout"]
+
+
+def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later they are plain attributes, with what they were before."""
+    cfg = Config()
+    worker = Worker(1, 0, [], SimpleNamespace(wsgi=lambda: None), 30, cfg, Logger(cfg))
+    before = {name: getattr(cfg, name) for name in cfg.settings}
+    worker.load_wsgi()
+    worker.tmp.close()
+    monkeypatch.delattr(Config, "__getattr__")
+    assert {name: getattr(cfg, name) for name in cfg.settings} == before
 
 
 @pytest.fixture
