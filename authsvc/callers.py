@@ -88,8 +88,8 @@ class Callers:
 
     def __init__(self, ways: Iterable[Way], *, allowed_origins: Collection[str]) -> None:
         """Take the ways in the order in which they are tried, and the origins whose pages may call."""
-        self._ways = tuple(ways)
         self._allowed_origins = allowed_origins
+        self.replace(ways)
 
     def authenticate(self, request: Asking, now_ms: int) -> Caller:
         """
@@ -126,12 +126,14 @@ class Callers:
         Raises:
             NotLoggedIn, Unavailable: as `authenticate`, which need not be asked any more.
         """
-        first = self._ways[0]
-        return first.told_by(authorization, now_ms) if isinstance(first, Bearer) and not first.is_single_use else None
+        bearer = self._bearer
+        return None if bearer is None else bearer.told_by(authorization, now_ms)
 
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
         self._ways = tuple(ways)
+        first = next(iter(self._ways), None)
+        self._bearer = first if isinstance(first, Bearer) and not first.is_single_use else None
 
 
 class Bearer:

@@ -89,15 +89,18 @@ class FastLane:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
         now_ms = self._now_ms()
-        user_id = self._user_id(environ, Audit("issued"), now_ms)
+        audit = Audit("issued")
+        user_id = self._user_id(environ, audit, now_ms)
         if user_id is None:
             return None
         try:
             served = self._apps.find(None)
-            quota = self._limiter.hit(user_id, served.appkey, now_ms)
+            appkey = served.appkey
+            quota = self._limiter.hit(user_id, appkey, now_ms)
         except Refusal:
             return None  # nothing was counted or told: Flask comes to the same, and says it
-        random_str, appkey = issuing.fresh_random_str(), served.appkey
+        random_str = issuing.fresh_random_str()
+        audit.appkey, audit.user_id, audit.random_str = appkey, user_id, random_str
         signed = signature.sign(
             appkey=appkey,
             timestamp_ms=now_ms,
@@ -109,7 +112,7 @@ class FastLane:
             start_response,
             f'{{"appkey":"{appkey}","random_str":"{random_str}","signature":"{signed}","timestamp":"{now_ms}"}}',
             (*answers.issued_headers(now_ms), *answers.quota_headers(quota)),
-            Audit("issued", appkey, user_id, random_str),
+            audit,
             now_ms,
         )
 
