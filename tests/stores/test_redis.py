@@ -13,7 +13,7 @@ import redis
 
 from authsvc.capacity import THREADS
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Store
+from authsvc.store import Pulse, Store
 from authsvc.stores import open_store, redisurl
 from authsvc.stores.client import Client
 from authsvc.stores.primaries import Primaries
@@ -93,6 +93,16 @@ def test_password_goes_with_auth_alone(redis_server: RedisServer, behind: redis.
     assert len(carrying) == 1
     assert "AUTH" in carrying[0]
     assert "HELLO" not in carrying[0]
+
+
+def test_the_clock_that_is_furthest_off(store: RedisStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several primaries' clocks a ping tells the one that differs most from ours, and the first worry."""
+    pulses = iter(
+        [Pulse(clock() + 5), Pulse(clock() - 700, "the first"), Pulse(clock() + 300, "the second"), Pulse(clock() - 1)]
+    )
+    monkeypatch.setattr(store._primaries, "groups", lambda: [[0]] * 4)
+    monkeypatch.setattr(store, "_pulse", lambda _buckets, _client: next(pulses))
+    assert store.ping() == Pulse(clock() - 700, "the first")
 
 
 def test_names_itself(store: RedisStore, behind: redis.Redis) -> None:

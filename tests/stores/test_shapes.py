@@ -151,8 +151,9 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
     """
     A slot moves under a store that does not know it: every claim works, is refused as too old, or finds the store away.
 
-    While the mark has moved and an old claim has not, no claim is accepted at either end; afterwards nothing from
-    before is accepted again, by a store that knew the old place and by one that asks for the new one.
+    While the mark has moved and an old claim has not, no claim is accepted at either end, and other buckets are marked
+    as ever; afterwards nothing from before is accepted again, by a store that knew the old place and by one that asks
+    for the new one.
     """
     store = opened(redis_cluster.url)
     assert isinstance(store, RedisStore)
@@ -177,6 +178,12 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
             assert isinstance(raised.__cause__, error)
             assert store.add(elsewhere, "thief", keep_ms=MINUTE_MS)
             store.ping()
+        raised = check_away(store, lambda store: store.count({beside: 1}, keep_ms=MINUTE_MS))
+        assert isinstance(raised.__cause__, AskError)
+        unmarked = next(name for name in giving.scan_iter("*}:birth") if not name.startswith(tag))
+        giving.delete(unmarked)
+        store.ping()
+        assert giving.exists(unmarked)
         migrate(giving, slot, target, list(giving.scan_iter(f"{tag}*")))
         for server in redis_cluster.servers:
             if server.is_primary():
