@@ -12,9 +12,7 @@ from functools import partial
 
 import redis
 from hiredis import pack_command
-from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.retry import Retry
 
 Command = tuple[str | int, ...]
 
@@ -38,7 +36,6 @@ class Client:
             **options,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
             client_name="authsvc",
             decode_responses=True,
             # With protocol 3 a server may push redis-py to wait ten seconds while it is maintained, and one that does

@@ -1,8 +1,11 @@
 """The client of one Redis: which connection it takes, and what becomes of those that break."""
 
+import os
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from threading import Barrier
 
 import pytest
@@ -91,3 +94,56 @@ def test_close(client: Client, behind: redis.Redis) -> None:
     client.close()
     wait_until(lambda: not ids(behind), timeout_s=5)
     assert client.tell("PING") == "PONG"
+
+
+def test_after_a_fork(client: Client, behind: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was forked from another makes connections of its own, once."""
+    ask_at_once(client)
+    before, forked = ids(behind), os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: forked)
+    used = {str(client.tell("CLIENT", "ID")) for _ in range(3)}
+    assert len(used) == 1
+    assert not used & before
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Listens on a port where nobody answers."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listener:
+        yield listener
+
+
+def url(listener: socket.socket) -> str:
+    return f"redis://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_connection_that_breaks_is_not_made_again(listener: socket.socket) -> None:
+    """It says its name first, and not HELLO, whose refusal would repeat a password; to ask again is the store's."""
+
+    def hear() -> bytes:
+        connection, _ = listener.accept()
+        with connection:
+            return connection.recv(4096)
+
+    with closing(Client(url(listener), 2.0)) as client, ThreadPoolExecutor(1) as pool:
+        assert client.host == "127.0.0.1"
+        heard = pool.submit(hear)
+        with pytest.raises(redis.ConnectionError):
+            client.tell("PING")
+        assert heard.result().split() == [b"*3", b"$6", b"CLIENT", b"$7", b"SETNAME", b"$7", b"authsvc"]
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_host_that_swallows_everything(listener: socket.socket) -> None:
+    """A connection that cannot be made in time is given up."""
+    with closing(Client(url(listener), 0.1)) as client, ExitStack() as stack:
+        for _ in range(4):  # more than the listener queues: Linux lets what comes then wait
+            queued = stack.enter_context(socket.socket())
+            queued.settimeout(0)
+            queued.connect_ex(listener.getsockname())
+        began_s = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            client.tell("PING")
+        assert time.monotonic() - began_s < 1
