@@ -66,7 +66,9 @@ PARTS = {
         ("stores/sqlite",), ("stores/test_sqlite", "stores/test_contract"), "redis or size_is_bounded or count_of_many"
     ),
     "redis": Part(
-        ("stores/redis",), ("stores/test_redis", "stores/test_contract"), "sqlite or tls or loading or for_many"
+        ("stores/redis",),
+        ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
+        "sqlite or tls or loading or for_many or test_contract and (redis_sentinels or redis_cluster)",
     ),
     "client": Part(("stores/client",), ("stores/test_client",)),
     "primaries": Part(

@@ -165,6 +165,16 @@ def test_a_bearer_token_that_came_twice_is_refused() -> None:
         assert reason(Bearer(tokens()), {"Authorization": joined}) == "Authorization holds a comma, or was sent twice"
 
 
+@pytest.mark.parametrize("first", [[], ["gateway"], ["single-use"]])
+def test_only_a_bearer_that_is_first_can_be_asked_alone(first: list[str], store: Store) -> None:
+    """Where another way is first, or none, or where to ask would use the token up, it says nothing."""
+    ways: dict[str, Way] = {"gateway": gateway_way(), "single-use": Bearer(tokens(), single_use=store)}
+    callers = Callers([Bearer(tokens())], allowed_origins=frozenset())
+    assert callers.bearer(f"Bearer {token()}", NOW_MS) == "ming"
+    callers.replace([ways[name] for name in first])
+    assert callers.bearer(f"Bearer {token()}", NOW_MS) is None
+
+
 def test_what_is_wrong_with_a_bearer_token_is_said() -> None:
     """The refusal is the one of the token's first fault."""
     assert reason(Bearer(tokens()), {"Authorization": f"Bearer {token(exp=NOW_S)}"}) == "the token has expired"

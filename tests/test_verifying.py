@@ -309,3 +309,8 @@ def test_as_issued_is_read_as_any(changes: dict[str, str], cut: int, put: bytes,
     text = json.dumps({**ISSUED, **changes}, ensure_ascii=is_ascii).encode(errors="replace")
     text = text[:cut] + put + text[cut + 1 :]
     assert read_json(text) == read_as_any(text)
+
+
+def test_no_body_is_read_as_any() -> None:
+    """A body of nothing is no payload of nothing."""
+    assert read_json(b"") == read_as_any(b"")
