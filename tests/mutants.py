@@ -72,7 +72,9 @@ PARTS = {
     ),
     "client": Part(("stores/client",), ("stores/test_client",)),
     "primaries": Part(
-        ("stores/primaries", "stores/lookout"), ("stores/test_redis", "stores/test_shapes"), "sqlite or tls or for_many"
+        ("stores/primaries", "stores/lookout"),
+        ("stores/test_primaries", "stores/test_redis", "stores/test_shapes"),
+        "sqlite or tls or for_many",
     ),
 }
 
