@@ -48,8 +48,8 @@ campaign: $(VENV)/installed-dev services modules
 	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/test_soak.py
 	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/test_exposure.py tests/test_canaries.py tests/test_table.py
 
-# Whether the tests would notice a change of the code: half an hour for all parts of tests/mutants.py but redis, which
-# takes more than an hour. Some of them: make mutants ONLY="limiter sqlite"
+# Whether the tests would notice a change of the code: an hour for all parts of tests/mutants.py, half of it for those of
+# Redis. Some of them: make mutants ONLY="limiter sqlite"
 ONLY ?=
 MUTANTS := build/mutants
 mutants: | $(VENV)/bin/pip
