@@ -96,12 +96,13 @@ def alternate(
     say: Callable[[str], None],
     warm_s: int = 1,
 ) -> dict[str, list[Run]]:
-    """Load the servers in turn, A B A B; each is warmed up first."""
+    """Load the servers in turn, A B B A, so that a drift hits none of them more; each is warmed up first."""
     for server in servers.values() if warm_s else ():
         load(server.process, server.traffic(), seconds=warm_s, cores=load_cores)
     runs: dict[str, list[Run]] = {name: [] for name in servers}
+    in_order = list(servers.items())
     for number in range(rounds):
-        for name, server in servers.items():
+        for name, server in in_order if number % 2 == 0 else reversed(in_order):
             run = load(server.process, server.traffic(), seconds=seconds, cores=load_cores)
             runs[name].append(run)
             say(

@@ -5,7 +5,7 @@ Issuing: `POST /v1/auth-payload` for 1 000 different users, on every server.
 from contextlib import ExitStack
 
 from bench import loading, servers, traffic
-from bench.bench import Bench
+from bench.bench import MORE_ROUNDS, Bench
 from bench.loading import Loaded
 from bench.processes import LOAD_CORES, SERVER_CORES
 from bench.results import Part
@@ -76,7 +76,7 @@ def _issued(
         processes = {one: bench.started(stack, one, stage) for one in names}
         runs = loading.alternate(
             {one: Loaded(process, lambda: asked) for one, process in processes.items()},
-            rounds=bench.scale.rounds,
+            rounds=MORE_ROUNDS * bench.scale.rounds,
             seconds=bench.scale.seconds,
             load_cores=stage.load_cores,
             say=bench.say,

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from bench import loading, servers, traffic
-from bench.bench import Bench
+from bench.bench import MORE_ROUNDS, Bench
 from bench.loading import Run
 from bench.proxy import Proxy
 from bench.results import Part
@@ -15,7 +15,6 @@ from bench.servers import Stage
 
 TITLES = {"up": "Redis up", "slow": "Redis slow by 100 ms", "down": "Redis down"}
 SETTLE_S = 1.0  # the limiter tells the store twice a second
-MORE_ROUNDS = 2  # than other parts have, to see a twentieth
 
 
 def of_redis(bench: Bench) -> Part:
