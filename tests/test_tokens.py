@@ -528,6 +528,8 @@ def read_again(token: str) -> str | None:
     parts = token.split(".")
     if len(parts) != 3 or not all(re.fullmatch("[A-Za-z0-9_-]+={0,2}", part) for part in parts):
         return None
+    if any("=" in part and len(part) % 4 for part in parts):
+        return None
     try:
         header, claims = (json.loads(base64.urlsafe_b64decode(f"{part}==")) for part in parts[:2])
     except ValueError:
