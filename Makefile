@@ -84,10 +84,11 @@ fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The pins that an image installs from: hash-checked, and without the address of any index.
+# The pins that an image installs from, for every Python that is supported: hash-checked, and without the address of any
+# index.
 lock: $(VENV)/installed-dev
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --no-header --allow-unsafe --extra granian --output-file deploy/requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --extra granian --output-file deploy/requirements.lock pyproject.toml
 
 # Real programs that the tests run against. Without the rights to install them their tests are skipped, visibly;
 # with AUTHSVC_REQUIRE_SERVICES=1 they fail.
