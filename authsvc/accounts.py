@@ -2,14 +2,13 @@
 The IM account of each app user: its name, its password, and its registration with the vendor on first use.
 
 Nothing is stored but that it was done: the password is derived from ACCOUNT_KEY and can be derived again.
-Imports `vendor`, `places`, `apps`, `secret`, `store` and `errors`.
+Imports `vendor`, `places`, `apps`, `secret`, `ids`, `store` and `errors`.
 """
 
 import hashlib
 import hmac
 import json
 import re
-import secrets
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 
 from authsvc.apps import Served
 from authsvc.errors import StoreAway, VendorBusy
+from authsvc.ids import fresh_id
 from authsvc.places import Places
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -131,6 +131,6 @@ class Accounts:
 
     def _is_ours_to_register(self, name: str, now_ms: int) -> bool:
         try:
-            return self._store.add(f"{name}:{now_ms // CLAIM_MS}", secrets.token_hex(16), keep_ms=2 * CLAIM_MS)
+            return self._store.add(f"{name}:{now_ms // CLAIM_MS}", fresh_id(), keep_ms=2 * CLAIM_MS)
         except StoreAway:
             return True  # twice does no harm: the vendor says that the account exists

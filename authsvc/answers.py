@@ -6,7 +6,6 @@ Flask's side of `problems`, `origins`, `logs` and `tracing`; the routes are in `
 
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +18,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from authsvc import body, origins, problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
+from authsvc.ids import fresh_id
 from authsvc.limiter import Quota, Rate
 from authsvc.logs import Audit, Finished
 from authsvc.payload import MAX_AGE_MS
@@ -153,7 +153,7 @@ def common_headers(request_id: str) -> Headers:
 
 def request_id(given: str | None) -> str:
     """Return the caller's own name for the request if it is well formed, else a new one."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh_id()
 
 
 def _answering() -> _Answering:

@@ -133,7 +133,10 @@ def create_app(
     at_end = [media.close, vendor.close, telling.stop, trace.close]
     background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
-        store, is_watching=background.is_alive, is_draining=is_draining, is_vendor_away=vendor.is_away
+        store,
+        is_vendor_away=vendor.is_away,
+        is_at_work=lambda: background.is_alive() and telling.is_alive(),
+        is_draining=is_draining,
     )
     sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
     jobs.append(every(SAMPLE_EVERY, sampler.sample))

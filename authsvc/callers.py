@@ -2,14 +2,13 @@
 Who is logged in: the ways of telling, tried in order.
 
 The first way whose credential a request brings decides; a bad one is refused and never falls through to the next.
-The only module that imports `itsdangerous`. Of the project it imports `tokens`, `remembered`, `origins`, `store` and
-`errors`.
+The only module that imports `itsdangerous`. Of the project it imports `tokens`, `remembered`, `origins`, `ids`,
+`store` and `errors`.
 """
 
 import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +17,7 @@ from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from authsvc import origins
 from authsvc.errors import MemoryLost, NotLoggedIn
+from authsvc.ids import fresh_id
 from authsvc.remembered import Remembered
 from authsvc.store import Store
 from authsvc.tokens import MAX_ID_LENGTH, Token, Tokens, checked_user_id
@@ -295,7 +295,7 @@ def _use_up(token: Token, store: Store, now_ms: int) -> None:
     try:
         is_first = store.add(
             f"jti:{hashlib.sha256(name.encode()).hexdigest()}",
-            secrets.token_hex(16),
+            fresh_id(),
             keep_ms=token.expires_ms - now_ms + _CLAIM_MARGIN_MS,
             # `iat` is rounded down; the end of its second keeps a token issued just after the birth of the store.
             since_ms=None if token.issued_ms is None else token.issued_ms + 999,

@@ -23,7 +23,6 @@ from authsvc import (
     checking,
     clock,
     environ,
-    issuing,
     logs,
     payload,
     problems,
@@ -37,6 +36,7 @@ from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
 from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
+from authsvc.ids import fresh_id
 
 REFUSED = 1
 MISUSED = 2
@@ -128,7 +128,7 @@ def sign(appkey: str | None, master_secret_file: Path | None, random_str: str | 
     signed = payload.issue(
         appkey=served.appkey,
         master_secret=served.app.master_secret.reveal(),
-        random_str=issuing.fresh_random_str() if random_str is None else random_str,
+        random_str=fresh_id() if random_str is None else random_str,
         now_ms=now_ms,
     )
     payload.parse(signed.to_dict())  # refuses a random_str or a timestamp that no verifier would take

@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `issuing`, `limiter`, `payload`, `secret`, `servers`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `payload`, `secret`, `servers`, `errors`.
 """
 
 import importlib.util
@@ -23,11 +23,12 @@ import click
 from flask import Flask, Response, request, session
 from werkzeug.exceptions import BadGateway, BadRequest, Unauthorized
 
-from authsvc import clock, issuing, payload, servers
+from authsvc import clock, payload, servers
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.config import Settings
 from authsvc.errors import SettingsError
+from authsvc.ids import fresh_id
 from authsvc.limiter import Rate
 from authsvc.secret import Secret
 
@@ -214,7 +215,7 @@ def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
         return payload.issue(
             appkey=str(settings.appkey),
             master_secret=settings.master_secret.reveal() if settings.master_secret else "",
-            random_str=issuing.fresh_random_str(),
+            random_str=fresh_id(),
             now_ms=clock.now_ms() - OLD_MS,
         ).to_dict()
 

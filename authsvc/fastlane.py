@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from authsvc import answers, issuing, origins, signature, tracing, verifying
+from authsvc import answers, origins, signature, tracing, verifying
 from authsvc.apps import Apps
 from authsvc.callers import Callers
 from authsvc.errors import Refusal
+from authsvc.ids import fresh_id
 from authsvc.limiter import Limiter
 from authsvc.logs import Audit, Finished
 from authsvc.media import Media
@@ -99,7 +100,7 @@ class FastLane:
             quota = self._limiter.hit(user_id, appkey, now_ms)
         except Refusal:
             return None  # nothing was counted or told: Flask comes to the same, and says it
-        random_str = issuing.fresh_random_str()
+        random_str = fresh_id()
         audit.appkey, audit.user_id, audit.random_str = appkey, user_id, random_str
         signed = signature.sign(
             appkey=appkey,

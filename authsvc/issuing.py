@@ -1,15 +1,13 @@
 """
 Issue a payload: with a random_str of our own, or with one that the client brings and that is signed only once.
 
-Never waits for the network in the first case. Imports `payload`, `apps`, `store` and `errors`.
+Never waits for the network in the first case. Imports `payload`, `apps`, `ids`, `store` and `errors`.
 """
-
-import os
-import secrets
 
 from authsvc import payload
 from authsvc.apps import Served
 from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed
+from authsvc.ids import fresh_id
 from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS, AuthPayload
 from authsvc.store import Store
 
@@ -28,11 +26,11 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
         StoreAway: that cannot be known now.
     """
     if random_str is None:
-        random_str = fresh_random_str()
+        random_str = fresh_id()
     else:
         payload.check_random_str(random_str)
         key = f"issue:{app.appkey}:{random_str}"
-        if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+        if not store.add(key, fresh_id(), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
             raise Replayed("random_str: was signed before; send another one, or none")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
@@ -64,13 +62,8 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
             f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the browser's clock"
         )
     key = f"sign:{app.appkey}:{timestamp_ms}:{random_str}"
-    if not store.add(key, secrets.token_hex(16), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+    if not store.add(key, fresh_id(), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
         raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=timestamp_ms
     )
-
-
-def fresh_random_str() -> str:
-    """Return 32 hexadecimal characters: 128 bits from the operating system's random source."""
-    return os.urandom(16).hex()  # as secrets.token_hex does, without its three calls on the way

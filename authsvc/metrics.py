@@ -1,7 +1,7 @@
 """
 What is counted and measured, for Prometheus; never by user. The names are in `Metrics`.
 
-Requests and calls pay for an append to a list, which `publish` hands over to `prometheus_client` in the background.
+Calls pay for an append to a list, requests are told in the background; `publish` hands both to `prometheus_client`.
 Each worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then
 any of them tells the figures of all. The only module that imports `prometheus_client`; of the project it imports
 `logs`, for what a finished request is.
@@ -22,9 +22,11 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-MAX_UNCOUNTED = 65_536  # of requests, of calls and of look-ups, some 10 MB each
+MAX_UNCOUNTED = 65_536  # of calls and of look-ups, some 10 MB each
 
 _Counted = TypeVar("_Counted")
+# Route, status, code and name of the refusal, what was done to a payload and of which app.
+_Kind = tuple[str, int, int | None, str | None, str | None, str | None]
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
 
@@ -46,9 +48,9 @@ class Metrics:
 
         self._prometheus = prometheus
         self._registry = prometheus.CollectorRegistry()
+        self._requests_done: Counter[_Kind] = Counter()
+        self._took_s: dict[str, list[float]] = defaultdict(list)
         # Bounded, because nobody may take from them for a while: the log's reader is stuck, or the folder is gone.
-        self._requests_done: deque[tuple[str, int, int | None, str | None, float, str | None, str | None]]
-        self._requests_done = deque(maxlen=MAX_UNCOUNTED)
         self._calls: deque[tuple[Any, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
         self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
         self._fingerprints: frozenset[tuple[str, str]] = frozenset()
@@ -136,37 +138,31 @@ class Metrics:
             self._fingerprints = fingerprints
 
     def request(self, done: Finished) -> None:
-        """Count a request that has been answered."""
+        """Count a request that has been answered. Call it from the thread that publishes."""
         audit = done.audit
-        action, appkey = (None, None) if audit is None else (audit.action, audit.appkey)
-        self._requests_done.append((done.route, done.status, done.code, done.refusal, done.took_s, action, appkey))
+        # The appkey of what is refused may be anybody's.
+        action, appkey = (None, None) if audit is None or done.refusal else (audit.action, audit.appkey)
+        self._requests_done[done.route, done.status, done.code, done.refusal, action, appkey] += 1
+        self._took_s[done.route].append(done.took_s)
 
     def publish(self) -> None:
         """Hand over what has been counted since the last time. Call it from one thread."""
+        requests, self._requests_done = self._requests_done, Counter()
+        took_s, self._took_s = self._took_s, defaultdict(list)
         with _locked():
-            self._publish_requests()
+            self._publish_requests(requests)
+            for route, each_s in took_s.items():
+                _observe(self._durations.labels(route), each_s)
             self._publish_calls()
 
-    def _publish_requests(self) -> None:
-        requests: Counter[tuple[str, str, str]] = Counter()
-        issued: Counter[str] = Counter()
-        verified: Counter[str] = Counter()
-        refusals: Counter[tuple[str, str, str]] = Counter()
-        durations: dict[str, list[float]] = defaultdict(list)
-        for route, status, code, refusal, took, action, appkey in _taken(self._requests_done):
+    def _publish_requests(self, requests: Mapping[_Kind, int]) -> None:
+        for (route, status, code, refusal, action, appkey), number in requests.items():
             shown = "" if code is None else str(code)
-            requests[route, str(status), shown] += 1
-            durations[route].append(took)
+            self._requests.labels(route, str(status), shown).inc(number)
             if refusal is not None:
-                refusals[route, refusal, shown] += 1
+                self._refusals.labels(route, refusal, shown).inc(number)
             elif appkey is not None:
-                (issued if action == "issued" else verified)[appkey] += 1
-        _add(self._requests, requests)
-        _add(self._refusals, refusals)
-        _add(self._issued, {(appkey,): number for appkey, number in issued.items()})
-        _add(self._verified, {(appkey,): number for appkey, number in verified.items()})
-        for route, took_s in durations.items():
-            _observe(self._durations.labels(route), took_s)
+                (self._issued if action == "issued" else self._verified).labels(appkey).inc(number)
 
     def _publish_calls(self) -> None:
         calls: dict[Any, Counter[tuple[str, str]]] = defaultdict(Counter)

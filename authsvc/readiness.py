@@ -14,11 +14,11 @@ from authsvc.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The checks behind `/readyz`. `is_watching` is the background thread's, `is_draining` the server's."""
+    """The checks behind `/readyz`. `is_at_work` is of the threads in the background, `is_draining` the server's."""
 
     store: Store
     is_vendor_away: Callable[[], bool]
-    is_watching: Callable[[], bool]
+    is_at_work: Callable[[], bool]
     is_draining: Callable[[], bool]
 
     def checks(self, now_ms: int) -> dict[str, str]:
@@ -38,7 +38,7 @@ class Readiness:
             "store": store,
             "clock": clock,
             "memory": memory,
-            "background": "ok" if self.is_watching() else "ended",
+            "background": "ok" if self.is_at_work() else "ended",
             "vendor": "away" if self.is_vendor_away() else "ok",
             "draining": "yes" if self.is_draining() else "ok",
         }

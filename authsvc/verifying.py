@@ -2,17 +2,17 @@
 Verify a payload that somebody presents, and use it up.
 
 The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
-Imports `body`, `payload`, `signature`, `apps`, `store`, `secret` and `errors`.
+Imports `body`, `payload`, `signature`, `apps`, `store`, `secret`, `ids` and `errors`.
 """
 
 import hmac
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 
 from authsvc import body, payload, signature
 from authsvc.apps import Apps
 from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
+from authsvc.ids import fresh_id
 from authsvc.payload import MAX_SKEW_MS, AuthPayload
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -112,7 +112,7 @@ class Verifiers:
 
 
 def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int) -> None:
-    claimant = f"once:{secrets.token_hex(16)}" if holder is None else f"holder:{holder}"
+    claimant = f"once:{fresh_id()}" if holder is None else f"holder:{holder}"
     try:
         won = store.add(
             nonce_key(presented),

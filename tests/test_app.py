@@ -16,10 +16,11 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from freezegun import freeze_time
 
-from authsvc import signature
+from authsvc import clock, signature
 from authsvc.app import create_app
 from authsvc.config import Settings
 from authsvc.errors import SettingsError
+from authsvc.logs import RequestLog
 from authsvc.secret import Secret
 from authsvc.store import Store
 from tests import keys, made_up
@@ -380,7 +381,8 @@ def test_keys_that_were_fetched_outlive_a_change_of_other_settings(start: Start,
 
 def test_the_workers_share_one_limit(start: Start, settings: Settings, store: Store) -> None:
     """What one worker lets through, another knows of after the next reconciliation."""
-    one, other = start(settings, store=store), start(settings, store=store)
+    now_ms = clock.now_ms()  # which stands still, or the user's window might end meanwhile
+    one, other = [start(settings, store=store, now_ms=lambda: now_ms) for _ in range(2)]
     for _ in range(30):
         assert one.post(ISSUE, headers=token()).status_code == 200
     asked = itertools.count(1)
@@ -403,6 +405,15 @@ def test_a_background_that_has_ended_shows(app: Flask) -> None:
     """Without its thread a worker would keep an old secret for ever, so it is not ready."""
     app.extensions["authsvc"].stop()
     assert app.test_client().get("/readyz").get_json()["checks"]["background"] == "ended"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_log_that_has_ended_shows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that can tell nothing any more, for a reason nobody thought of, is not ready either."""
+    monkeypatch.setattr(RequestLog, "lines", lambda _self, done: done.nonsense)
+    client = app.test_client()
+    assert client.post(ISSUE, headers=token()).status_code == 200
+    wait_until(lambda: client.get("/readyz").get_json()["checks"]["background"] == "ended", timeout_s=5)
 
 
 def test_settings_in_hand_are_not_watched(start: Start, settings: Settings, files: Files, store: Store) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
         "logs",
         "exporter",
         "remembered",
+        "ids",
     },
     {"signature", "origins", "body", "problems", "jwks", "bind", "mediaurl", "places", "breaker", "metrics", "tracing"},
     {"payload", "tokens"},

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from authsvc import issuing, payload, verifying
 from authsvc.apps import App, Apps
 from authsvc.errors import BadSignature, Expired, NotYetValid, Refusal, Replayed, StoreAway, UnknownAppkey
+from authsvc.ids import fresh_id
 from authsvc.payload import AuthPayload
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -239,7 +240,7 @@ class Machine(RuleBasedStateMachine):
     @rule(target=presented, ahead_ms=AHEAD_MS, secret=st.sampled_from(SECRETS))
     def issue_elsewhere(self, ahead_ms: int, secret: str) -> AuthPayload:
         """Another host signs, by a clock of its own and with whatever secret it has."""
-        return self.signed(issuing.fresh_random_str(), ahead_ms, secret)
+        return self.signed(fresh_id(), ahead_ms, secret)
 
     @rule(target=presented, seen=presented, ahead_ms=AHEAD_MS)
     def issue_the_same_random_str(self, seen: AuthPayload, ahead_ms: int) -> AuthPayload:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -33,8 +34,10 @@ def test_told_when_flushed() -> None:
 
 
 def test_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that many lines do not take their memory twice; each piece ends with a line, and none is left over."""
-    monkeypatch.setattr(monitoring, "TOLD_AT_ONCE", 2)
+    """With a pause between them, in which requests are answered; each piece ends with a line, and none is left over."""
+    monkeypatch.setattr(monitoring, "PIECE", 2)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     written: list[bytes] = []
     telling = Monitoring(RequestLog(write=written.append), Metrics())
     for number in range(5):
@@ -45,6 +48,25 @@ def test_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         ["r-2", "r-3"],
         ["r-4"],
     ]
+    assert pauses == [monitoring.PAUSE_S] * 2
+
+
+def test_counted_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece whose log's reader is stuck has been counted; what is not for the log writes nothing, and counts too."""
+    counted = Metrics()
+    sample = 'requests_total{code="",route="%s",status="200"} 1.0'
+    before_write: list[bool] = []
+
+    def write(_lines: bytes) -> None:
+        counted.publish()
+        before_write.append(sample % "/v1/resource" in counted.text().decode())
+
+    telling = Monitoring(RequestLog(write=write), counted)
+    for route in ("/v1/resource", "/healthz"):
+        telling.tell(DONE._replace(route=route))
+        telling.flush()
+    assert before_write == [True]
+    assert sample % "/healthz" in counted.text().decode()
 
 
 def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from tests.services import RedisServer
 def readiness(store: Store, **wrong: bool) -> Readiness:
     return Readiness(
         store,
-        is_watching=lambda: not wrong.get("ended", False),
+        is_at_work=lambda: not wrong.get("ended", False),
         is_draining=lambda: wrong.get("draining", False),
         is_vendor_away=lambda: wrong.get("vendor", False),
     )

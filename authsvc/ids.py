@@ -1,0 +1,25 @@
+"""
+Identifiers that are given out once, and that nobody can guess: for random_str, requests and claims.
+
+128 bits each from the operating system's random source, which is asked for many at a time: to ask for each is a system
+call, for which a thread also gives up Python's lock. Imports nothing of the project.
+"""
+
+import os
+from collections import deque
+
+DRAWN = 64  # at a time
+_BYTES = 16
+
+_drawn: deque[str] = deque()
+os.register_at_fork(after_in_child=_drawn.clear)  # or both processes would give out the same ones
+
+
+def fresh_id() -> str:
+    """Return 32 lower-case hexadecimal characters."""
+    try:
+        return _drawn.popleft()
+    except IndexError:
+        digits, length = os.urandom(_BYTES * DRAWN).hex(), 2 * _BYTES
+        _drawn.extend(digits[start : start + length] for start in range(length, len(digits), length))
+        return digits[:length]
