@@ -10,6 +10,10 @@ NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analy
 MODULES := tests/browser/node_modules
 PEERS := bench/peers/node_modules
 IMAGE := build/image
+PYTHON_PEERS := build/peers
+# What is measured runs on an optimized Python (PGO, LTO), as in an image: distributions build theirs so, pyenv does not.
+DISTRIBUTION := /usr/bin/python3
+MEASURED_PYTHON ?= $(shell $(DISTRIBUTION) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(DISTRIBUTION) || echo $(PYTHON))
 
 .PHONY: demo test check fuzz campaign mutants bench release fmt lock services modules
 
@@ -26,9 +30,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term
 
 # authsvc beside its peers, about 30 minutes; ONLY=issue,verify for parts, QUICK=1 for a short look that is not kept.
-bench: $(VENV)/installed-dev $(IMAGE)/installed services modules
+bench: $(VENV)/installed-dev $(IMAGE)/installed $(PYTHON_PEERS)/installed services modules
 	$(IMAGE)/bin/python -m compileall -q authsvc
-	BENCH_PYTHON=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	BENCH_PYTHON=$(CURDIR)/$(IMAGE)/bin/python BENCH_PEERS_PYTHON=$(CURDIR)/$(PYTHON_PEERS)/bin/python $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 # The long form of the fuzzing, from a random seed: 720 cases for each operation in process and 360 over sockets, with
 # the boundary values of the contract, and 4000 for each parser of what comes from outside.
@@ -107,9 +111,13 @@ modules:
 	npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# Where Debian's python3 comes without venv, and we may, install that too.
+# A virtual environment of a Python; where Debian's comes without venv, and we may, install that too.
+define make_venv
+	$(1) -m venv $(2) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(1) -m venv $(2); }
+endef
+
 $(VENV)/bin/pip:
-	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(call make_venv,$(PYTHON),$(VENV))
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
@@ -120,8 +128,16 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/pip
 	@touch $@ $(VENV)/installed
 
 # What an image has and no more, for the benchmark: some libraries look for others, which the tests need, and load them.
-$(IMAGE)/installed: deploy/requirements.lock pyproject.toml | $(VENV)/bin/pip
-	rm -rf $(IMAGE) && $(PYTHON) -m venv $(IMAGE)
+$(IMAGE)/installed: deploy/requirements.lock pyproject.toml
+	rm -rf $(IMAGE)
+	$(call make_venv,$(MEASURED_PYTHON),$(IMAGE))
 	$(IMAGE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
 	$(IMAGE)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# The benchmark's peers that are made of Python, on the same one.
+$(PYTHON_PEERS)/installed: pyproject.toml
+	rm -rf $(PYTHON_PEERS)
+	$(call make_venv,$(MEASURED_PYTHON),$(PYTHON_PEERS))
+	$(PYTHON_PEERS)/bin/pip install --quiet --disable-pip-version-check --editable '.[bench,granian]'
 	@touch $@

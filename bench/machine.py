@@ -10,10 +10,9 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from bench.servers import PEERS, PYTHON
+from bench.servers import PEERS, PEERS_PYTHON, PYTHON
 
 _ROOT = Path(__file__).parents[1]
 _PYTHON = ("granian", "gunicorn", "flask", "pyjwt", "redis", "fastapi", "uvicorn", "uvloop", "httptools")
@@ -30,7 +29,7 @@ def described() -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, {pages / 1e9:.0f} GB",
         "load average before": f"{os.getloadavg()[0]:.1f}",  # by which to see whether the machine did other work
         "kernel": platform.release(),
-        "Python": platform.python_version(),
+        "Python": _python(),
         **{name: version for name in _PYTHON if (version := _distribution(name))},
         "Node.js": _said(["node", "--version"]),
         **{name: version for name in _NODE if (version := _package(name))},
@@ -50,11 +49,18 @@ def _said(command: list[str]) -> str:
     return version[0] if version and command[0] != "git" else first
 
 
+def _python() -> str:
+    """Return the version of authsvc's Python, and where it lies, which tells who built it."""
+    words = "import platform, sys; print(platform.python_version(), 'in', sys.base_prefix)"
+    return subprocess.run([PYTHON, "-c", words], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+
 def _distribution(name: str) -> str | None:
     """Return the version that authsvc runs with; of what only peers have, theirs."""
-    places = [str(path) for path in Path(PYTHON).parents[1].glob("lib/python*/site-packages")]
-    for found in importlib.metadata.distributions(name=name, path=[*places, *sys.path]):
-        return found.version
+    for python in (PYTHON, PEERS_PYTHON):
+        places = [str(path) for path in Path(python).parents[1].glob("lib/python*/site-packages")]
+        for found in importlib.metadata.distributions(name=name, path=places):
+            return found.version
     return None
 
 

@@ -18,7 +18,9 @@ from bench import made_up
 from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
 
 PEERS = Path(__file__).parent / "peers"
-PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)  # authsvc's own; `make bench` gives it what an image has
+# authsvc's own Python, to which `make bench` gives what an image has, and that of the peers.
+PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)
+PEERS_PYTHON = os.environ.get("BENCH_PEERS_PYTHON", sys.executable)
 WORKERS = 2
 OURS = ("authsvc-granian", "authsvc-gunicorn")
 ISSUING = (
@@ -124,7 +126,7 @@ def redis(stage: Stage) -> Process:
 def sandbox(stage: Stage, service_url: str) -> Process:
     """Return the stand-in for the vendor, which knows the same app."""
     variables = {f"AUTHSVC_{name}": value for name, value in _secrets(stage.folder, ours=("VERIFIER_KEYS",)).items()}
-    command = [*_python("authsvc"), "sandbox", "--bind", "127.0.0.1:{port}", "--service", service_url]
+    command = [sys.executable, "-m", "authsvc", "sandbox", "--bind", "127.0.0.1:{port}", "--service", service_url]
     return Process(command, variables, log=stage.folder / "sandbox.log", cores=stage.load_cores)
 
 
@@ -179,18 +181,14 @@ def _command(name: str, stage: Stage) -> list[str]:
         return ["node", f"{name.removesuffix('-string')}.js"]
     if name == "fastapi":
         arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--no-access-log"]
-        return [*_python("uvicorn"), "fastapi_app:app", *arguments]
+        return [PEERS_PYTHON, "-m", "uvicorn", "fastapi_app:app", *arguments]
     if name.startswith("bare-granian"):
         arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--interface", "wsgi"]
         arguments += ["--http", "1", "--no-ws", "--blocking-threads", str(THREADS), "--no-access-log"]
-        return [*_python("granian"), f"bare_app:{name.rpartition('-')[2]}", *arguments]
+        return [PEERS_PYTHON, "-m", "granian", f"bare_app:{name.rpartition('-')[2]}", *arguments]
     app, threads = ("bare_app:constant", THREADS) if name.startswith("bare") else ("flask_app:app", 4)
     arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", "gthread"]
-    return [*_python("gunicorn"), app, *arguments, "--threads", str(threads)]
-
-
-def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", module]
+    return [PEERS_PYTHON, "-m", "gunicorn", app, *arguments, "--threads", str(threads)]
 
 
 def _built_go(folder: Path) -> Path:
