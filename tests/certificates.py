@@ -29,10 +29,21 @@ class Certificates:
 
 
 _NO_CLIENTS = ("--tls-auth-clients", "no")
+_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Draw both keys, and sign; good for an hour."""
+    """Draw both keys, and sign; good for an hour, and all that Python 3.13 demands of them (RFC 5280) is there."""
     folder.mkdir(exist_ok=True)
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -40,14 +51,19 @@ def make_certificates(folder: Path) -> Certificates:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's Redis")])
     host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     is_authority = x509.BasicConstraints(ca=True, path_length=0)
-    for subject, public, extension, path in (
-        (authority, authority_key.public_key(), is_authority, made.authority),
-        (name, key.public_key(), host, made.certificate),
+    signs = x509.KeyUsage(**dict.fromkeys(_USES, False) | {"key_cert_sign": True})
+    names_itself = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
+    names_authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    for subject, public, extensions, path in (
+        (authority, authority_key.public_key(), {is_authority: True, signs: True, names_itself: False}, made.authority),
+        (name, key.public_key(), {host: True, names_authority: False}, made.certificate),
     ):
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(authority, subject, public, x509.random_serial_number())
         builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-        signed = builder.add_extension(extension, critical=True).sign(authority_key, hashes.SHA256())
+        for extension, is_critical in extensions.items():
+            builder = builder.add_extension(extension, critical=is_critical)
+        signed = builder.sign(authority_key, hashes.SHA256())
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
