@@ -31,7 +31,7 @@ ISSUING = (
     "fastapi",
     "flask",
 )
-BARE = ("bare-granian-constant", "bare-granian-signing", "bare-gunicorn-constant")
+BARE = ("bare-granian-constant", "bare-granian-signing", "bare-gunicorn-constant", "bare-worker-constant")
 TITLES = {
     "authsvc-granian": "authsvc, granian",
     "authsvc-gunicorn": "authsvc, gunicorn",
@@ -45,6 +45,7 @@ TITLES = {
     "bare-granian-constant": "granian, an answer that never changes",
     "bare-granian-signing": "granian, a signature for everybody",
     "bare-gunicorn-constant": "gunicorn gthread, an answer that never changes",
+    "bare-worker-constant": "gunicorn with our worker, an answer that never changes",
 }
 _VARIABLES = {
     "APPKEY": made_up.APPKEY,
@@ -187,7 +188,8 @@ def _command(name: str, stage: Stage) -> list[str]:
         arguments += ["--http", "1", "--no-ws", "--blocking-threads", str(THREADS), "--no-access-log"]
         return [PEERS_PYTHON, "-m", "granian", f"bare_app:{name.rpartition('-')[2]}", *arguments]
     app, threads = ("bare_app:constant", THREADS) if name.startswith("bare") else ("flask_app:app", 4)
-    arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", "gthread"]
+    worker = "authsvc.worker.Worker" if name == "bare-worker-constant" else "gthread"
+    arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", worker]
     return [PEERS_PYTHON, "-m", "gunicorn", app, *arguments, "--threads", str(threads)]
 
 

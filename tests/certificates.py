@@ -48,7 +48,7 @@ def make_certificates(folder: Path) -> Certificates:
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's Redis")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's server")])
     host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     is_authority = x509.BasicConstraints(ca=True, path_length=0)
     signs = x509.KeyUsage(**dict.fromkeys(_USES, False) | {"key_cert_sign": True})

@@ -48,7 +48,7 @@ LAYERS = (
     {"answers"},
     {"views", "fastlane"},
     {"app"},
-    {"arbiter"},
+    {"arbiter", "worker"},
     {"servers"},
     {"sandbox.behaviour", "sandbox.engineio", "sandbox.files", "sandbox.users"},
     {"sandbox.gateway", "sandbox.rest"},
@@ -61,7 +61,7 @@ LAYERS = (
 ONLY_IN = {
     "flask": {"app", "answers", "views", "demo"},
     "werkzeug": {"answers", "views", "demo"},
-    "gunicorn": {"arbiter"},
+    "gunicorn": {"arbiter", "worker"},
     "granian": {"servers"},
     "structlog": {"logs"},
     "orjson": {"logs"},

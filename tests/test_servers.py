@@ -460,7 +460,7 @@ def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> No
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
         pytest.skip(f"{hard} files are not to be had here")
     code = (
-        f"import resource; from authsvc.arbiter import connections; limits = resource.RLIMIT_NOFILE, ({soft}, {hard});"
+        f"import resource; from authsvc.capacity import connections; limits = resource.RLIMIT_NOFILE, ({soft}, {hard});"
         "resource.setrlimit(*limits); print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)

@@ -1,21 +1,21 @@
 """Tests of deploy/gunicorn.conf.py: `authsvc serve` and plain gunicorn both serve by it."""
 
+import http.client
 import runpy
 import signal
+import ssl
 import subprocess
 import sys
-from types import SimpleNamespace
+import time
 
 import pytest
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
 
-from authsvc.arbiter import Worker
 from authsvc.vendor import TOTAL_S
 from tests import made_up
+from tests.certificates import make_certificates
 from tests.conftest import bearer_of
 from tests.readme import ROOT
-from tests.running import Service, clean_environment, wait_until
+from tests.running import Service, clean_environment, is_listening, wait_until
 
 CONF = ROOT / "deploy" / "gunicorn.conf.py"
 ISSUE = "/v1/auth-payload"
@@ -28,38 +28,23 @@ def test_the_times_fit_together() -> None:
     assert TOTAL_S + 1 < conf["graceful_timeout"] < conf["timeout"]
 
 
-def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Later they are plain attributes, with what they were before."""
-    cfg = Config()
-    worker = Worker(1, 0, [], SimpleNamespace(wsgi=lambda: None), 30, cfg, Logger(cfg))
-    before = {name: getattr(cfg, name) for name in cfg.settings}
-    worker.load_wsgi()
-    worker.tmp.close()
-    monkeypatch.delattr(Config, "__getattr__")
-    assert {name: getattr(cfg, name) for name in cfg.settings} == before
-
-
 @pytest.fixture
 def plain(service: Service) -> Service:
     """The service on plain gunicorn. Running."""
+    launch(service)
+    wait_until(lambda: is_alive(service), timeout_s=20, what=service.log)
+    return service
+
+
+def launch(service: Service, *arguments: str) -> None:
+    command = [sys.executable, "-m", "gunicorn", "-c", str(CONF), "-b", f"127.0.0.1:{service.port}", *arguments]
     with (service.folder / "service.log").open("ab") as log:
         service.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "-c",
-                str(CONF),
-                "-b",
-                f"127.0.0.1:{service.port}",
-                "authsvc.app:create_app()",
-            ],
+            [*command, "authsvc.app:create_app()"],
             env=clean_environment() | service.variables,
             stdout=log,
             stderr=log,
         )
-    wait_until(lambda: is_alive(service), timeout_s=20, what=service.log)
-    return service
 
 
 def is_alive(service: Service) -> bool:
@@ -81,3 +66,26 @@ def test_plain_gunicorn(plain: Service) -> None:
     assert plain.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     assert plain.stop() == 0
     assert "Traceback" not in plain.log()
+
+
+def test_plain_gunicorn_with_tls(service: Service) -> None:
+    """It serves on connections that it decrypts itself, one request after the other and with bodies that take time."""
+    made = make_certificates(service.folder)
+    launch(service, "--certfile", str(made.certificate), "--keyfile", str(made.key))
+    wait_until(lambda: is_listening(service.port), timeout_s=20, what=service.log)
+    context = ssl.create_default_context(cafile=made.authority)
+    connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=10, context=context)
+    for _ in range(3):
+        connection.putrequest("POST", ISSUE)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "2")
+        connection.putheader("Authorization", bearer_of("ming")["Authorization"])
+        connection.endheaders()
+        for piece in (b"{", b"}"):
+            time.sleep(0.05)
+            connection.send(piece)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:9]) == (200, b'{"appkey"')
+    connection.close()
+    assert service.stop() == 0
+    assert "Traceback" not in service.log()

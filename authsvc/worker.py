@@ -1,0 +1,245 @@
+"""
+gunicorn's worker, made to wait for no slow client, to take no more connections than others, and to do less per request.
+
+Imports `balance`, `capacity`, `clock` and `drain`.
+"""
+
+import signal
+import socket
+import struct
+import time
+from contextlib import suppress
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any
+
+from gunicorn.http import wsgi
+from gunicorn.http.body import LengthReader
+from gunicorn.http.errors import ParseException
+from gunicorn.http.message import TOKEN_RE
+from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
+from gunicorn.util import http_date, is_hoppish
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
+
+from authsvc import clock
+from authsvc.balance import PAUSE_S, Balance, shared_counts
+from authsvc.capacity import READ_S
+from authsvc.drain import STOPPING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+STAY_MS = 10  # with a connection whose answer has been sent
+READ_BYTES = 8192  # at once, as gunicorn does
+
+
+class _Input:
+    """A request's body, whose malformed chunks are an OSError as a lost connection is, and no error of gunicorn's."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._body.read(size)
+        except ParseException as exc:
+            raise OSError("malformed") from exc
+
+
+class _Response(Response):  # type: ignore[misc] # gunicorn has no types
+    """
+    An answer that leaves with one system call; gunicorn would send its head and its body by one each.
+
+    Until it is whole it stands for its own socket. Of its head it makes anew what is new: gunicorn looks at each
+    header's name in each answer, and works out the date.
+    """
+
+    sock: Any
+
+    def __init__(self, req: Any, sock: socket.socket, cfg: Any) -> None:
+        super().__init__(req, self, cfg)
+        self._socket = sock
+        self._written: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self._written.append(data)
+
+    def can_sendfile(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        super().close()
+        self.sock = self._socket  # no cycle is left, which would stay until the garbage collector comes by
+        self.sock.sendall(b"".join(self._written))
+
+    def default_headers(self) -> list[str]:
+        headers = [
+            f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n",
+            f"Server: {self.version}\r\n",
+            f"Date: {_http_date(clock.now_ms() // 1000)}\r\n",
+            f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n",
+        ]
+        if self.chunked:
+            headers.append("Transfer-Encoding: chunked\r\n")
+        return headers
+
+    def process_headers(self, headers: "Iterable[tuple[str, str]]") -> None:
+        for name, value in headers:
+            if _is_plain(name) and HEADER_VALUE_RE.fullmatch(value):
+                self.headers.append((name, value.strip(" \t")))
+            else:
+                super().process_headers([(name, value)])
+
+
+_http_date = lru_cache(maxsize=1)(http_date)
+
+
+@lru_cache
+def _is_plain(name: str) -> bool:
+    """Return whether a header of this name is well-formed, and means nothing to gunicorn."""
+    return bool(TOKEN_RE.fullmatch(name)) and name.lower() != "content-length" and not is_hoppish(name)
+
+
+class _Socket(socket.socket):
+    """
+    A connection's socket with few system calls, for each of which a thread gives up Python's lock.
+
+    gunicorn sets its time-out several times a request, mostly to what it is already. And to wait for a while it polls,
+    which this one leaves to the kernel.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        super().settimeout(None)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
+
+    def settimeout(self, timeout: float | None) -> None:
+        if timeout != self.gettimeout():
+            super().settimeout(timeout)
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 -- Python's signature
+        self.settimeout(None if flag else 0.0)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        while True:
+            try:
+                return super().recv(size, flags)
+            except BlockingIOError:
+                if self.gettimeout() is not None:
+                    raise
+
+    def recv_soon(self) -> bytes:
+        """Return what comes within STAY_MS, or raise BlockingIOError."""
+        return super().recv(READ_BYTES)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """
+    A worker with threads that closes slow clients' connections, and its listener as soon as it is to end.
+
+    It takes no more connections than others do. A thread that has answered stays with its connection for a moment: to
+    hand it to the main thread and back for its next request costs more than that request.
+    """
+
+    _counts = shared_counts()  # one for all workers, which are made in the parent
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._begun_s: dict[TConn, float] = {}
+        self._held: set[TConn] = set()  # those that have a thread, or wait for one
+        self.balance = Balance(self._counts, self.age)
+
+    def load_wsgi(self) -> None:
+        # A worker's settings do not change any more. gunicorn asks for 28 of them in each request, by two calls each.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        wsgi.Response = _Response  # for which there is no setting
+        app: WSGIApplication = self.app.wsgi()
+
+        def translating(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+            environ["wsgi.input"] = _Input(environ["wsgi.input"])
+            return app(environ, start_response)
+
+        self.wsgi = translating
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(timeout)
+        if self._accepting:
+            self.balance.tell(self.nr_conns)
+        else:
+            self.balance.end()
+
+    def accept(self, listener: socket.socket) -> None:
+        if self.balance.leaves_next():
+            time.sleep(PAUSE_S)
+            return
+        try:
+            super().accept(listener)
+        except OSError:  # no file left, or a fault of the network that accept(2) tells of
+            time.sleep(0.01)  # until another connection is closed; to raise would end the worker with all it has
+
+    def enqueue_req(self, conn: TConn) -> None:
+        self._held.add(conn)
+        super().enqueue_req(conn)
+
+    def handle(self, conn: TConn) -> Any:
+        try:
+            if conn.initialized or conn.wait_for_data(0):
+                return self._handle_several(conn)
+            return _DEFER  # one that says nothing waits without a thread
+        finally:
+            self._held.discard(conn)
+
+    def _handle_several(self, conn: TConn) -> Any:
+        if not conn.initialized:
+            conn.sock = _Socket(conn.sock)
+        while True:
+            self._begun_s[conn] = time.monotonic()
+            try:
+                is_kept = super().handle(conn)
+            finally:
+                del self._begun_s[conn]
+            if not is_kept or not self._asks_again(conn):
+                return is_kept
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        is_kept = super().handle_request(req, conn)
+        if isinstance(req.body.reader, LengthReader) and not req.body.reader.length:
+            conn.parser.mesg = None  # gunicorn looks twice for what is left of it
+        return is_kept
+
+    def _asks_again(self, conn: TConn) -> bool:
+        """Wait a moment for the connection's next request, unless others wait for a thread."""
+        if len(self._held) > self.cfg.threads or not self.alive or conn.parser.unreader.buf.getvalue():
+            return False
+        if not isinstance(conn.sock, _Socket):
+            return False  # it is encrypted, and gunicorn's own way will do
+        try:
+            came = conn.sock.recv_soon()
+        except OSError:  # nothing came, or the connection has broken: gunicorn sees to both
+            return False
+        conn.parser.unreader.unread(came)
+        return True
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        super().finish_request(conn, fs)
+        if self.pending_conns and self.pending_conns[-1] is conn:
+            conn.timeout = time.monotonic() + READ_S
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        for conn, begun_s in list(self._begun_s.items()):
+            if time.monotonic() - begun_s > READ_S:
+                with suppress(OSError):  # it has just been closed
+                    conn.sock.shutdown(socket.SHUT_RD)  # an answer that is under way still goes out
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            # What connects from now on is refused at once; an open socket would keep it waiting for the end.
+            for listener in self.sockets:
+                listener.close()
