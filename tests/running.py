@@ -64,7 +64,7 @@ class Service:
     def start(self, *arguments: str) -> None:
         """Start it and wait until it is alive."""
         self.launch("--bind", f"127.0.0.1:{self.port}", *arguments)
-        wait_until(self._is_alive, timeout_s=20, what=self.log)
+        wait_until(self.is_alive, timeout_s=20, what=self.log)
 
     def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it, in a process group of its own as a shell would, and wait for nothing."""
@@ -95,7 +95,8 @@ class Service:
         wait_until(serve, timeout_s=20, what=self.log)
         return self.workers()
 
-    def _is_alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Return whether it answers; fail with its log once it has ended."""
         assert self.process is not None
         assert self.process.poll() is None, self.log()
         try:

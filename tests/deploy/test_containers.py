@@ -128,7 +128,7 @@ def test_the_image_serves(image: Image, service: Service) -> None:
     with (service.folder / "service.log").open("ab") as log:
         given = clean_environment() | variables | service.variables | {"TMPDIR": str(image.root / "tmp")}
         service.process = subprocess.Popen(command, env=given, stdout=log, stderr=log)
-    wait_until(lambda: is_alive(service), timeout_s=20, what=service.log)
+    wait_until(service.is_alive, timeout_s=20, what=service.log)
     assert subprocess.run(health, capture_output=True, check=False, timeout=10).returncode == 0
     issued = service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming"))
     verifier = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
@@ -136,15 +136,6 @@ def test_the_image_serves(image: Image, service: Service) -> None:
     assert service.stop() == 0
     assert "Traceback" not in service.log()
     assert not (image.root / "written").exists()
-
-
-def is_alive(service: Service) -> bool:
-    assert service.process is not None
-    assert service.process.poll() is None, service.log()
-    try:
-        return service.ask("GET", "/healthz").status == 200
-    except OSError:
-        return False
 
 
 def test_compose_has_the_published_shape() -> None:

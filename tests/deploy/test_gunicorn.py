@@ -32,7 +32,7 @@ def test_the_times_fit_together() -> None:
 def plain(service: Service) -> Service:
     """The service on plain gunicorn. Running."""
     launch(service)
-    wait_until(lambda: is_alive(service), timeout_s=20, what=service.log)
+    wait_until(service.is_alive, timeout_s=20, what=service.log)
     return service
 
 
@@ -45,13 +45,6 @@ def launch(service: Service, *arguments: str) -> None:
             stdout=log,
             stderr=log,
         )
-
-
-def is_alive(service: Service) -> bool:
-    try:
-        return service.ask("GET", "/healthz").status == 200
-    except OSError:
-        return False
 
 
 def test_plain_gunicorn(plain: Service) -> None:
