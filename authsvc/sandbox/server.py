@@ -8,6 +8,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from types import FrameType
 
 from aiohttp import ClientSession, web
 
@@ -21,6 +22,8 @@ from authsvc.sandbox.files import MAX_BYTES, Files
 from authsvc.sandbox.gateway import Gateway, Service
 from authsvc.sandbox.rest import Rest, error
 from authsvc.sandbox.users import Users
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def check_bind(bind: Bind) -> Bind:
@@ -42,9 +45,7 @@ def serve(bind: Bind, apps: Sequence[App], service: Service, *, ready: Callable[
 
 
 async def _serve(bind: Bind, apps: Sequence[App], service: Service, ready: Callable[[], None]) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = _told_to_stop()
     runner = web.AppRunner(await create_app(bind, apps, service), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -53,6 +54,20 @@ async def _serve(bind: Bind, apps: Sequence[App], service: Service, ready: Calla
         await stopped.wait()
     finally:
         await runner.cleanup()
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Return what SIGINT and SIGTERM set. After the first no more are heard: one at the loop's end would break it."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        loop.call_soon_threadsafe(stopped.set)
+
+    for number in STOPPING:
+        signal.signal(number, stop)
+    return stopped
 
 
 async def create_app(

@@ -1,9 +1,11 @@
 """The sandbox as its user starts it: `authsvc sandbox`, a process of its own."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def test_it_stops_when_asked(sandbox: tuple[str, subprocess.Popen[bytes]], numbe
     assert requests.get(f"{url}/socket.io/?EIO=3&transport=polling", timeout=10).status_code == 200
     process.send_signal(number)
     assert process.wait(5) == 0
+
+
+def test_told_again_and_again(sandbox: tuple[str, subprocess.Popen[bytes]]) -> None:
+    """Signals that come while it stops already change nothing: it ends well, and without a traceback."""
+    _, process = sandbox
+    numbers = itertools.cycle([signal.SIGINT, signal.SIGTERM])
+    until = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < until:
+        process.send_signal(next(numbers))
+    assert process.wait(1) == 0
 
 
 def test_with_the_service(sandbox: tuple[str, subprocess.Popen[bytes]], service: Service) -> None:
