@@ -107,15 +107,10 @@ def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> 
         stdout=subprocess.PIPE,
         process_group=0,  # Ctrl-C is for this process to act on
     )
-    parent = os.getpid()
     with process:
-        try:
-            if not (process.stdout and process.stdout.readline()):
-                raise SettingsError(["authsvc demo: its sandbox did not start"])
-            yield
-        finally:
-            if os.getpid() == parent:  # the server's workers come by here too
-                process.terminate()
+        if not (process.stdout and process.stdout.readline()):
+            raise SettingsError(["authsvc demo: its sandbox did not start"])
+        yield
 
 
 def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Settings:

@@ -57,17 +57,21 @@ async def _serve(bind: Bind, apps: Sequence[App], service: Service, ready: Calla
 
 
 def _told_to_stop() -> asyncio.Event:
-    """Return what SIGINT and SIGTERM set. After the first no more are heard: one at the loop's end would break it."""
+    """Return what the first SIGINT or SIGTERM sets. Further ones do nothing; asyncio's handlers break at its end."""
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in STOPPING:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, _heard_already)
         loop.call_soon_threadsafe(stopped.set)
 
     for number in STOPPING:
         signal.signal(number, stop)
     return stopped
+
+
+def _heard_already(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 async def create_app(
