@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from authsvc import exporter
@@ -149,11 +150,14 @@ def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, buil
 
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
+    from granian import wsgi
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
 
+    # It copies this process's variables, secrets among them, into the environ of every request: let it find none.
+    wsgi.os = SimpleNamespace(environ={})  # type: ignore[attr-defined, assignment] # it has no setting for that
     parent = os.getpid()
 
     class Granian(Server):  # type: ignore[misc, valid-type] # a class chosen by the build of Python

@@ -210,5 +210,5 @@ def _processes() -> list[tuple[int, list[str]]]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without what is meant for others: authsvc refuses names that it does not know."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AUTHSVC_", "PORT"))}
+    """Return what a service manager gives a server. The rest is meant for others, and costs those that hand it on."""
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}

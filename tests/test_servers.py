@@ -18,7 +18,7 @@ from authsvc.bind import Bind, free
 from authsvc.errors import SettingsError
 from tests import made_up
 from tests.conftest import bearer_of
-from tests.running import Answer, Service, clean_environment, free_port, open_files, wait_until
+from tests.running import Answer, Service, clean_environment, free_port, is_listening, open_files, wait_until
 
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
 ISSUE = "/v1/auth-payload"
@@ -344,6 +344,38 @@ def test_a_changed_secret_that_breaks_the_start(service: Service) -> None:
     service.variables |= {"AUTHSVC_RATE_LIMIT": "many", "AUTHSVC_FLAG": "7"}
     assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(20) == 2
     assert len(service.log().splitlines()) == 2
+
+
+SHOW_THE_ENVIRON = """
+import sys
+from authsvc import servers
+from authsvc.bind import Bind
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr(environ).encode()]
+
+servers.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=1, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
+"""
+
+
+@SERVERS
+def test_the_environ_is_the_requests(server: str) -> None:
+    """What the process was given in variables, secrets among them, is not handed on to every request."""
+    port = free_port()
+    variables = clean_environment() | {"AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET}
+    command = [sys.executable, "-c", SHOW_THE_ENVIRON, server, f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, env=variables) as process:
+        try:
+            wait_until(lambda: is_listening(port), timeout_s=20)
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                connection.request("GET", "/a", headers={"X-Asked": "yes"})
+                environ = connection.getresponse().read().decode()
+        finally:
+            process.terminate()
+    assert "'HTTP_X_ASKED': 'yes'" in environ
+    assert made_up.MASTER_SECRET not in environ
+    assert "'PATH':" not in environ
 
 
 def test_imports_are_quick_and_quiet() -> None:
