@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -20,13 +20,14 @@ from authsvc import body, origins, problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
 from authsvc.ids import fresh_id
 from authsvc.limiter import Quota, Rate
-from authsvc.logs import Audit, Finished
+from authsvc.logs import Action, Audit, Finished
 from authsvc.payload import MAX_AGE_MS
 from authsvc.problems import Problem
 from authsvc.tracing import Span, Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EXPIRES_IN = ("X-Expires-In-Ms", str(MAX_AGE_MS))
 _KEY = "authsvc.answering"
 # In the environ of what the fast lane passes on: when it came; and a refusal or a bug that is only to be told, with its
 # audit.
@@ -46,7 +47,7 @@ class _Answering:
     asked_ms: int
     begun_s: float
     span: Span
-    audit: Audit | None = None
+    audit: Audit
     problem: Problem | None = None
 
 
@@ -69,9 +70,10 @@ def register(
     _register_refusals(app, now_ms)
 
 
-def audited(action: Literal["issued", "verified"]) -> Audit:
+def audited(action: Action) -> Audit:
     """Return what the log is going to say of the payload in this request, to be filled in."""
-    audit = _answering().audit = Audit(action)
+    audit = _answering().audit
+    audit.action = action
     return audit
 
 
@@ -138,7 +140,7 @@ def quota_headers(quota: Quota) -> Headers:
 
 def issued_headers(now_ms: int) -> Headers:
     """Return the headers of a payload issued now (Unix ms), by which no client has to trust its own clock."""
-    return ("X-Server-Time-Ms", str(now_ms)), ("X-Expires-In-Ms", str(MAX_AGE_MS))
+    return ("X-Server-Time-Ms", str(now_ms)), _EXPIRES_IN
 
 
 def common_headers(request_id: str) -> Headers:
@@ -169,14 +171,15 @@ def _register_telling(
         begun_s = request.environ.get(BEGUN) or time.perf_counter()
         span = tracing.begin(_method(), request.headers.get("traceparent"))
         name = request_id(request.headers.get("X-Request-Id"))
-        answering = request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span)
-        if RAISED in request.environ:
-            raised, answering.audit = request.environ[RAISED]
+        raised, audit = request.environ.get(RAISED, (None, Audit()))
+        request.environ[_KEY] = _Answering(name, now_ms(), begun_s, span, audit)
+        if raised is not None:
             raise raised
 
     @app.after_request  # those registered later run earlier
     def end(response: Response) -> Response:
         answering, rule = _answering(), request.url_rule
+        audit, problem = answering.audit, answering.problem
         route = "unmatched" if rule is None else _route(rule.rule)
         answering.span.end(route=route, status=response.status_code)
         tell(
@@ -188,9 +191,12 @@ def _register_telling(
                 took_s=time.perf_counter() - answering.begun_s,
                 request_id=answering.request_id,
                 trace_id=answering.span.trace_id,
-                code=answering.problem.code if answering.problem else None,
-                refusal=answering.problem.name if answering.problem else None,
-                audit=answering.audit,
+                code=problem.code if problem else None,
+                refusal=problem.name if problem else None,
+                action=audit.action,
+                appkey=audit.appkey,
+                user_id=audit.user_id,
+                random_str=audit.random_str,
             )
         )
         return response

@@ -60,7 +60,7 @@ class Apps:
     """All apps, found by appkey. `replace` swaps them in one step, so a request sees the old ones or the new."""
 
     def __init__(self, apps: Iterable[App], now_ms: int) -> None:
-        self._served: dict[str, Served] = {}
+        self._served: dict[str | None, Served] = {}  # the default app also as None
         self.replace(apps, now_ms)
 
     def find(self, appkey: str | None) -> Served:
@@ -71,14 +71,11 @@ class Apps:
             UnknownAppkey: the appkey is not ours.
             InvalidRequest: none is named and none is the default.
         """
-        if appkey is not None:
-            try:
-                return self._served[appkey]
-            except KeyError:
+        try:
+            return self._served[appkey]
+        except KeyError:
+            if appkey is not None:
                 raise UnknownAppkey from None
-        for served in self._served.values():
-            if served.app.default:
-                return served
         raise InvalidRequest("appkey", "is required, because several apps are served here and none is the default")
 
     def fingerprints(self) -> frozenset[tuple[str, str]]:
@@ -87,7 +84,12 @@ class Apps:
 
     def replace(self, apps: Iterable[App], now_ms: int) -> None:
         """Serve these apps from now on (Unix ms); a masterSecret that changed is retired and goes on verifying."""
-        self._served = {app.appkey: Served(app, self._retired(app, now_ms)) for app in apps}
+        ours: dict[str | None, Served] = {}
+        for app in apps:
+            ours[app.appkey] = Served(app, self._retired(app, now_ms))
+            if app.default:
+                ours[None] = ours[app.appkey]
+        self._served = ours
 
     def _retired(self, app: App, now_ms: int) -> tuple[Retired, ...]:
         retired: dict[Secret, int] = {}

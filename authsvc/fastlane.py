@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authsvc import answers, origins, signature, tracing, verifying
 from authsvc.apps import Apps
@@ -21,7 +21,7 @@ from authsvc.callers import Callers
 from authsvc.errors import Refusal
 from authsvc.ids import fresh_id
 from authsvc.limiter import Limiter
-from authsvc.logs import Audit, Finished
+from authsvc.logs import Action, Audit, Finished
 from authsvc.media import Media
 from authsvc.store import Store
 from authsvc.verifying import Verifiers
@@ -36,6 +36,18 @@ MAX_BYTES = 4096  # of a body; a payload with its holder has fewer than 500
 
 _MEDIA_ID = "media_id="
 _NO_BODY = frozenset({None, "", "0"})
+
+
+# What is told in JSON, with which headers of its own, and the audit as the last fields of `Finished`.
+_Answer = tuple[str, answers.Headers, tuple[()] | tuple[Action, str, str | None, str]]
+
+
+class _Lane(NamedTuple):
+    """A route, and what answers it in the plain case: from the environ and the time, Unix ms."""
+
+    method: str
+    route: str
+    answer: Callable[["WSGIEnvironment", int], _Answer | None]
 
 
 class FastLane:
@@ -65,7 +77,12 @@ class FastLane:
         self._allowed_origins = allowed_origins
         self._now_ms = now_ms
         self._tell = tell
-        self._lanes = {("POST", ISSUE): self._issue, ("POST", VERIFY): self._verify, ("GET", RESOURCE): self._resolve}
+        lanes = (
+            _Lane("POST", ISSUE, self._issue),
+            _Lane("POST", VERIFY, self._verify),
+            _Lane("GET", RESOURCE, self._resolve),
+        )
+        self._lanes = {(lane.method, lane.route): lane for lane in lanes}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer the plain case, or pass the request on."""
@@ -76,22 +93,20 @@ class FastLane:
             and "HTTP_TRANSFER_ENCODING" not in environ
             and not environ.get("SCRIPT_NAME")
         ):
-            environ[answers.BEGUN] = time.perf_counter()
+            begun_s, now_ms = time.perf_counter(), self._now_ms()
             try:
-                answered = lane(environ, start_response)
+                answer = lane.answer(environ, now_ms)
+                if answer is not None:
+                    return self._send(lane, answer, environ, start_response, now_ms, begun_s)
             except Exception as exc:  # noqa: BLE001 -- a bug, which the one handler for 500 tells of
-                environ[answers.RAISED] = exc, None
-            else:
-                if answered is not None:
-                    return answered
+                environ[answers.RAISED] = exc, Audit()
+            environ[answers.BEGUN] = begun_s
         return self._app(environ, start_response)
 
-    def _issue(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _issue(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
-        now_ms = self._now_ms()
-        audit = Audit("issued")
-        user_id = self._user_id(environ, audit, now_ms)
+        user_id = self._user_id(environ, "issued", now_ms)
         if user_id is None:
             return None
         try:
@@ -101,27 +116,22 @@ class FastLane:
         except Refusal:
             return None  # nothing was counted or told: Flask comes to the same, and says it
         random_str = fresh_id()
-        audit.appkey, audit.user_id, audit.random_str = appkey, user_id, random_str
         signed = signature.sign(
             appkey=appkey,
             timestamp_ms=now_ms,
             random_str=random_str,
             master_secret=served.app.master_secret.reveal(),
         )
-        return self._answer(
-            environ,
-            start_response,
+        return (
             f'{{"appkey":"{appkey}","random_str":"{random_str}","signature":"{signed}","timestamp":"{now_ms}"}}',
             (*answers.issued_headers(now_ms), *answers.quota_headers(quota)),
-            audit,
-            now_ms,
+            ("issued", appkey, user_id, random_str),
         )
 
-    def _verify(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _verify(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
         length = environ.get("CONTENT_LENGTH", "")
         if environ.get("CONTENT_TYPE") != "application/json" or not _is_short(length):
             return None
-        now_ms = self._now_ms()
         audit = Audit("verified")
         try:
             self._verifiers.check(environ["HTTP_AUTHORIZATION"])
@@ -136,13 +146,12 @@ class FastLane:
             environ[answers.RAISED] = refusal, audit
             return None
         told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
-        return self._answer(environ, start_response, told, (), audit, now_ms)
+        return told, (), ("verified", presented.appkey, None, presented.random_str)
 
-    def _resolve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+    def _resolve(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
         query = environ.get("QUERY_STRING", "")
         if not query.startswith(_MEDIA_ID):
             return None
-        now_ms = self._now_ms()
         if self._user_id(environ, None, now_ms) is None:
             return None
         # All that a page has to escape in a media_id. Whatever else the query holds is in no id that is remembered.
@@ -153,26 +162,26 @@ class FastLane:
             return None
         if found is None:
             return None
-        told = json.dumps(found.to_dict(), separators=(",", ":"))
-        return self._answer(environ, start_response, told, (), None, now_ms)
+        return json.dumps(found.to_dict(), separators=(",", ":")), (), ()
 
-    def _user_id(self, environ: "WSGIEnvironment", audit: Audit | None, now_ms: int) -> str | None:
+    def _user_id(self, environ: "WSGIEnvironment", action: Action | None, now_ms: int) -> str | None:
         """Return whose Bearer token came with the request; None leaves it to Flask to say what is wrong."""
         try:
             return self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
         except Refusal as refusal:
-            environ[answers.RAISED] = refusal, audit  # Flask tells it, and does not verify again
+            environ[answers.RAISED] = refusal, Audit(action)  # Flask tells it, and does not verify again
             return None
 
-    def _answer(
+    def _send(
         self,
+        lane: _Lane,
+        answer: _Answer,
         environ: "WSGIEnvironment",
         start_response: "StartResponse",
-        told: str,
-        own_headers: answers.Headers,
-        audit: Audit | None,
         now_ms: int,
+        begun_s: float,
     ) -> Iterable[bytes]:
+        told, own_headers, audit = answer
         content = told.encode()
         request_id = answers.request_id(environ.get("HTTP_X_REQUEST_ID"))
         headers = [
@@ -186,18 +195,9 @@ class FastLane:
             headers += origins.cors_headers(origin, self._allowed_origins).items()
         start_response("200 OK", headers)
         traceparent = environ.get("HTTP_TRACEPARENT")
-        self._tell(
-            Finished(
-                environ["REQUEST_METHOD"],
-                environ["PATH_INFO"],
-                200,
-                now_ms,
-                time.perf_counter() - environ[answers.BEGUN],
-                request_id,
-                None if traceparent is None else tracing.trace_id(traceparent),
-                audit=audit,
-            )
-        )
+        trace_id = None if traceparent is None else tracing.trace_id(traceparent)
+        took_s = time.perf_counter() - begun_s
+        self._tell(Finished(lane.method, lane.route, 200, now_ms, took_s, request_id, trace_id, None, None, *audit))
         return [content]  # granian sends a list at once, and anything else by a channel
 
 

@@ -28,13 +28,14 @@ REMEMBERED = 8_192  # users whose hash is known already, in one worker
 
 Format = Literal["json", "console"]
 Write = Callable[[bytes], None]
+Action = Literal["issued", "verified"]
 
 
 @dataclass(slots=True)
 class Audit:
-    """What happens to a payload in one request, filled in as it becomes known."""
+    """What happens to a payload in one request, filled in as it becomes known; no action means no payload."""
 
-    action: Literal["issued", "verified"]
+    action: Action | None = None
     appkey: str | None = None
     user_id: str | None = None
     random_str: str | None = None
@@ -50,6 +51,7 @@ class Finished(NamedTuple):
         code, refusal: of the refusal, if it was one.
         took_s: from the first look at the request to its answer, seconds.
         trace_id: of the W3C trace that it belongs to, 32 hexadecimal characters.
+        action, appkey, user_id, random_str: of the payload that it was about, if it was; see `Audit`.
     """
 
     method: str
@@ -61,7 +63,10 @@ class Finished(NamedTuple):
     trace_id: str | None = None
     code: int | None = None
     refusal: str | None = None
-    audit: Audit | None = None
+    action: Action | None = None
+    appkey: str | None = None
+    user_id: str | None = None
+    random_str: str | None = None
 
 
 class Users(Protocol):
@@ -119,37 +124,38 @@ class RequestLog:
 
     def lines(self, done: Finished) -> bytes:
         """Return a request's line, and the one of the payload that it was about; nothing if it is not to be told."""
-        is_failure = done.status >= 500
-        if done.route in SILENT or (self._is_quiet and not is_failure):
+        method, route, status, asked_ms, took_s, request_id, trace_id, code, refusal = done[:9]
+        action, appkey, user_id, random_str = done[9:]
+        is_failure = status >= 500
+        if route in SILENT or (self._is_quiet and not is_failure):
             return b""
-        moment, level = utc(done.asked_ms), "warning" if is_failure else "info"
-        last: dict[str, Any] = {"request_id": done.request_id}
-        if done.code is not None:
-            last["code"] = done.code
-            last["refusal"] = done.refusal
-        if done.trace_id is not None:
-            last["trace_id"] = done.trace_id
+        moment, level = utc(asked_ms), "warning" if is_failure else "info"
+        last: dict[str, Any] = {"request_id": request_id}
+        if code is not None:
+            last["code"] = code
+            last["refusal"] = refusal
+        if trace_id is not None:
+            last["trace_id"] = trace_id
         line = {
             "time": moment,
             "level": level,
             "event": "request",
-            "method": done.method,
-            "route": done.route,
-            "status": done.status,
-            "took_ms": round(done.took_s * 1000, 3),
+            "method": method,
+            "route": route,
+            "status": status,
+            "took_ms": round(took_s * 1_000_000) / 1000,
             **last,
         }
         lines = self._render(line)
-        audit = done.audit
-        if audit is not None:
+        if action is not None:
             line = {
                 "time": moment,
                 "level": level,
-                "event": audit.action if done.code is None else "refused",
-                "route": done.route,
-                "app": audit.appkey,
-                "user": None if audit.user_id is None else self.users(audit.user_id),
-                "random_str": None if audit.random_str is None else audit.random_str[:PREFIX_LENGTH],
+                "event": action if code is None else "refused",
+                "route": route,
+                "app": appkey,
+                "user": None if user_id is None else self.users(user_id),
+                "random_str": None if random_str is None else random_str[:PREFIX_LENGTH],
                 **last,
             }
             lines += self._render(line)
@@ -175,13 +181,14 @@ def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> Non
     root.setLevel(level)
 
 
+@lru_cache(maxsize=2)  # of many requests, most come in the same millisecond as another
 def utc(now_ms: int) -> str:
     """Return the time (Unix ms) as ISO 8601 in UTC with milliseconds."""
     whole_s, ms = divmod(now_ms, 1000)
     return f"{_utc_second(whole_s)}.{ms:03d}Z"
 
 
-@lru_cache(maxsize=2)  # most lines are of the same second
+@lru_cache(maxsize=2)
 def _utc_second(whole_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole_s))
 

@@ -156,6 +156,25 @@ def test_windows_begin_at_a_moment_of_each_users_own(store: Counting) -> None:
     assert max(seconds.count(second) for second in set(seconds)) < 40
 
 
+def test_a_hit_while_being_told(limiter: Limiter, store: Counting) -> None:
+    """What comes while the store is being asked is told the next time, once, also if the user asks no more."""
+    limiter.hit("ming", APPKEY, MING_MS)
+    limiter.hit("ming", APPKEY, MING_MS)
+    ask = store.count
+
+    def count(hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
+        limiter.hit("ming", APPKEY, MING_MS)
+        return ask(hits, keep_ms=keep_ms)
+
+    store.count = count  # type: ignore[method-assign] # for one call
+    limiter.reconcile()
+    store.count = ask  # type: ignore[method-assign]
+    limiter.reconcile()
+    limiter.reconcile()
+    assert [list(hits.values()) for hits in store.counted] == [[2], [1]]
+    assert passed(limiter) == 2
+
+
 def test_few_calls_for_many_users(limiter: Limiter, store: Counting) -> None:
     """Nothing is asked of the store while hitting; then a few calls tell of all users, and none if there is no news."""
     users = PIECES * PIECE + 1

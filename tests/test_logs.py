@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from authsvc import logs
 from authsvc.app import create_app
 from authsvc.config import Settings
-from authsvc.logs import Audit, Finished, RequestLog
+from authsvc.logs import Finished, RequestLog
 from authsvc.store import Store
 from tests import made_up
 from tests.conftest import Clock, bearer_of
@@ -24,7 +24,10 @@ DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=NOW_MS,
 ISSUED = DONE._replace(
     method="POST",
     route="/v1/auth-payload",
-    audit=Audit("issued", made_up.APPKEY, "ming@example", "Hs6nL0dYc2XwVb81mKfQ"),
+    action="issued",
+    appkey=made_up.APPKEY,
+    user_id="ming@example",
+    random_str="Hs6nL0dYc2XwVb81mKfQ",
 )
 Lines = list[dict[str, Any]]
 
@@ -86,7 +89,7 @@ def test_a_line_a_payload(written: list[bytes]) -> None:
 
 def test_a_refusal(written: list[bytes]) -> None:
     """Both lines have its code and name; of a payload that was never known, what is missing is null."""
-    tell(log(written), ISSUED._replace(status=401, code=882004, refusal="not-logged-in", audit=Audit("issued")))
+    tell(log(written), DONE._replace(status=401, code=882004, refusal="not-logged-in", action="issued"))
     for line in parsed(*written):
         assert (line["code"], line["refusal"]) == (882004, "not-logged-in")
     assert parsed(*written)[1]["event"] == "refused"

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from authsvc import metrics
 from authsvc.app import create_app
 from authsvc.config import Settings
-from authsvc.logs import Audit, Finished
+from authsvc.logs import Finished
 from authsvc.metrics import Metrics, tidy
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -43,9 +43,9 @@ def test_requests_and_payloads() -> None:
     """Counted by route, status and code; issued and verified by app; refusals by name."""
     counted = Metrics()
     for finished in (
-        *[done(audit=Audit("issued", made_up.APPKEY))] * 3,
-        done(audit=Audit("verified", made_up.APPKEY)),
-        done(429, 0.3, code=889003, refusal="too-many-requests", audit=Audit("issued", made_up.APPKEY)),
+        *[done(action="issued", appkey=made_up.APPKEY)] * 3,
+        done(action="verified", appkey=made_up.APPKEY),
+        done(429, 0.3, code=889003, refusal="too-many-requests", action="issued", appkey=made_up.APPKEY),
     ):
         counted.request(finished)
     counted.publish()
@@ -160,10 +160,10 @@ def fingerprint() -> str:
 # In a process of its own, because the folder has to be named before prometheus_client is first imported.
 COUNT_ONE = """
 import os, sys
-from authsvc.logs import Audit, Finished
+from authsvc.logs import Finished
 from authsvc.metrics import Metrics
 metrics = Metrics()
-metrics.request(Finished("POST", "/v1/auth-payload", 200, 0, 0.002, "r", audit=Audit("issued", "app")))
+metrics.request(Finished("POST", "/v1/auth-payload", 200, 0, 0.002, "r", action="issued", appkey="app"))
 metrics.publish()
 metrics.gauges(version="1", checks={"vendor": "ok"}, budget_left={}, offsets_ms={},
                fingerprints=frozenset({("app", "f")}))
