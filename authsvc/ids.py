@@ -20,6 +20,6 @@ def fresh_id() -> str:
     try:
         return _drawn.popleft()
     except IndexError:
-        digits, length = os.urandom(_BYTES * DRAWN).hex(), 2 * _BYTES
-        _drawn.extend(digits[start : start + length] for start in range(length, len(digits), length))
-        return digits[:length]
+        first, *others = os.urandom(_BYTES * DRAWN).hex(" ", _BYTES).split()
+        _drawn.extend(others)
+        return first
