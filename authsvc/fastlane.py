@@ -37,8 +37,7 @@ MAX_BYTES = 4096  # of a body; a payload with its holder has fewer than 500
 _MEDIA_ID = "media_id="
 _NO_BODY = frozenset({None, "", "0"})
 
-
-# What is told in JSON, with which headers of its own, and the audit as the last fields of `Finished`.
+# What is told, in JSON; with which headers of its own; and the last fields of `Finished`, if it was about a payload.
 _Answer = tuple[str, answers.Headers, tuple[()] | tuple[Action, str, str | None, str]]
 
 
