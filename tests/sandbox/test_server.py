@@ -75,7 +75,7 @@ def test_told_again_and_again(sandbox: tuple[str, subprocess.Popen[bytes]]) -> N
             break
         process.send_signal(number)
         time.sleep(0.0005)
-    assert process.wait(1) in {0, -signal.SIGINT, -signal.SIGTERM}
+    assert process.wait(10) in {0, -signal.SIGINT, -signal.SIGTERM}
 
 
 def test_with_the_service(sandbox: tuple[str, subprocess.Popen[bytes]], service: Service) -> None:
