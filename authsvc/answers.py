@@ -132,16 +132,10 @@ def with_quota(response: Response, quota: Quota) -> Response:
 
 def quota_headers(quota: Quota) -> Headers:
     """Return the headers that tell what is left of the limit (IETF draft-ietf-httpapi-ratelimit-headers-11)."""
-    rate, remaining, reset_s = quota
     return (
-        ("RateLimit-Policy", _policy(rate.limit, rate.window_ms)),
-        ("RateLimit", f'"user";r={remaining};t={reset_s}'),
+        ("RateLimit-Policy", f'"user";q={quota.rate.limit};w={quota.rate.window_ms // 1000}'),
+        ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
     )
-
-
-@cache
-def _policy(limit: int, window_ms: int) -> str:
-    return f'"user";q={limit};w={window_ms // 1000}'
 
 
 def issued_headers(now_ms: int) -> Headers:

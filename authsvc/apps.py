@@ -71,11 +71,11 @@ class Apps:
             UnknownAppkey: the appkey is not ours.
             InvalidRequest: none is named and none is the default.
         """
-        try:
-            return self._served[appkey]
-        except KeyError:
-            if appkey is not None:
-                raise UnknownAppkey from None
+        served = self._served.get(appkey)
+        if served is not None:
+            return served
+        if appkey is not None:
+            raise UnknownAppkey
         raise InvalidRequest("appkey", "is required, because several apps are served here and none is the default")
 
     def fingerprints(self) -> frozenset[tuple[str, str]]:

@@ -88,7 +88,7 @@ class Limiter:
         self._store = store
         self._lock = threading.Lock()
         self._tallies: OrderedDict[_Key, _Tally] = OrderedDict()
-        self._dirty: dict[_Key, _Tally] = {}  # those with something pending, but for those that are being told
+        self._dirty: dict[_Key, _Tally] = {}
 
     def __len__(self) -> int:
         """Return how many users are remembered."""
@@ -111,9 +111,8 @@ class Limiter:
                 tally = self._begin(key, now_ms)
             used = tally.shared + tally.pending
             if used < rate.limit:
-                if not tally.pending:
-                    self._dirty[key] = tally
                 tally.pending += 1
+                self._dirty[key] = tally
         reset_s = -((now_ms - tally.ends_ms) // 1000)
         if used >= rate.limit:
             raise TooManyRequests(limit=rate.limit, window_ms=rate.window_ms, retry_after_s=reset_s)
@@ -141,14 +140,12 @@ class Limiter:
 
     def _exchange(self, some: Sequence[tuple[_Key, _Tally]]) -> None:
         """Exchange the counts of some users, in one round trip."""
-        told = {self._name(key, tally.window): (key, tally, tally.pending) for key, tally in some}
-        hits = {name: pending for name, (_, _, pending) in told.items()}
+        told = {self._name(key, tally.window): (tally, tally.pending) for key, tally in some}
+        hits = {name: pending for name, (_, pending) in told.items()}
         totals = self._store.count(hits, keep_ms=2 * self.rate.window_ms)
         with self._lock:
-            for name, (key, tally, pending) in told.items():
+            for name, (tally, pending) in told.items():
                 tally.pending -= pending
-                if tally.pending:  # of hits meanwhile
-                    self._dirty.setdefault(key, tally)
                 # Never below what this worker let through itself, should the store have lost its memory.
                 tally.shared = max(tally.shared + pending, totals[name])
 

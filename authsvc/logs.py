@@ -124,6 +124,7 @@ class RequestLog:
 
     def lines(self, done: Finished) -> bytes:
         """Return a request's line, and the one of the payload that it was about; nothing if it is not to be told."""
+        # Not by their names: each look at one is a call.
         method, route, status, asked_ms, took_s, request_id, trace_id, code, refusal = done[:9]
         action, appkey, user_id, random_str = done[9:]
         is_failure = status >= 500
@@ -188,7 +189,7 @@ def utc(now_ms: int) -> str:
     return f"{_utc_second(whole_s)}.{ms:03d}Z"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # and nearly all in the same second
 def _utc_second(whole_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole_s))
 

@@ -140,11 +140,10 @@ class Metrics:
 
     def request(self, done: Finished) -> None:
         """Count a request that has been answered. Call it from the thread that publishes."""
-        _, route, status, _, took_s, _, _, code, refusal, action, appkey, _, _ = done
-        if refusal is not None:
-            action = appkey = None  # the appkey of what is refused may be anybody's
-        self._requests_done[route, status, code, refusal, action, appkey] += 1
-        self._took_s[route].append(took_s)
+        # The appkey of what is refused may be anybody's.
+        action, appkey = (None, None) if done.refusal else (done.action, done.appkey)
+        self._requests_done[done.route, done.status, done.code, done.refusal, action, appkey] += 1
+        self._took_s[done.route].append(done.took_s)
 
     def publish(self) -> None:
         """Hand over what has been counted since the last time. Call it from one thread."""

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from types import FrameType
 
@@ -22,8 +23,6 @@ from authsvc.sandbox.files import MAX_BYTES, Files
 from authsvc.sandbox.gateway import Gateway, Service
 from authsvc.sandbox.rest import Rest, error
 from authsvc.sandbox.users import Users
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def check_bind(bind: Bind) -> Bind:
@@ -57,21 +56,16 @@ async def _serve(bind: Bind, apps: Sequence[App], service: Service, ready: Calla
 
 
 def _told_to_stop() -> asyncio.Event:
-    """Return what the first SIGINT or SIGTERM sets. Further ones do nothing; asyncio's handlers break at its end."""
+    """Return what SIGINT and SIGTERM set. After the loop's end they do nothing; asyncio's own fail at it."""
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in STOPPING:
-            signal.signal(number, _heard_already)
-        loop.call_soon_threadsafe(stopped.set)
+        with suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(stopped.set)
 
-    for number in STOPPING:
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     return stopped
-
-
-def _heard_already(_number: int, _frame: FrameType | None) -> None:
-    pass
 
 
 async def create_app(
