@@ -191,21 +191,24 @@ def check(appkey: str | None, master_secret_file: Path | None) -> None:
 @main.command()
 @click.option("--bind", default="127.0.0.1:8100", show_default=True, help="HOST:PORT on this machine.")
 @click.option("--service", default="http://127.0.0.1:8000", show_default=True, help="The authsvc that verifies.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps the state over a restart.")
 @click.option("--until-stdin-ends", is_flag=True, hidden=True, help="End when whoever started it has.")
-def sandbox(bind: str, service: str, *, until_stdin_ends: bool) -> None:
+def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bool) -> None:
     """Stand in for the vendor on this machine: gateway, REST API and files, for a page and for tests.
 
-    It reads the service's settings: the apps, and AUTHSVC_VERIFIER_KEYS for the verify route. Accounts and files are
-    gone when it stops.
+    It reads the service's settings: the apps, and AUTHSVC_VERIFIER_KEYS for the verify route. Without --state,
+    accounts and files are lost when it stops.
 
     \b
     Example, with the service's own variables in both terminals:
-      authsvc sandbox --bind 127.0.0.1:8100
+      authsvc sandbox --bind 127.0.0.1:8100 --state ./sandbox
       AUTHSVC_VENDOR_URL=http://127.0.0.1:8100 AUTHSVC_MEDIA_HOSTS=127.0.0.1 \\
-      AUTHSVC_SDK_OPTIONS='{"address": "ws://127.0.0.1:8100"}' authsvc serve
+      AUTHSVC_SDK_OPTIONS='{"address": "ws://127.0.0.1:8100", "upload_file": "http://127.0.0.1:8100/resource"}' \\
+      authsvc serve
     """
     try:
         from authsvc.sandbox import gateway, server
+        from authsvc.sandbox.persistence import Folder
     except ImportError:
         raise SettingsError(["authsvc sandbox: is not installed; pip install 'authsvc[sandbox]'"]) from None
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
@@ -215,13 +218,17 @@ def sandbox(bind: str, service: str, *, until_stdin_ends: bool) -> None:
         raise SettingsError(["AUTHSVC_VERIFIER_KEYS: is required, to ask the service's verify route; see its settings"])
     if until_stdin_ends:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
+    options = json.dumps({"address": f"ws://{where}", "upload_file": f"http://{where}/resource"})
     server.serve(
         where,
         settings.apps,
         gateway.Service(service.rstrip("/"), settings.verifier_keys[0].reveal()),
+        folder=None if state is None else Folder(state),
         ready=lambda: click.echo(
-            f"The sandbox is at http://{where}/ (Ctrl-C stops it). A page reaches its gateway by\n"
-            f'  new JMessage({{address: "ws://{where}"}})'
+            f"The sandbox is at http://{where}/ (Ctrl-C stops it). A page connects to it and uploads to it with\n"
+            f"  new JMessage({options})\n"
+            "which /v1/bootstrap returns as sdk.options if the service is started with\n"
+            f"  AUTHSVC_VENDOR_URL=http://{where} AUTHSVC_MEDIA_HOSTS={where.host} AUTHSVC_SDK_OPTIONS='{options}'"
         ),
     )
 

@@ -127,7 +127,7 @@ def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Se
         vendor_url=f"http://{sandbox}",
         media_hosts=(LOOPBACK,),
         sdk_script="/demo/sdk.js" if sdk is None else "/demo/vendor-sdk.js",
-        sdk_options={"address": f"ws://{sandbox}"},
+        sdk_options={"address": f"ws://{sandbox}", "upload_file": f"http://{sandbox}/resource"},
     )
 
 

@@ -221,6 +221,7 @@ def test_as_a_process(tmp_path: Path) -> None:
             assert picture.read(4) == b"\x89PNG"
         assert post(opener, f"{demo.url}demo/drop")[0] == 200
         sandbox = Bind.parse(boot["sdk"]["options"]["address"].removeprefix("ws://"))
+        assert boot["sdk"]["options"]["upload_file"] == f"http://{sandbox}/resource"
         assert is_listening(sandbox.port)
     finally:
         assert demo.stop() == 0

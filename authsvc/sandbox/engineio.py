@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 PING_INTERVAL_MS = 25_000
 PING_TIMEOUT_MS = 60_000  # browsers let a hidden page's timers run once a minute
 POLL_S = 25  # how long a poll waits for something to tell
-MAX_PACKET = 65_536
+MAX_PACKET = 1024 * 1024  # beyond it the connection ends; what an event may have is the gateway's rule
 
 _OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = "0123456"
 _CONNECT, _DISCONNECT, _EVENT, _ACK = _MESSAGE + "0", _MESSAGE + "1", _MESSAGE + "2", _MESSAGE + "3"
@@ -77,10 +77,11 @@ class Socket:
 
 class Hub:
     """
-    All connections. `on_event(socket, event, data)` hears each event of a client, `on_gone(socket)` of its end.
+    All connections. `on_event(socket, event, data, size)` gets each event of a client with the length of its packet,
+    `on_gone(socket)` is called at its end.
     """
 
-    def __init__(self, on_event: Callable[[Socket, str, object], None], on_gone: Callable[[Socket], None]) -> None:
+    def __init__(self, on_event: Callable[[Socket, str, object, int], None], on_gone: Callable[[Socket], None]) -> None:
         self.sockets: dict[str, Socket] = {}
         self.is_closed_to_new = False
         self._on_event = on_event
@@ -169,6 +170,8 @@ class Hub:
     async def _take(self, request: web.Request, socket: Socket) -> web.Response:
         try:
             packets = list(decoded((await request.read()).decode()))
+            if max(map(len, packets), default=0) > MAX_PACKET:
+                raise ValueError("a packet is too large")  # noqa: TRY301 -- the same end as for any other fault
         except ValueError:
             self._forget(socket)
             return _refused(request, 3, "Bad request")
@@ -202,7 +205,7 @@ class Hub:
         if digits:  # the client wants to know that it has arrived
             socket.send(f"{_ACK}{text[:digits]}[]")
         if isinstance(event, str):
-            self._on_event(socket, event, data[0] if data else None)
+            self._on_event(socket, event, data[0] if data else None, len(text))
 
 
 def encoded(packets: list[str]) -> str:

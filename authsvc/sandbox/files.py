@@ -1,5 +1,5 @@
 """
-The files that the sandbox keeps in memory, and their URLs, which expire as those of the vendor's storage do.
+The files that the sandbox keeps, and their URLs, which expire as those of the vendor's storage do.
 
 A URL is `{base}/{media_id}?e={Unix seconds}&token={access key}:{signature}`, with the token last; the signature is the
 URL-safe Base64 of the HMAC-SHA-1 of all before `&token=`. Source: the storage's page on private downloads.
@@ -13,9 +13,12 @@ import io
 import secrets
 import struct
 import zlib
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import imagesize
+
+from authsvc.sandbox.state import Storage, Upload
 
 PICTURE_ID = "qiniu/image/r/0A1B2C3D4E5F6071.png"  # there from the start
 MAX_BYTES = 8 * 1024 * 1024  # the vendor's limit
@@ -35,14 +38,18 @@ class File:
 class Files:
     """Files by media_id; the oldest make room for new ones."""
 
-    def __init__(self) -> None:
-        self._access_key = secrets.token_urlsafe(30)
-        self._secret_key = secrets.token_bytes(30)
-        self._tokens: dict[str, tuple[str, str]] = {}
-        self._files = {PICTURE_ID: File(picture(), "picture.png", "png")}
+    def __init__(self, storage: Storage, contents: MutableMapping[str, bytes]) -> None:
+        """Take what is kept already: what is known of the files, and their contents by media_id."""
+        self._storage = storage
+        self._contents = contents
+        if not storage.files:
+            storage.files[PICTURE_ID] = Upload("picture.png", "png")
+            contents[PICTURE_ID] = picture()
 
     def get(self, media_id: str) -> File | None:
-        return self._files.get(media_id.removeprefix("/"))
+        media_id = media_id.removeprefix("/")
+        known, content = self._storage.files.get(media_id), self._contents.get(media_id)
+        return None if known is None or content is None else File(content, known.name, known.format)
 
     def add(self, kind: str, name: str, content: bytes) -> dict[str, object]:
         """
@@ -64,38 +71,42 @@ class Files:
         elif kind == "file":
             told |= {"fname": name}
         media_id = f"qiniu/{kind}/r/{secrets.token_hex(8).upper()}" + (f".{file_format}" if file_format else "")
-        self._files[media_id] = File(content, name, file_format)
-        if len(self._files) > KEPT:
-            del self._files[next(iter(self._files))]
+        self._storage.files[media_id] = Upload(name, file_format)
+        self._contents[media_id] = content
+        if len(self._storage.files) > KEPT:
+            oldest = next(iter(self._storage.files))
+            del self._storage.files[oldest], self._contents[oldest]
         digest = base64.urlsafe_b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode()
         return {"media_id": media_id, "hash": digest} | told
 
     def upload_token(self, appkey: str, username: str) -> str:
         """Return what lets this user upload through the SDK."""
         token = secrets.token_urlsafe(24)
-        self._tokens[token] = (appkey, username)
-        if len(self._tokens) > KEPT:
-            del self._tokens[next(iter(self._tokens))]
+        self._storage.tokens[token] = (appkey, username)
+        if len(self._storage.tokens) > KEPT:
+            del self._storage.tokens[next(iter(self._storage.tokens))]
         return token
 
     def holder_of(self, token: str) -> tuple[str, str] | None:
         """Return appkey and username that an upload token was given to; None for any other text."""
-        return self._tokens.get(token)
+        return self._storage.tokens.get(token)
 
     def url(self, base: str, media_id: str, expires_s: int) -> str:
         """Return where the file is until then (Unix seconds)."""
         unsigned = f"{base}/{media_id.removeprefix('/')}?e={expires_s}"
-        return f"{unsigned}&token={self._access_key}:{self._sign(unsigned)}"
+        return f"{unsigned}&token={self._storage.access_key}:{self._sign(unsigned)}"
 
     def is_valid(self, url: str, now_ms: int) -> bool:
         """Return whether we made this URL, and it has not expired."""
         unsigned, _, token = url.partition("&token=")
         expires_s = unsigned.rpartition("?e=")[2]
-        ours = f"{self._access_key}:{self._sign(unsigned)}"
+        ours = f"{self._storage.access_key}:{self._sign(unsigned)}"
         return hmac.compare_digest(token.encode(), ours.encode()) and now_ms < 1000 * int(expires_s)
 
     def _sign(self, unsigned: str) -> str:
-        return base64.urlsafe_b64encode(hmac.digest(self._secret_key, unsigned.encode(), "sha1")).decode()
+        return base64.urlsafe_b64encode(
+            hmac.digest(bytes.fromhex(self._storage.secret_key), unsigned.encode(), "sha1")
+        ).decode()
 
 
 @functools.cache

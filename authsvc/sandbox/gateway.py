@@ -20,7 +20,9 @@ from authsvc.sandbox.files import Files
 from authsvc.sandbox.users import Users
 
 VERIFY_S = 5
+MAX_EVENT = 65_536  # characters
 FIELDS = ("appkey", "random_str", "signature", "timestamp")
+SYNC_KEYS = ("sync_key", "sync_type", "sync_event_key", "msg_receipt_key")
 
 # The vendor's words for its codes, slips and all: an app may compare them.
 MESSAGES = {
@@ -34,6 +36,7 @@ MESSAGES = {
     880104: "invalid password",
     880106: "signatu is expire",
     880107: "already login,please login out before login",
+    880206: "message too long",
     882001: "server internal error",
     882002: "user exit",
     882004: "auth fail",
@@ -82,6 +85,7 @@ class Gateway:
         *,
         url_of: Callable[[str], str],
         behaviour: Callable[[], Behaviour],
+        now_ms: Callable[[], int],
     ) -> None:
         """
         Take what it works with.
@@ -95,6 +99,7 @@ class Gateway:
         self._files = files
         self._url_of = url_of
         self._behaviour = behaviour
+        self._now_ms = now_ms
         self._channels: dict[str, _Channel] = {}
         self._handlers: dict[str, Callable[[Socket, _Channel, dict[str, Any]], Awaitable[dict[str, object]]]] = {
             "c_init": self._init,
@@ -105,12 +110,12 @@ class Gateway:
             "sync_check": self._sync_check,
         }
 
-    def on_event(self, socket: Socket, event: str, data: object) -> None:
-        """Take one event; its answer follows when it is there, and holds no other up."""
+    def on_event(self, socket: Socket, event: str, data: object, size: int) -> None:
+        """Take one event of so many characters; its answer follows when it is there, and holds no other up."""
         if not isinstance(data, dict) or not isinstance(data.get("rid"), int):
             return
         channel = self._channels.setdefault(socket.sid, _Channel())
-        task = asyncio.create_task(self._answer(socket, channel, event, data))
+        task = asyncio.create_task(self._answer(socket, channel, event, data, size))
         channel.work.add(task)
         task.add_done_callback(channel.work.discard)
 
@@ -120,7 +125,7 @@ class Gateway:
             for task in channel.work:
                 task.cancel()
 
-    async def _answer(self, socket: Socket, channel: _Channel, event: str, data: dict[str, Any]) -> None:
+    async def _answer(self, socket: Socket, channel: _Channel, event: str, data: dict[str, Any], size: int) -> None:
         mode, delay_s = self._behaviour().gateway, self._behaviour().delay_s
         if mode == "silent":
             return
@@ -131,6 +136,8 @@ class Gateway:
             await asyncio.sleep(delay_s)
         told: dict[str, object] = {"rid": data["rid"], "code": 0, "message": "success"}
         try:
+            if size > MAX_EVENT:
+                raise Refused(880206)  # noqa: TRY301 -- answered as all refusals are
             told |= await self._handle(socket, channel, event, data, mode)
         except Refused as refused:
             told |= {"code": refused.code, "message": refused.message}
@@ -159,7 +166,8 @@ class Gateway:
         if not self._users.is_password(appkey, username, _text(data, "password")):
             raise Refused(880104)
         channel.username = username
-        return {}
+        here = {"platform": "web", "mtime": self._now_ms() // 1000, "isOnline": True, "isLogin": True, "flag": False}
+        return {"username": username, "online_list": [here]}
 
     async def _register(self, _socket: Socket, channel: _Channel, data: dict[str, Any]) -> dict[str, object]:
         try:
@@ -180,9 +188,10 @@ class Gateway:
     async def _get_upload_token(self, _socket: Socket, channel: _Channel, _data: dict[str, Any]) -> dict[str, object]:
         return {"uptoken": self._files.upload_token(*_logged_in(channel))}
 
-    async def _sync_check(self, _socket: Socket, channel: _Channel, _data: dict[str, Any]) -> dict[str, object]:
+    async def _sync_check(self, _socket: Socket, channel: _Channel, data: dict[str, Any]) -> dict[str, object]:
+        """Echo the keys: the SDK takes them all over, and a `sync_type` of ours would switch its roaming on or off."""
         _logged_in(channel)
-        return {"sync_key": 0, "sync_event_key": 0, "sync_type": 0, "msg_receipt_key": 0}  # nothing was missed
+        return {name: data[name] for name in SYNC_KEYS if name in data}
 
     async def _verify(self, asked: dict[str, object]) -> None:
         """Return if the service accepts the payload; raise what it says, in the vendor's words where it has any."""

@@ -57,15 +57,20 @@ class Rest:
         self._spent: dict[str, tuple[int, int]] = {}  # by appkey: the minute, and the calls in it
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Return the routes; that of the files takes every path, so it is the last."""
+        """Return the routes, for paths with a slash at their end and without; that of the files takes every path."""
+        called = {
+            ("GET", "/v1/resource"): self._resource,
+            ("POST", "/v1/resource"): self._upload,
+            ("POST", "/v1/users"): self._register,
+            ("PUT", "/v1/users/{username}/password"): self._set_password,
+            ("*", "/{version:v[12]}{path:(/.*)?}"): _unserved,
+        }
         return [
-            web.get("/v1/resource", self._called(self._resource)),
-            web.post("/v1/resource", self._called(self._upload)),
-            web.post("/v1/users/", self._called(self._register)),
-            web.put("/v1/users/{username}/password", self._called(self._set_password)),
+            *(web.route(method, path + "{slash:/?}", self._called(do)) for (method, path), do in called.items()),
             web.route("OPTIONS", "/resource", self._preflight),
             web.post("/resource", self._sdk_upload),
             web.get("/{media_id:.+}", self._file),
+            web.route("*", "/{path:.*}", _nowhere),
         ]
 
     def _called(self, handler: Callable[[web.Request, str], Awaitable[web.StreamResponse]]) -> _Handler:
@@ -191,6 +196,14 @@ class Rest:
         kind = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "bmp": "image/bmp"}.get(file.format)
         headers = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=file.content, content_type=kind or "application/octet-stream", headers=headers)
+
+
+async def _unserved(request: web.Request, _appkey: str) -> web.StreamResponse:
+    return error(501, 899000, f"the sandbox does not serve {request.method} {request.path}")
+
+
+async def _nowhere(request: web.Request) -> web.StreamResponse:
+    return error(404, 899003, f"parameter invalid: there is no {request.method} {request.path}")
 
 
 def error(status: int, code: int, message: str, **headers: str) -> web.Response:

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from types import FrameType
@@ -21,8 +21,12 @@ from authsvc.sandbox.behaviour import Behaviour
 from authsvc.sandbox.engineio import Hub
 from authsvc.sandbox.files import MAX_BYTES, Files
 from authsvc.sandbox.gateway import Gateway, Service
+from authsvc.sandbox.persistence import Folder
 from authsvc.sandbox.rest import Rest, error
+from authsvc.sandbox.state import State
 from authsvc.sandbox.users import Users
+
+SAVE_S = 1.0  # what a sandbox that is killed may lose
 
 
 def check_bind(bind: Bind) -> Bind:
@@ -38,14 +42,19 @@ def check_bind(bind: Bind) -> Bind:
     return free(bind)
 
 
-def serve(bind: Bind, apps: Sequence[App], service: Service, *, ready: Callable[[], None]) -> None:
-    """Serve until stopped. `ready` is called once it listens."""
-    asyncio.run(_serve(bind, apps, service, ready))
+def serve(
+    bind: Bind, apps: Sequence[App], service: Service, *, ready: Callable[[], None], folder: Folder | None = None
+) -> None:
+    """Serve until stopped. `ready` is called once it listens; a folder keeps the state over a restart."""
+    asyncio.run(_serve(bind, apps, service, ready, folder))
 
 
-async def _serve(bind: Bind, apps: Sequence[App], service: Service, ready: Callable[[], None]) -> None:
+async def _serve(
+    bind: Bind, apps: Sequence[App], service: Service, ready: Callable[[], None], folder: Folder | None
+) -> None:
     stopped = _told_to_stop()
-    runner = web.AppRunner(await create_app(bind, apps, service), access_log=None, shutdown_timeout=1)
+    app = await create_app(bind, apps, service, folder=folder)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, bind.host, bind.port).start()
@@ -69,7 +78,12 @@ def _told_to_stop() -> asyncio.Event:
 
 
 async def create_app(
-    bind: Bind, apps: Sequence[App], service: Service, *, now_ms: Callable[[], int] = clock.now_ms
+    bind: Bind,
+    apps: Sequence[App],
+    service: Service,
+    *,
+    now_ms: Callable[[], int] = clock.now_ms,
+    folder: Folder | None = None,
 ) -> web.Application:
     """
     Return the sandbox, for the event loop that is running.
@@ -78,8 +92,11 @@ async def create_app(
         bind: where it will be reached; its files' URLs begin so.
         apps: those that the vendor knows, with their masterSecrets.
         service: whose verify route tells whether a payload is good.
+        folder: what the state is read from, and saved in while the app runs.
     """
-    users, files, behaviour = Users(), Files(), Behaviour()
+    state = State() if folder is None else folder.load()
+    files = Files(state.storage, {} if folder is None else folder.contents)
+    users, behaviour = Users(state), Behaviour()
     http = ClientSession()
     base = f"http://{bind}"
 
@@ -104,7 +121,16 @@ async def create_app(
         hub.drop_all()
         await http.close()
 
-    gateway = Gateway(service, http, users, files, url_of=url_of, behaviour=lambda: behaviour)
+    async def saved(_app: web.Application) -> AsyncIterator[None]:
+        if folder is None:
+            yield
+            return
+        saving = asyncio.create_task(_save_often(folder, state))
+        yield
+        saving.cancel()
+        folder.save(state)
+
+    gateway = Gateway(service, http, users, files, url_of=url_of, behaviour=lambda: behaviour, now_ms=now_ms)
     hub = Hub(gateway.on_event, gateway.on_gone)
     rest = Rest(
         {app.appkey: app.master_secret.reveal() for app in apps},
@@ -117,8 +143,15 @@ async def create_app(
     )
     app = web.Application(client_max_size=2 * MAX_BYTES)
     app.on_shutdown.append(close)
+    app.cleanup_ctx.append(saved)
     app.add_routes([web.get("/sandbox", tell), web.post("/sandbox", change), *hub.routes(), *rest.routes()])
     return app
+
+
+async def _save_often(folder: Folder, state: State) -> None:
+    while True:
+        await asyncio.sleep(SAVE_S)
+        folder.save(state)
 
 
 async def _asked(request: web.Request, behaviour: Behaviour) -> tuple[Behaviour, bool]:

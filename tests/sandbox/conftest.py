@@ -3,6 +3,7 @@ The sandbox on a loopback port of this process, beside a service that verifies, 
 """
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Awaitable, Iterator, Mapping
@@ -17,6 +18,7 @@ from werkzeug.serving import make_server
 from authsvc.apps import App
 from authsvc.bind import Bind
 from authsvc.sandbox.gateway import Service
+from authsvc.sandbox.persistence import Folder
 from authsvc.sandbox.server import create_app
 from authsvc.secret import Secret
 from tests import made_up
@@ -32,6 +34,7 @@ class Line:
 
     def __init__(self, sandbox: "Sandbox", query: str = "EIO=3&transport=websocket") -> None:
         self._sandbox = sandbox
+        self._rids = itertools.count(7)
         self._ws = sandbox.run(sandbox.http.ws_connect(f"{sandbox.url}/socket.io/?{query}"))
 
     @classmethod
@@ -63,11 +66,12 @@ class Line:
 
     def ask(self, event: str, data: Mapping[str, object]) -> dict[str, Any]:
         """Emit an event as the SDK does, and return its answer: an ack with its rid, then one of its own name."""
-        self.emit(event, {**data, "rid": 7})
-        assert self.event() == ("ack", {"rid": 7})
+        rid = next(self._rids)
+        self.emit(event, {**data, "rid": rid})
+        assert self.event() == ("ack", {"rid": rid})
         answered, answer = self.event()
         assert answered == event
-        assert answer.pop("rid") == 7
+        assert answer.pop("rid") == rid
         return answer
 
     def close(self) -> None:
@@ -79,17 +83,20 @@ class Sandbox:
 
     http: ClientSession
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self.bind = Bind("127.0.0.1", free_port())
+    def __init__(
+        self, service: Service, clock: Clock, folder: Folder | None = None, *, bind: Bind | None = None
+    ) -> None:
+        self.bind = bind or Bind("127.0.0.1", free_port())
         self.url = f"http://{self.bind}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._runner = self.run(self._start(service, clock))
+        self._runner = self.run(self._start(service, clock, folder))
 
-    async def _start(self, service: Service, clock: Clock) -> web.AppRunner:
+    async def _start(self, service: Service, clock: Clock, folder: Folder | None) -> web.AppRunner:
         apps = [App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))]
-        runner = web.AppRunner(await create_app(self.bind, apps, service, now_ms=clock), shutdown_timeout=0.1)
+        app = await create_app(self.bind, apps, service, now_ms=clock, folder=folder)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, self.bind.host, self.bind.port).start()
         self.http = ClientSession()

@@ -141,6 +141,17 @@ def test_garbage_ends_a_polling_connection(sandbox: Sandbox) -> None:
     assert sandbox.connections() == 0
 
 
+def test_a_packet_that_no_client_sends(sandbox: Sandbox, line: Line) -> None:
+    """A megabyte is the end of the connection that it comes from, and of no other."""
+    path = opened_by_polling(sandbox)
+    assert sandbox.ask("POST", path, data=encoded(["2" + "x" * engineio.MAX_PACKET])).json()["code"] == 3
+    other = Line.opened(sandbox)
+    other.say("2" + "x" * engineio.MAX_PACKET)
+    assert other.hear() is None
+    line.say("2")
+    assert line.hear() == "3"
+
+
 def test_from_polling_to_websocket(sandbox: Sandbox) -> None:
     """A client that begins by polling moves over, and nothing is lost or said twice."""
     path = opened_by_polling(sandbox)

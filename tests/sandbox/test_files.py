@@ -7,6 +7,7 @@ import imagesize
 import pytest
 
 from authsvc.sandbox.files import KEPT, PICTURE_ID, Files, picture
+from authsvc.sandbox.state import Storage
 
 BASE = "http://127.0.0.1:8100"
 NOW_S = 1_750_000_000
@@ -14,7 +15,7 @@ NOW_S = 1_750_000_000
 
 def test_there_is_a_picture_from_the_start() -> None:
     """A page has something to show before anybody has uploaded anything."""
-    file = Files().get(f"/{PICTURE_ID}")
+    file = Files(Storage(), {}).get(f"/{PICTURE_ID}")
     assert file is not None
     assert imagesize.get(io.BytesIO(file.content)) == (240, 240)
     assert picture() == file.content
@@ -22,7 +23,7 @@ def test_there_is_a_picture_from_the_start() -> None:
 
 def test_an_image() -> None:
     """The vendor tells its size and format, and an id that ends in it."""
-    files = Files()
+    files = Files(Storage(), {})
     content = picture(16)
     told = files.add("image", "photo.png", content)
     media_id = str(told["media_id"])
@@ -37,7 +38,7 @@ def test_an_image() -> None:
 
 def test_other_files() -> None:
     """A file has its name, a voice has none; neither has to be a picture."""
-    files = Files()
+    files = Files(Storage(), {})
     assert files.add("file", "小抄.txt", b"text")["fname"] == "小抄.txt"
     assert "fname" not in files.add("voice", "a.amr", b"sound")
 
@@ -46,12 +47,12 @@ def test_other_files() -> None:
 def test_no_image(content: bytes) -> None:
     """What is no picture is refused as one."""
     with pytest.raises(ValueError, match="type: image takes jpg, png, gif and bmp"):
-        Files().add("image", "photo.png", content)
+        Files(Storage(), {}).add("image", "photo.png", content)
 
 
 def test_the_oldest_make_room() -> None:
     """The memory is bounded."""
-    files = Files()
+    files = Files(Storage(), {})
     ids = [str(files.add("file", str(number), b"")["media_id"]) for number in range(KEPT)]
     assert files.get(PICTURE_ID) is None
     assert all(files.get(media_id) for media_id in ids)
@@ -59,7 +60,7 @@ def test_the_oldest_make_room() -> None:
 
 def test_a_url_lives_until_its_second() -> None:
     """To the millisecond: valid before, expired at it."""
-    files = Files()
+    files = Files(Storage(), {})
     url = files.url(BASE, f"/{PICTURE_ID}", NOW_S)
     assert url.startswith(f"{BASE}/{PICTURE_ID}?e={NOW_S}&token=")
     assert files.is_valid(url, 1000 * NOW_S - 1)
@@ -72,15 +73,15 @@ def test_a_url_lives_until_its_second() -> None:
 )
 def test_a_changed_url_is_worth_nothing(old: str, new: str) -> None:
     """The signature covers all before the token, and the token is compared whole."""
-    files = Files()
+    files = Files(Storage(), {})
     url = files.url(BASE, PICTURE_ID, NOW_S)
     assert not files.is_valid(url.replace(old, new, 1), 0)
-    assert not Files().is_valid(url, 0)
+    assert not Files(Storage(), {}).is_valid(url, 0)
 
 
 def test_upload_tokens() -> None:
     """Each is its user's; the oldest are forgotten."""
-    files = Files()
+    files = Files(Storage(), {})
     first = files.upload_token("key", "ming")
     assert files.holder_of(first) == ("key", "ming")
     assert files.holder_of("none") is None

@@ -34,7 +34,8 @@ def logged_in(line: Line, issued: dict[str, object]) -> Line:
     """A connection on which somebody is logged in."""
     assert line.ask("c_init", issued) == GOOD
     assert line.ask("register", {"username": "ming", "password": md5_of("word"), "is_md5": True}) == GOOD
-    assert line.ask("login", {"username": "ming", "password": md5_of("word"), "is_md5": True, "version": "2"}) == GOOD
+    told = line.ask("login", {"username": "ming", "password": md5_of("word"), "is_md5": True, "version": "2"})
+    assert told["code"] == 0
     return line
 
 
@@ -91,15 +92,16 @@ def test_time(line: Line, clock: Clock, age_ms: int, code: int) -> None:
     assert line.ask("c_init", dict(signed.to_dict()))["code"] == code
 
 
-def test_login(sandbox: Sandbox, line: Line, issued: dict[str, object]) -> None:
-    """Only after init, only with an account, only with its password, only once."""
+def test_login(sandbox: Sandbox, line: Line, issued: dict[str, object], clock: Clock) -> None:
+    """Only after init, only with an account, only with its password, only once; the answer names the user."""
     account = {"username": "ming", "password": md5_of("word")}
     assert line.ask("login", account) == NEVER_LOGGED_IN
     assert line.ask("c_init", issued) == GOOD
     assert line.ask("login", account) == {"code": 880103, "message": "user not exist"}
     sandbox.ask("POST", "/v1/users/", json=[{"username": "ming", "password": "word"}])
     assert line.ask("login", account | {"password": md5_of("other")}) == {"code": 880104, "message": "invalid password"}
-    assert line.ask("login", account) == GOOD
+    here = {"platform": "web", "mtime": clock.now_ms // 1000, "isOnline": True, "isLogin": True, "flag": False}
+    assert line.ask("login", account) == GOOD | {"username": "ming", "online_list": [here]}
     assert line.ask("login", account)["code"] == 880107
 
 
@@ -140,13 +142,33 @@ def test_what_needs_a_login(line: Line, issued: dict[str, object]) -> None:
         assert line.ask(event, {"media_id": PICTURE_ID}) == NEVER_LOGGED_IN
 
 
-def test_the_sdks_own_questions(logged_in: Line) -> None:
-    """What the SDK asks by itself after the login is answered; what is unknown here says so."""
-    assert logged_in.ask("sync_check", {"sync_key": 0})["code"] == 0
-    assert logged_in.ask("get_groups_list", {}) == {
+def test_unknown_event(logged_in: Line) -> None:
+    """An event that is not known here is refused by its name."""
+    assert logged_in.ask("get_nothing", {}) == {
         "code": 880002,
-        "message": "the sandbox does not know the event get_groups_list",
+        "message": "the sandbox does not know the event get_nothing",
     }
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sync_key": 0, "sync_type": 1, "sync_event_key": 0, "msg_receipt_key": 0},
+        {"sync_key": 1750000000000, "sync_type": 0, "sync_event_key": "17", "msg_receipt_key": 3},
+        {"sync_key": 0},
+    ],
+)
+def test_sync_check_echoes(logged_in: Line, keys: dict[str, object]) -> None:
+    """The SDK takes its keys over from the answer, so a page that asked for roaming keeps it."""
+    assert logged_in.ask("sync_check", keys) == GOOD | keys
+
+
+@pytest.mark.parametrize("size", [11_000, 150_000])
+def test_an_event_that_is_too_long(logged_in: Line, size: int) -> None:
+    """It is refused by the vendor's code, and the connection serves what follows."""
+    assert logged_in.ask("get_resource", {"media_id": "小" * size}) == {"code": 880206, "message": "message too long"}
+    assert logged_in.ask("get_resource", {"media_id": PICTURE_ID})["code"] == 0
+    assert logged_in.ask("get_resource", {"media_id": "m" * 65_000})["code"] == 880005
 
 
 @pytest.mark.parametrize("data", [None, [], "text", {}, {"rid": "7"}])

@@ -99,6 +99,46 @@ def test_no_credentials_at_all(sandbox: Sandbox, header: str) -> None:
     assert problem(answer) == (401, 899008)
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_slash_at_the_end(sandbox: Sandbox, slash: str) -> None:
+    """The vendor's own clients do not agree on it, so both forms are the same route."""
+    asked = [{"username": "ming", "password": "word"}]
+    assert sandbox.ask("POST", f"/v1/users{slash}", json=asked).status_code == 201
+    new = {"new_password": "another word"}
+    assert sandbox.ask("PUT", f"/v1/users/ming/password{slash}", json=new).status_code == 204
+    assert sandbox.ask("GET", f"/v1/resource{slash}", params={"mediaId": PICTURE_ID}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/nothing"),
+        ("GET", "/v1/nothing/"),
+        ("DELETE", "/v1/resource"),
+        ("POST", "/v2/nothing/more"),
+        ("PUT", "/v1"),
+        ("PATCH", "/v1/users/"),
+    ],
+)
+def test_a_call_that_is_not_served(sandbox: Sandbox, method: str, path: str) -> None:
+    """It is refused by its name, in the vendor's shape; without credentials it is 401 as every call."""
+    answer = sandbox.ask(method, path)
+    assert problem(answer) == (501, 899000)
+    assert answer.json()["error"]["message"] == f"the sandbox does not serve {method} {path}"
+    assert answer.headers["X-Rate-Limit-Quota"] == str(QUOTA)
+    assert problem(sandbox.ask(method, path, auth=None)) == (401, 899008)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/nothing"), ("PUT", "/resource"), ("DELETE", "/"), ("GET", "/")]
+)
+def test_a_path_that_is_no_call(sandbox: Sandbox, method: str, path: str) -> None:
+    """Outside the API too an error has the vendor's shape."""
+    answer = sandbox.ask(method, path)
+    assert problem(answer) == (404, 899003)
+    assert answer.json()["error"]["message"] == f"parameter invalid: there is no {method} {path}"
+
+
 def test_the_rate_limit(sandbox: Sandbox, clock: Clock) -> None:
     """The 600th call of a minute is the last; the headers count down, and the next minute is a new one."""
     clock.now_ms -= clock.now_ms % 60_000

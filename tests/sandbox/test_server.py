@@ -1,7 +1,9 @@
 """The sandbox as its user starts it: `authsvc sandbox`, a process of its own."""
 
 import itertools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +46,8 @@ def sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[tuple[str,
                 url,
                 "--service",
                 f"http://127.0.0.1:{service.port}/",
+                "--state",
+                str(tmp_path / "state"),
             ],
             env=clean_environment() | VARIABLES | {"PYTHONUNBUFFERED": "1"},
             stdout=file,
@@ -76,6 +80,32 @@ def test_told_again_and_again(sandbox: tuple[str, subprocess.Popen[bytes]]) -> N
         process.send_signal(number)
         time.sleep(0.0005)
     assert process.wait(10) in {0, -signal.SIGINT, -signal.SIGTERM}
+
+
+def test_the_start_line(sandbox: tuple[str, subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    """It names all that a page needs, so that no picture goes to the vendor's real host; the state is kept."""
+    url, process = sandbox
+    options = {"address": url.replace("http", "ws"), "upload_file": f"{url}/resource"}
+    log = (tmp_path / "sandbox.log").read_text()
+    found = re.search(r"new JMessage\((.+)\)", log)
+    assert found is not None
+    assert json.loads(found[1]) == options
+    found = re.search("AUTHSVC_VENDOR_URL=(.+) AUTHSVC_MEDIA_HOSTS=(.+) AUTHSVC_SDK_OPTIONS='(.+)'", log)
+    assert found is not None
+    assert (found[1], found[2], json.loads(found[3])) == (url, "127.0.0.1", options)
+    process.terminate()
+    assert process.wait(10) == 0
+    assert (tmp_path / "state" / "state.json").exists()
+
+
+def test_help() -> None:
+    """The example sends uploads to the sandbox too."""
+    told = CliRunner().invoke(main, ["sandbox", "--help"]).output
+    assert (
+        """AUTHSVC_SDK_OPTIONS='{"address": "ws://127.0.0.1:8100", "upload_file": "http://127.0.0.1:8100/resource"}'"""
+        in told
+    )
+    assert "--state" in told
 
 
 def test_with_the_service(sandbox: tuple[str, subprocess.Popen[bytes]], service: Service) -> None:
