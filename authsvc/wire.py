@@ -19,6 +19,8 @@ from authsvc import clock
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from _typeshed import ReadableBuffer
+
 STAY_MS = 10  # with a connection whose answer has been sent
 READ_BYTES = 8192  # at once, as gunicorn does
 
@@ -94,30 +96,43 @@ class Socket(socket.socket):
     """
     A connection's socket with few system calls, for each of which a thread gives up Python's lock.
 
-    gunicorn sets its time-out several times a request, mostly to what it is already. And to wait for a while it polls,
-    which this one leaves to the kernel.
+    gunicorn sets its time-out several times a request, mostly for nothing: here one is set when it matters, before data
+    is moved. And to wait for a while gunicorn polls, which this one leaves to the kernel.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         super().settimeout(None)
+        self._timeout_s: float | None = None
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
 
     def settimeout(self, timeout: float | None) -> None:
-        if timeout != self.gettimeout():
-            super().settimeout(timeout)
+        self._timeout_s = timeout
+
+    def gettimeout(self) -> float | None:
+        return self._timeout_s
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 -- Python's signature
         self.settimeout(None if flag else 0.0)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        self._apply()
         while True:
             try:
                 return super().recv(size, flags)
             except BlockingIOError:
-                if self.gettimeout() is not None:
+                if self._timeout_s is not None:
                     raise
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        self._apply()
+        super().sendall(data, flags)
 
     def recv_soon(self) -> bytes:
         """Return what comes within STAY_MS, or raise BlockingIOError."""
+        self._apply()
         return super().recv(READ_BYTES)
+
+    def _apply(self) -> None:
+        if self._timeout_s != super().gettimeout():
+            super().settimeout(self._timeout_s)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
-from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.balance import PAUSE_S, Balance, shared_counts
@@ -96,12 +95,6 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
                 del self._begun_s[conn]
             if not is_kept or not self._asks_again(conn):
                 return is_kept
-
-    def handle_request(self, req: Any, conn: TConn) -> Any:
-        is_kept = super().handle_request(req, conn)
-        if isinstance(req.body.reader, LengthReader) and not req.body.reader.length:
-            conn.parser.mesg = None  # gunicorn looks twice for what is left of it
-        return is_kept
 
     def _asks_again(self, conn: TConn) -> bool:
         """Wait a moment for the connection's next request, unless others wait for a thread."""

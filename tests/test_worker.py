@@ -19,6 +19,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from authsvc.wire import Socket
 from authsvc.worker import Worker
 from tests import needed
 from tests.conftest import bearer_of
@@ -171,6 +172,33 @@ def test_one_body_after_the_other() -> None:
             client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2000\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n".ljust(2000))
             assert worker.handle(conn)
             assert client.recv(65_536).endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize("kind", [ThreadWorker, Worker])
+def test_nothing_is_read_past_the_last_request(kind: type[ThreadWorker]) -> None:
+    """What comes behind a request that closes the connection is no request, also if somebody looks for one."""
+    worker = made(kind, answering(("Content-Length", "3")))
+    with connected(worker) as (conn, client):
+        client.sendall(GET[:-2] + b"Connection: close\r\n\r\n" + GET)
+        assert not worker.handle(conn)
+        with pytest.raises(StopIteration):
+            next(conn.parser)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 0.05, None])
+def test_a_time_out_holds_when_it_matters(timeout_s: float | None) -> None:
+    """The worker's socket waits for data as long as it was last told, however often it was told before."""
+    ours, client = socket.socketpair()
+    with client, Socket(ours) as sock:
+        for before_s in (3.0, None, timeout_s):
+            sock.settimeout(before_s)
+        assert sock.gettimeout() == timeout_s
+        if timeout_s is None:
+            client.sendall(b"x")
+            assert sock.recv(2) == b"x"
+        else:
+            with pytest.raises(TimeoutError if timeout_s else BlockingIOError):
+                sock.recv(2)
 
 
 def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
