@@ -186,7 +186,7 @@ def create_app(
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, monitoring.metrics.text, CONTENT_TYPE)
-    app.extensions |= {"authsvc": background, "authsvc.metrics": monitoring.metrics}
+    app.extensions |= {"authsvc": background, "authsvc.monitoring": monitoring}
     return app
 
 

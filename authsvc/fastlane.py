@@ -37,16 +37,20 @@ MAX_BYTES = 4096  # of a body; a payload with its holder has fewer than 500
 _MEDIA_ID = "media_id="
 _NO_BODY = frozenset({None, "", "0"})
 
-# What is told, in JSON; with which headers of its own; and the last fields of `Finished`, if it was about a payload.
-_Answer = tuple[str, answers.Headers, tuple[()] | tuple[Action, str, str | None, str]]
+_Answer = tuple[str, answers.Headers]  # what is told, in JSON, and with which headers of its own
 
 
 class _Lane(NamedTuple):
-    """A route, and what answers it in the plain case: from the environ and the time, Unix ms."""
+    """
+    A route, and what answers it in the plain case: from the environ and the time, Unix ms.
+
+    What it learns of the payload it notes in the audit as it goes, so that the log has it whatever becomes of it.
+    """
 
     method: str
     route: str
-    answer: Callable[["WSGIEnvironment", int], _Answer | None]
+    action: Action | None
+    answer: Callable[["WSGIEnvironment", int, Audit], _Answer | None]
 
 
 class FastLane:
@@ -77,9 +81,9 @@ class FastLane:
         self._now_ms = now_ms
         self._tell = tell
         lanes = (
-            _Lane("POST", ISSUE, self._issue),
-            _Lane("POST", VERIFY, self._verify),
-            _Lane("GET", RESOURCE, self._resolve),
+            _Lane("POST", ISSUE, "issued", self._issue),
+            _Lane("POST", VERIFY, "verified", self._verify),
+            _Lane("GET", RESOURCE, None, self._resolve),
         )
         self._lanes = {(lane.method, lane.route): lane for lane in lanes}
 
@@ -92,25 +96,25 @@ class FastLane:
             and "HTTP_TRANSFER_ENCODING" not in environ
             and not environ.get("SCRIPT_NAME")
         ):
-            begun_s, now_ms = time.perf_counter(), self._now_ms()
+            begun_s, now_ms, audit = time.perf_counter(), self._now_ms(), Audit(lane.action)
             try:
-                answer = lane.answer(environ, now_ms)
+                answer = lane.answer(environ, now_ms, audit)
                 if answer is not None:
-                    return self._send(lane, answer, environ, start_response, now_ms, begun_s)
+                    return self._send(lane, answer, environ, start_response, now_ms, begun_s, audit)
             except Exception as exc:  # noqa: BLE001 -- a bug, which the one handler for 500 tells of
-                environ[answers.RAISED] = exc, Audit()
+                environ[answers.RAISED] = exc, audit
             environ[answers.BEGUN] = begun_s
         return self._app(environ, start_response)
 
-    def _issue(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
+    def _issue(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit) -> _Answer | None:
         if environ.get("CONTENT_LENGTH") not in _NO_BODY:
             return None
-        user_id = self._user_id(environ, "issued", now_ms)
+        user_id = audit.user_id = self._user_id(environ, now_ms, audit)
         if user_id is None:
             return None
         try:
             served = self._apps.find(None)
-            appkey = served.appkey
+            appkey = audit.appkey = served.appkey
             quota = self._limiter.hit(user_id, appkey, now_ms)
         except Refusal:
             return None  # nothing was counted or told: Flask comes to the same, and says it
@@ -121,17 +125,16 @@ class FastLane:
             random_str=random_str,
             master_secret=served.app.master_secret.reveal(),
         )
+        audit.random_str = random_str
         return (
             f'{{"appkey":"{appkey}","random_str":"{random_str}","signature":"{signed}","timestamp":"{now_ms}"}}',
             (*answers.issued_headers(now_ms), *answers.quota_headers(quota)),
-            ("issued", appkey, user_id, random_str),
         )
 
-    def _verify(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
+    def _verify(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit) -> _Answer | None:
         length = environ.get("CONTENT_LENGTH", "")
         if environ.get("CONTENT_TYPE") != "application/json" or not _is_short(length):
             return None
-        audit = Audit("verified")
         try:
             self._verifiers.check(environ["HTTP_AUTHORIZATION"])
             text = _read(environ, int(length))
@@ -145,13 +148,13 @@ class FastLane:
             environ[answers.RAISED] = refusal, audit
             return None
         told = f'{{"valid":true,"appkey":"{presented.appkey}","expires_at_ms":{presented.expires_at_ms}}}'
-        return told, (), ("verified", presented.appkey, None, presented.random_str)
+        return told, ()
 
-    def _resolve(self, environ: "WSGIEnvironment", now_ms: int) -> _Answer | None:
+    def _resolve(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit) -> _Answer | None:
         query = environ.get("QUERY_STRING", "")
         if not query.startswith(_MEDIA_ID):
             return None
-        if self._user_id(environ, None, now_ms) is None:
+        if self._user_id(environ, now_ms, audit) is None:
             return None
         # All that a page has to escape in a media_id. Whatever else the query holds is in no id that is remembered.
         media_id = query.removeprefix(_MEDIA_ID).replace("%2F", "/")
@@ -161,14 +164,14 @@ class FastLane:
             return None
         if found is None:
             return None
-        return json.dumps(found.to_dict(), separators=(",", ":")), (), ()
+        return json.dumps(found.to_dict(), separators=(",", ":")), ()
 
-    def _user_id(self, environ: "WSGIEnvironment", action: Action | None, now_ms: int) -> str | None:
+    def _user_id(self, environ: "WSGIEnvironment", now_ms: int, audit: Audit) -> str | None:
         """Return whose Bearer token came with the request; None leaves it to Flask to say what is wrong."""
         try:
             return self._callers.bearer(environ["HTTP_AUTHORIZATION"], now_ms)
         except Refusal as refusal:
-            environ[answers.RAISED] = refusal, Audit(action)  # Flask tells it, and does not verify again
+            environ[answers.RAISED] = refusal, audit  # Flask tells it, and does not verify again
             return None
 
     def _send(
@@ -179,8 +182,9 @@ class FastLane:
         start_response: "StartResponse",
         now_ms: int,
         begun_s: float,
+        audit: Audit,
     ) -> Iterable[bytes]:
-        told, own_headers, audit = answer
+        told, own_headers = answer
         content = told.encode()
         request_id = answers.request_id(environ.get("HTTP_X_REQUEST_ID"))
         headers = [
@@ -196,7 +200,8 @@ class FastLane:
         traceparent = environ.get("HTTP_TRACEPARENT")
         trace_id = None if traceparent is None else tracing.trace_id(traceparent)
         took_s = time.perf_counter() - begun_s
-        self._tell(Finished(lane.method, lane.route, 200, now_ms, took_s, request_id, trace_id, None, None, *audit))
+        about = (audit.action, audit.appkey, audit.user_id, audit.random_str)
+        self._tell(Finished(lane.method, lane.route, 200, now_ms, took_s, request_id, trace_id, None, None, *about))
         return [content]  # granian sends a list at once, and anything else by a channel
 
 

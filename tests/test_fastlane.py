@@ -28,6 +28,7 @@ from authsvc.stores import open_store
 from authsvc.stores.sqlite import SqliteStore
 from tests import made_up
 from tests.conftest import Clock, bearer_of
+from tests.running import wait_until
 from tests.vendor_stand_in import Asked, Told, url_of, vendor_stand_in
 
 ISSUE, VERIFY, RESOURCE = "/v1/auth-payload", "/v1/auth-payload/verify", "/v1/resource"
@@ -35,12 +36,21 @@ NOW_MS = 1_750_000_000_000
 Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
+COUNTED = ("requests", "payloads_issued", "payloads_verified", "refusals", "media_lookups", "vendor_calls")
+
+
 class Pair:
-    """Two services that differ in the lane alone, under one clock, each with a store of its own."""
+    """
+    Two services that differ in the lane alone, under one clock, each with a store of its own.
+
+    When they are closed, what they logged and counted has to be the same too.
+    """
 
     def __init__(self, base: Settings, folder: Path, stack: ExitStack, clock: Clock) -> None:
         self.clock = clock
         self.reached_flask = self.took_the_lane = 0
+        self.logged: list[list[bytes]] = [[], []]
+        stack.callback(self._compare)  # once both have stopped, and told all that there was to tell
         self.apps = [self._made(base, folder, stack, fast_lane=fast_lane) for fast_lane in (True, False)]
         lane: Any = self.apps[0].wsgi_app
         beyond = lane._app
@@ -55,9 +65,16 @@ class Pair:
     def _made(self, base: Settings, folder: Path, stack: ExitStack, *, fast_lane: bool) -> Flask:
         store = open_store(f"sqlite://{folder}/{fast_lane}.db", now_ms=self.clock)
         app = create_app(base.model_copy(update={"fast_lane": fast_lane}), store=store, now_ms=self.clock)
+        app.extensions["authsvc.monitoring"].log.write = self.logged[not fast_lane].append
         stack.callback(store.close)
         stack.callback(app.extensions["authsvc"].stop)
         return app
+
+    def _compare(self) -> None:
+        first, second = ([loggable(line) for line in b"".join(lines).splitlines()] for lines in self.logged)
+        assert first == second
+        first_counted, second_counted = (counted(app) for app in self.apps)
+        assert first_counted == second_counted
 
     def ask(self, **options: Any) -> list[Answer]:
         """Ask both the same, and return what each answered."""
@@ -86,6 +103,25 @@ def comparable(answer: Answer) -> Answer:
         }
         body = json.dumps({**members, **drawn}, separators=(",", ":")).encode()
     return status, kept, body
+
+
+def loggable(line: bytes) -> dict[str, object]:
+    """Return a line of the log without what is drawn anew for each request, and how long it took."""
+    members: dict[str, object] = json.loads(line)
+    members.pop("took_ms", None)
+    if re.fullmatch("[0-9a-f]{32}", str(members["request_id"])):
+        members["request_id"] = "…"
+    if members["event"] == "issued":
+        members["random_str"] = "…"
+    return members
+
+
+def counted(app: Flask) -> list[str]:
+    """Return what was counted, and how often times were taken; not the times, nor what runs beside the requests."""
+    lines = app.extensions["authsvc.monitoring"].metrics.text().decode().splitlines()
+    names = (*(f"authsvc_{name}_total" for name in COUNTED), "authsvc_request_duration_seconds_count")
+    claims = 'authsvc_store_calls_total{operation="add"'
+    return sorted(line for line in lines if line.startswith((*names, claims)))
 
 
 @pytest.fixture
@@ -412,20 +448,41 @@ def test_a_claim_is_not_made_twice(settings: Settings, tmp_path: Path, clock: Cl
     assert len(asked_for) == 1
 
 
-def test_a_bug_is_told_as_any(pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("place", ["callers.Bearer.told_by", "limiter.Limiter.hit"])
+def test_a_bug_is_told_as_any(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
     """What nobody expects is answered in the one shape, and logged once, with its traceback."""
-    headers = bearer_of("ming")
-    pair.ask(headers=headers)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the bug in its own words")
 
-    monkeypatch.setattr("authsvc.limiter.Limiter.hit", fail)
+    monkeypatch.setattr(f"authsvc.{place}", fail)
     caplog.clear()
-    first, second = pair.ask(headers=headers)
+    first, second = pair.ask(headers=bearer_of("ming"))
     assert first[0] == "500 INTERNAL SERVER ERROR"
     assert comparable(first) == comparable(second)
     assert [record.exc_info is not None for record in caplog.records] == [True, True]
+
+
+def test_a_bug_behind_the_claim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says of which payload it was, on the lane too: it has been used up."""
+    add = SqliteStore.add
+
+    def fail(self: SqliteStore, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
+        add(self, key, value, keep_ms=keep_ms, since_ms=since_ms)
+        raise RuntimeError("made up")
+
+    monkeypatch.setattr(SqliteStore, "add", fail)
+    signed = payload_of(pair)
+    first, second = pair.ask(path=VERIFY, headers=VERIFIER, json=signed)
+    assert first[0] == "500 INTERNAL SERVER ERROR"
+    assert comparable(first) == comparable(second)
+    wait_until(lambda: all(pair.logged), timeout_s=5)
+    for lines in pair.logged:
+        request, refused = map(loggable, b"".join(lines).splitlines())
+        assert request["status"] == 500
+        assert (refused["event"], refused["app"], refused["random_str"]) == ("refused", made_up.APPKEY, "Hs6nL0dY")
 
 
 def test_limits_run_down_alike(pair: Pair, settings: Settings) -> None:
