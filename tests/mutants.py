@@ -169,16 +169,37 @@ def excused() -> set[tuple[str, int]]:
     }
 
 
+@cache
+def counts() -> dict[str, tuple[int, int]]:
+    """Return how many mutants of each module README.md says live, and of how many."""
+    chapter = (FOLDER / "README.md").read_text().partition("\n## Mutants\n")[2].partition("\n| mutant |")[0]
+    return {name: (int(lived), int(made)) for name, lived, made in re.findall(r"`([\w.]+)` (\d+) of (\d+)", chapter)}
+
+
+def counted(mutants: list[Mutant]) -> dict[str, tuple[int, int]]:
+    """Return how many of these mutants of each module live, and of how many."""
+    made = Counter(mutant.module for mutant in mutants)
+    lived = Counter(mutant.module for mutant in mutants if not mutant.is_noticed)
+    return {module: (lived[module], number) for module, number in made.items()}
+
+
 def main(jobs: str, names: list[str]) -> int:
-    """Run these parts, or all; return 1 if a mutant lives without a reason, or has a reason and does not live."""
+    """
+    Run these parts, or all.
+
+    Return 1 if a mutant lives without a reason, has a reason and does not live, or if they are more or fewer than told.
+    """
     mutants = [mutant for name in names or PARTS for mutant in run(PARTS[name], ROOT / "mutants" / name, jobs)]
-    for module, made in Counter(mutant.module for mutant in mutants).items():
-        noticed = sum(mutant.is_noticed for mutant in mutants if mutant.module == module)
-        print(f"{module}: {made} mutants, {noticed} noticed")  # noqa: T201 -- for whoever runs it
+    found = counted(mutants)
+    for module, (lived, made) in found.items():
+        print(f"{module}: {made} mutants, {made - lived} noticed")  # noqa: T201 -- for whoever runs it
+    miscounted = [module for module, numbers in found.items() if counts().get(module) != numbers]
+    for module in miscounted:
+        print(f"{module}: README.md has other numbers, {counts().get(module)}")  # noqa: T201 -- the same
     wrong = [mutant for mutant in mutants if not mutant.is_as_listed]
     for mutant in wrong:
         print(f"{'noticed, but listed' if mutant.is_noticed else 'not noticed'}: {mutant.function} {mutant.number}")  # noqa: T201 -- the same
-    return 1 if wrong else 0
+    return 1 if wrong or miscounted else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,45 @@ def test_the_tests_named_exist(row: str) -> None:
 def test_every_survivor_has_its_reason() -> None:
     """No mutant is listed without a word on why it may live."""
     assert all(len(reason.strip(" |")) > 10 for reason in SURVIVORS.values())
+
+
+def module_of(function: str) -> str:
+    """Return the module of a function or method that the table names."""
+    modules = {
+        name.replace("/", ".").removesuffix(".__init__") for part in mutants.PARTS.values() for name in part.modules
+    }
+    return max((module for module in modules if function.startswith(f"{module}.")), key=len)
+
+
+def miscounted(counts: dict[str, tuple[int, int]], excused: set[tuple[str, int]]) -> list[str]:
+    """Return where the numbers of mutants do not agree with the table of those that live, or with their sum."""
+    listed = Counter(module_of(function) for function, _ in excused)
+    wrong = [
+        f"{module}: {lived}, not {listed[module]}" for module, (lived, _) in counts.items() if lived != listed[module]
+    ]
+    made, alive = sum(made for _, made in counts.values()), listed.total()
+    told = f"{made - alive:,} of {made:,} mutants noticed".replace(",", " ")
+    return wrong if told in PROMISES["P16"] else [*wrong, told]
+
+
+def test_the_mutants_are_counted() -> None:
+    """Those that live are as many as the table lists, module by module, and the promise has their sums."""
+    assert miscounted(mutants.counts(), mutants.excused()) == []
+
+
+def test_a_wrong_count_would_be_found() -> None:
+    """The test above can fail: by a mutant more, by one that is listed no more, by a module that nobody counted."""
+    counts, excused = mutants.counts(), mutants.excused()
+    lived, made = counts["payload"]
+    assert miscounted(counts | {"payload": (lived, made + 1)}, excused)
+    assert miscounted(counts, excused - {next(iter(excused))})
+    assert miscounted({module: count for module, count in counts.items() if module != "apps"}, excused)
+
+
+def test_a_run_is_counted() -> None:
+    """What `make mutants` compares with this page is what it found."""
+    found = [mutants.Mutant(f"m{number}", "payload", "payload.parse", number, number > 1) for number in range(4)]
+    assert mutants.counted(found) == {"payload": (2, 4)}
 
 
 def functions(module: str) -> set[str]:
