@@ -2,6 +2,10 @@
 Issue a payload: with a random_str of our own, or with one that the client brings and that is signed only once.
 
 Never waits for the network in the first case. Imports `payload`, `apps`, `ids`, `store` and `errors`.
+
+Both ways of signing what a client brings claim the random_str under one key. `issue` claims it for itself, with a fresh
+id; `sign_chosen` with a word that all its calls share, because jchat-web has one randomStr and signs it with many
+timestamps. So whichever comes first keeps the other out, and each claim is a single call to the store.
 """
 
 from authsvc import payload
@@ -10,6 +14,9 @@ from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed
 from authsvc.ids import fresh_id
 from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS, AuthPayload
 from authsvc.store import Store
+
+KEEP_MS = MAX_AGE_MS + 2 * MAX_SKEW_MS  # a chosen timestamp may be a skew ahead, and the verifier's clock one behind
+_IN_PAIRS = "in-pairs"
 
 
 def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> AuthPayload:
@@ -22,15 +29,14 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
 
     Raises:
         InvalidRandomStr: the client's random_str breaks its rule.
-        Replayed: it was signed before, while a payload with it could live.
+        Replayed: it was signed before, by either function here, while a payload with it could live.
         StoreAway: that cannot be known now.
     """
     if random_str is None:
         random_str = fresh_id()
     else:
         payload.check_random_str(random_str)
-        key = f"issue:{app.appkey}:{random_str}"
-        if not store.add(key, fresh_id(), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+        if not _claim(app, random_str, fresh_id(), store):
             raise Replayed("random_str: was signed before; send another one, or none")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
@@ -47,7 +53,7 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
     Raises:
         InvalidRandomStr: it breaks its rule.
         Expired, NotYetValid: the time is more than 30 000 ms from now.
-        Replayed: the pair was signed before.
+        Replayed: the pair was signed before, or the random_str by `issue`.
         StoreAway: that cannot be known now.
     """
     try:
@@ -61,9 +67,14 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
         raise NotYetValid(
             f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the browser's clock"
         )
-    key = f"sign:{app.appkey}:{timestamp_ms}:{random_str}"
-    if not store.add(key, fresh_id(), keep_ms=MAX_AGE_MS + 2 * MAX_SKEW_MS):
+    if not _claim(app, random_str, _IN_PAIRS, store):
+        raise Replayed("randomStr: was signed before by POST /v1/auth-payload; draw another one for jchat-web")
+    if not store.add(f"pair:{app.appkey}:{random_str}:{timestamp_ms}", fresh_id(), keep_ms=KEEP_MS):
         raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=timestamp_ms
     )
+
+
+def _claim(app: Served, random_str: str, claimant: str, store: Store) -> bool:
+    return store.add(f"signed:{app.appkey}:{random_str}", claimant, keep_ms=KEEP_MS)

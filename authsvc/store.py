@@ -40,7 +40,7 @@ class Store(Protocol):
         lost on the way finds its own id when it asks again and has won, not lost.
 
         Args:
-            keep_ms: how long the claim must be remembered, milliseconds.
+            keep_ms: how long the claim must be remembered, milliseconds; from the latest time that it was ours.
             since_ms: the moment (Unix ms) from which an earlier claim on this key must not have been forgotten.
 
         Raises:

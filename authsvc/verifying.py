@@ -85,8 +85,8 @@ def check(presented: AuthPayload, *, apps: Apps, now_ms: int) -> None:
 
 
 def nonce_key(presented: AuthPayload) -> str:
-    """Return the store's key of the claim on this payload. Neither part may hold a colon, so no two collide."""
-    return f"verify:{presented.appkey}:{presented.random_str}"
+    """Return the store's key of the claim on this payload. No part may hold a colon, so no two collide."""
+    return f"verify:{presented.appkey}:{presented.timestamp_ms}:{presented.random_str}"
 
 
 class Verifiers:
@@ -116,7 +116,7 @@ def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int
     try:
         won = store.add(
             nonce_key(presented),
-            f"{presented.timestamp_ms}:{claimant}",
+            claimant,
             keep_ms=presented.expires_at_ms - now_ms + 2 * MAX_SKEW_MS,
             since_ms=presented.timestamp_ms,
         )

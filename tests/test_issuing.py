@@ -124,6 +124,30 @@ def test_a_pair_is_signed_once(store: Store, clock: Clock) -> None:
     chosen(store, clock, age_ms=clock.now_ms - first_ms, random_str="another-random-string-01")
 
 
+def test_one_randomstr_is_signed_with_many_timestamps(store: Store, clock: Clock) -> None:
+    """jchat-web has one for all its pages, for as long as somebody uses it."""
+    for _ in range(3):
+        clock.now_ms += payload.MAX_AGE_MS
+        chosen(store, clock)
+
+
+@pytest.mark.parametrize("later_ms", [0, 1, payload.MAX_AGE_MS + 2 * payload.MAX_SKEW_MS - 1])
+def test_what_one_route_has_signed_the_other_refuses(store: Store, clock: Clock, later_ms: int) -> None:
+    """Either way round, while a payload could live; the refusal says what to do, and another app is not concerned."""
+    issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)
+    chosen(store, clock)
+    clock.now_ms += 300_000
+    chosen(store, clock)  # the last of the pairs is what counts
+    clock.now_ms += later_ms
+    with pytest.raises(Replayed, match=r"^random_str: was signed before; send another one, or none$"):
+        issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+    if later_ms < payload.MAX_AGE_MS + 2 * payload.MAX_SKEW_MS - 300_000:
+        with pytest.raises(Replayed, match=r"^randomStr: was signed before by POST /v1/auth-payload; draw another one"):
+            chosen(store, clock, random_str="made-up-random-string-02")
+    other = served(made_up.OTHER_APPKEY)
+    issuing.issue(other, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+
+
 def test_the_vendors_default_is_refused_by_name(store: Store, clock: Clock) -> None:
     """jchat-web's own randomStr is too short; the refusal names the field as jchat-web does, and nothing is used up."""
     with pytest.raises(
@@ -141,12 +165,12 @@ def test_nothing_chosen_is_signed_without_memory(away: Store, clock: Clock) -> N
 def test_what_was_signed_is_remembered_as_long_as_it_could_live(store: Store, clock: Clock, tmp_path: Path) -> None:
     """And a minute longer, for clocks that differ; the refusals say what to send instead."""
     chosen(store, clock)
-    issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+    issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)
     with closing(sqlite3.connect(tmp_path / "store.db")) as file:
-        kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'issue:%' OR key LIKE 'sign:%'").fetchall()
-    assert kept == [(clock.now_ms + 660_000,)] * 2
+        kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'signed:%' OR key LIKE 'pair:%'").fetchall()
+    assert kept == [(clock.now_ms + 660_000,)] * 3
     with pytest.raises(Replayed, match=r"^random_str: was signed before; send another one, or none$"):
-        issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
+        issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)
     with pytest.raises(
         Replayed, match=r"^timestamp, randomStr: were signed before; take the time anew for each request$"
     ):

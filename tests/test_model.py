@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
+    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -33,6 +35,10 @@ from authsvc.stores import open_store
 from tests import made_up
 from tests.services import RedisServer
 
+Named = tuple[str, int]
+"""A payload of the one app: its random_str and its timestamp, Unix ms."""
+ALONE, IN_PAIRS = "/v1/auth-payload", "/v1/signature"
+CLIENTS_OWN = st.integers(1, 3).map("a-clients-own-random-{}".format)
 BEGIN_MS = 1_700_000_000_000
 STEPS = int(os.environ.get("MODEL_STEPS", "4000"))
 STEPS_EACH = 80  # in one history
@@ -120,13 +126,15 @@ class Model:
     current: str = SECRETS[0]
     retired: dict[str, int] = field(default_factory=dict)
     born_ms: int | None = None
-    signed: dict[str, int] = field(default_factory=dict)
-    """When each of a client's own random_strs was signed last."""
-    claims: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Who holds each random_str, and for a payload of which time."""
-    vague: set[str] = field(default_factory=set)
-    """The random_strs of which a clock that went ahead and came back may have made the store forget who holds them."""
-    accepted: dict[tuple[str, int], str] = field(default_factory=dict)
+    signed: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Which route has signed each of a client's own random_strs, and when last."""
+    pairs: dict[tuple[str, int], int] = field(default_factory=dict)
+    """When each pair of a page's own random_str and timestamp was signed."""
+    claims: dict[Named, str] = field(default_factory=dict)
+    """Who holds each payload."""
+    vague: set[Named] = field(default_factory=set)
+    """The payloads of which a clock that went ahead and came back may have made the store forget who holds them."""
+    accepted: dict[Named, str] = field(default_factory=dict)
 
     def step(self, leap_ms: int) -> None:
         self.now_ms += leap_ms
@@ -141,6 +149,7 @@ class Model:
     def lose_the_store(self) -> None:
         self.born_ms = None
         self.signed.clear()
+        self.pairs.clear()
         self.claims.clear()
         self.vague.clear()
 
@@ -170,14 +179,37 @@ class Model:
         if is_away:
             return {StoreAway}
         born_ms = self.use_the_store()
-        held_ms, holder = self.claims.setdefault(seen.random_str, (seen.timestamp_ms, claimant))
-        if forgets and self.is_forgotten(min(held_ms, seen.timestamp_ms) + 600_000):
-            self.vague.add(seen.random_str)
+        named = (seen.random_str, seen.timestamp_ms)
+        holder = self.claims.setdefault(named, claimant)
+        if forgets and self.is_forgotten(seen.timestamp_ms + 600_000):
+            self.vague.add(named)
         if seen.timestamp_ms <= born_ms:
             return {Expired}
-        if seen.random_str in self.vague:
+        if named in self.vague:
             return {None, Expired, Replayed}
-        return {None if (held_ms, holder) == (seen.timestamp_ms, claimant) else Replayed}
+        return {None if holder == claimant else Replayed}
+
+    def may_sign(
+        self, random_str: str, route: str, *, forgets: bool, timestamp_ms: int = 0
+    ) -> set[type[Refusal] | None]:
+        """Return what the service may answer to who brings a random_str, and for the second route a timestamp."""
+        by, signed_ms = self.signed.get(random_str, (route, self.now_ms))
+        pair_ms = self.pairs.get((random_str, timestamp_ms))
+        is_known = random_str in self.signed and (by == ALONE or route == ALONE)
+        kept_ms = [*([signed_ms] if is_known else []), *([] if pair_ms is None or route == ALONE else [pair_ms])]
+        if not kept_ms:
+            return {None}
+        if forgets and self.is_forgotten(max(kept_ms) + 600_000):
+            return {None, Replayed}
+        return {Replayed}
+
+    def sign(self, random_str: str, route: str, *, timestamp_ms: int = 0) -> None:
+        """Remember what was signed; a clock that goes back makes nothing be forgotten earlier."""
+        by, signed_ms = self.signed.get(random_str, (route, self.now_ms))
+        self.signed[random_str] = (route, max(self.now_ms, signed_ms if by == route else 0))
+        if route == IN_PAIRS:
+            pair = (random_str, timestamp_ms)
+            self.pairs[pair] = max(self.now_ms, self.pairs.get(pair, 0))
 
 
 class Machine(RuleBasedStateMachine):
@@ -217,25 +249,24 @@ class Machine(RuleBasedStateMachine):
         self.fresh.add(out.random_str)
         return out
 
-    @rule(worker=WORKERS, number=st.integers(1, 3))
-    def issue_with_a_clients_random_str(self, worker: int, number: int) -> None:
+    @rule(target=presented, worker=WORKERS, random_str=CLIENTS_OWN)
+    def issue_with_a_clients_random_str(self, worker: int, random_str: str) -> MultipleResults[AuthPayload]:
         """It is signed once while the payload could live, and not at all without the store."""
-        random_str = f"a-clients-own-random-{number}"
-        before_ms = self.model.signed.get(random_str)
-        try:
-            self.issued(worker, random_str)
-            found: type[Refusal] | None = None
-            self.model.signed[random_str] = self.model.now_ms
-        except Refusal as refusal:
-            found = type(refusal)
-        if self.is_away:
-            assert found is StoreAway
-            return
-        self.model.use_the_store()
-        if before_ms is None:
-            assert found is None
-        elif not (self.place.forgets and self.model.is_forgotten(before_ms + 600_000)):
-            assert found is Replayed
+        return self.signs(random_str, ALONE, lambda: self.issued(worker, random_str))
+
+    @rule(target=presented, worker=WORKERS, random_str=CLIENTS_OWN, ahead_ms=st.sampled_from([-30_000, -1, 0, 30_000]))
+    def sign_a_pair(self, worker: int, random_str: str, ahead_ms: int) -> MultipleResults[AuthPayload]:
+        """A page's own timestamp with its own random_str once; with another timestamp again; and by one route only."""
+        now_ms = self.model.now_ms
+        served, store, timestamp_ms = self.apps[worker].find(None), self.stores[worker], now_ms + ahead_ms
+        return self.signs(
+            random_str,
+            IN_PAIRS,
+            lambda: issuing.sign_chosen(
+                served, timestamp_ms=timestamp_ms, random_str=random_str, store=store, now_ms=now_ms
+            ),
+            timestamp_ms=timestamp_ms,
+        )
 
     @rule(target=presented, ahead_ms=AHEAD_MS, secret=st.sampled_from(SECRETS))
     def issue_elsewhere(self, ahead_ms: int, secret: str) -> AuthPayload:
@@ -327,6 +358,25 @@ class Machine(RuleBasedStateMachine):
         now_ms = self.model.now_ms + ahead_ms
         return payload.issue(appkey=made_up.APPKEY, master_secret=secret, random_str=random_str, now_ms=now_ms)
 
+    def signs(
+        self, random_str: str, route: str, by_route: Callable[[], AuthPayload], *, timestamp_ms: int = 0
+    ) -> MultipleResults[AuthPayload]:
+        """Have it signed, and hold the answer to the model."""
+        if self.is_away:
+            with pytest.raises(StoreAway):
+                by_route()
+            return multiple()
+        self.model.use_the_store()
+        expected = self.model.may_sign(random_str, route, forgets=self.place.forgets, timestamp_ms=timestamp_ms)
+        try:
+            out = by_route()
+        except Replayed:
+            assert Replayed in expected
+            return multiple()
+        assert None in expected
+        self.model.sign(random_str, route, timestamp_ms=timestamp_ms)
+        return multiple(out)
+
     def issued(self, worker: int, random_str: str | None) -> AuthPayload:
         served = self.apps[worker].find(None)
         return issuing.issue(served, random_str=random_str, store=self.stores[worker], now_ms=self.model.now_ms)
@@ -403,7 +453,7 @@ def test_redis(redis_server: RedisServer, progress: Callable[[str], None]) -> No
 def test_a_restart_after_the_clock_went_back(redis_server: RedisServer) -> None:
     """A Redis that was restarted counts as born anew, but never earlier than before. The long form found this."""
     machine = made(RedisPlace(redis_server), lambda: None)()
-    machine.issue_with_a_clients_random_str(0, 1)
+    machine.issue_with_a_clients_random_str(0, "a-clients-own-random-1")
     seen = machine.issue(0)
     machine.the_store_goes()
     machine.the_store_returns()

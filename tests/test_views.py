@@ -498,6 +498,25 @@ def test_the_signature_is_bare_text(client: FlaskClient, clock: "Clock", bearer:
     )
 
 
+def test_jchat_web_logs_in_registers_and_logs_in(
+    client: FlaskClient, clock: "Clock", bearer: dict[str, str], verifier: dict[str, str]
+) -> None:
+    """Without a reload it has one randomStr, and three payloads of it that are each good once."""
+    for _ in ("login", "register", "login"):
+        clock.now_ms += 1_000
+        asked = {"timestamp": clock.now_ms, "appkey": made_up.APPKEY, "randomStr": RANDOM_STR}
+        signed = client.post("/v1/signature", headers=bearer, json=asked).get_data(as_text=True)
+        presented = {
+            "appkey": made_up.APPKEY,
+            "random_str": RANDOM_STR,
+            "signature": signed,
+            "timestamp": str(clock.now_ms),
+        }
+        for status in (200, 409):
+            assert client.post("/v1/auth-payload/verify", headers=verifier, json=presented).status_code == status
+    assert client.post(ISSUE, headers=bearer, json={"random_str": RANDOM_STR}).status_code == 409
+
+
 def test_the_signature_route_is_off_unless_set(serve: Serve, bearer: dict[str, str]) -> None:
     """Then there is no such route, for anybody."""
     answer = serve(signature_route=False).post("/v1/signature", headers=bearer, json={})

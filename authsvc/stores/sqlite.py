@@ -35,7 +35,8 @@ _SCHEMA = (
 )
 # A file from before this table gets it when it is next opened, and code from before it may go on using that file.
 _ADDITION = "CREATE TABLE IF NOT EXISTS forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID"
-_ADD = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_ADD = """INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE
+    SET expires_ms = max(expires_ms, excluded.expires_ms) WHERE value = excluded.value"""
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 _COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
 _GET = "SELECT value FROM entry WHERE key = ?"

@@ -127,6 +127,21 @@ def test_remembers_longer_than_asked(store: SqliteStore, clock: Clock) -> None:
     assert store.add("key", "second", keep_ms=1_000)
 
 
+def test_a_claim_made_again_is_kept_longer(store: SqliteStore, clock: Clock) -> None:
+    """From the latest time that its claimant made it; never shorter, and not by somebody who lost."""
+    assert store.add("key", "mine", keep_ms=2_000)
+    clock.now_ms += 1_000
+    assert store.add("key", "mine", keep_ms=2_000)
+    assert store.add("key", "mine", keep_ms=1)
+    assert not store.add("key", "other", keep_ms=MINUTE_MS)
+    clock.now_ms += 1_999
+    store.ping()
+    assert store.get("key") == "mine"
+    clock.now_ms += 1
+    store.ping()
+    assert store.get("key") is None
+
+
 def test_a_clock_that_went_ahead_and_came_back(store: SqliteStore, path: Path, clock: Clock) -> None:
     """What was forgotten meanwhile is not claimed again; claims that are newer, and those of another kind, are made."""
     other = SqliteStore(str(path), now_ms=clock)
