@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from authsvc import exporter
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.capacity import BACKLOG, READ_S, THREADS, connections, keep_to_a_cpu
+from authsvc.capacity import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
 from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import SettingsError
 from authsvc.metrics import FOLDER_VARIABLE
@@ -69,7 +69,7 @@ def serve(
     """
     run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
     if server == "granian" and importlib.util.find_spec("granian") is None:
-        raise SettingsError(["--server granian: is not installed; pip install 'authsvc[granian]'"])
+        raise SettingsError(["--server granian: is not installed; pip install 'granian<3'"])
     free(bind)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     listener = None if metrics_bind is None else _listen(metrics_bind)
@@ -187,7 +187,8 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         workers=workers,
         blocking_threads=THREADS,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=READ_S * 1000),
+        # It is for both: a head that is sent slowly, which holds no thread, and a connection that is kept without one.
+        http1_settings=HTTP1Settings(header_read_timeout=KEPT_S * 1000),
         backpressure=connections(),
         websockets=False,
         backlog=BACKLOG,
@@ -197,4 +198,5 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},  # to our own handler
     )
     _settle()
+    _log.warning("granian waits for a slow body for ever: let nobody reach it but a gateway that buffers requests")
     server.serve(target_loader=build, wrap_loader=False)

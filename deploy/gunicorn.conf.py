@@ -10,7 +10,7 @@ It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "dr
 
 from pathlib import Path
 
-from authsvc.capacity import BACKLOG, THREADS
+from authsvc.capacity import BACKLOG, KEPT_S, THREADS
 from authsvc.worker import Worker
 
 bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
@@ -19,7 +19,7 @@ worker_class = "authsvc.worker.Worker"  # threads, and an end for clients that s
 threads = THREADS
 backlog = BACKLOG
 
-keepalive = 75  # longer than nginx's 60 s, or it would reuse a connection that we close
+keepalive = KEPT_S
 timeout = 60  # a worker that shows no sign of life for so long is killed and replaced
 graceful_timeout = 30  # for what has begun when the stop comes; the slowest answer takes about 4 s
 

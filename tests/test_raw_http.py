@@ -210,7 +210,9 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
     patience_s, number = 20, 80  # for 64 threads
     if part == "body" and "granian" in request.node.callspec.params.values():
         patience_s, number = 6, 300  # so many that no worker has a thread left by chance
-        request.applymarker(pytest.mark.xfail(reason="granian waits for a logged-in user's body for ever", strict=True))
+        request.applymarker(
+            pytest.mark.xfail(reason="granian waits for a logged-in user's body for ever, and says so", strict=True)
+        )
     begun = head(TOKEN, JSON, b"Content-Length: 500")[: 50 if part == "head" else None]
     is_over = threading.Event()
     with ExitStack() as stack:
