@@ -205,7 +205,7 @@ def _tidy(folder: Path) -> None:
 
     for path in folder.glob("*_[0-9]*.db"):
         kind, _, pid = path.stem.rpartition("_")
-        if Path(f"/proc/{pid}").exists():
+        if _lives(int(pid)):
             continue
         if not kind.startswith("gauge") and path.stat().st_size:  # one that was killed may have just made it
             kept = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call] # the same
@@ -213,6 +213,16 @@ def _tidy(folder: Path) -> None:
                 kept.write_value(key, kept.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
             kept.close()  # type: ignore[no-untyped-call]
         path.unlink()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 @contextmanager
@@ -227,6 +237,7 @@ def _locked() -> Iterator[Path | None]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield Path(folder)
     finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)  # closed alone, it stays locked for a child that was forked meanwhile
         os.close(handle)
 
 

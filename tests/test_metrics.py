@@ -1,10 +1,12 @@
 """What is counted, in one process and over all workers, and how it is told."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from authsvc.logs import Finished
 from authsvc.metrics import Metrics, tidy
 from authsvc.secret import Secret
 from authsvc.store import Store
-from tests import made_up
+from tests import made_up, needed
 from tests.conftest import Clock, bearer_of
 from tests.running import Service, clean_environment, free_port, wait_until
 
@@ -200,6 +202,62 @@ def test_workers_that_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert told["payloads_issued_total", "app"] == 3
     assert told["request_duration_seconds_count", ISSUE] == 3
     assert told["master_secret_workers", "app", "f"] == 1
+
+
+def test_a_system_without_proc(tmp_path: Path) -> None:
+    """A worker that lives is not taken for dead, and its counters for somebody else's, where there is no /proc."""
+    alive = tmp_path / f"counter_{os.getpid()}.db"
+    alive.write_bytes(b"\0" * 65_536)
+    hidden = [needed.program("unshare"), "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    code = "from authsvc.metrics import tidy; import os; print(os.path.exists('/proc/self')); tidy()"
+    done = subprocess.run(
+        [*hidden, sys.executable, "-c", code],
+        env=clean_environment() | {metrics.FOLDER_VARIABLE: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    if "unshare failed" in done.stderr:
+        needed.do_without("/proc cannot be hidden here")
+    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert list(tmp_path.iterdir()) == [alive]
+
+
+def test_another_users_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one that this process may not send a signal, such as the first of all."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are closed to anybody else
+        folder, me = Path(name), os.geteuid()
+        alive = folder / "counter_1.db"
+        alive.write_bytes(b"\0" * 65_536)
+        folder.chmod(0o777)
+        monkeypatch.setenv(metrics.FOLDER_VARIABLE, name)
+        os.seteuid(me or 65_534)
+        try:
+            tidy()
+        finally:
+            os.seteuid(me)
+        assert alive.exists()
+
+
+def test_a_fork_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is forked while figures are written keeps nobody from writing more, for as long as it lives."""
+    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
+    reading, writing = os.pipe()
+    with metrics._locked():
+        pid = os.fork()
+        if pid == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent closes its end
+            os._exit(0)
+    os.close(reading)
+    try:
+        handle = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+    finally:
+        os.close(writing)
+        os.waitpid(pid, 0)
 
 
 @pytest.fixture

@@ -499,6 +499,18 @@ def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> No
     assert done.stdout.strip() == expected
 
 
+def test_where_files_are_fewer_than_the_system_tells() -> None:
+    """macOS calls its limit none and gives no more than 10 240: the service starts with what it has."""
+    code = (
+        "import resource; from authsvc.capacity import connections\n"
+        "def refuse(*_): raise ValueError('current limit exceeds maximum limit')\n"
+        "resource.getrlimit = lambda _: (256, resource.RLIM_INFINITY); resource.setrlimit = refuse\n"
+        "print(connections())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.strip() == "128"
+
+
 def test_free_ports_are_free() -> None:
     """The suite's own helper gives a port that can be listened on."""
     with socket.socket() as listening:
