@@ -23,6 +23,7 @@ from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, 
 from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
 from authsvc.fastlane import FastLane
+from authsvc.forks import PerProcess
 from authsvc.limiter import Limiter, Rate
 from authsvc.logs import RequestLog
 from authsvc.media import Media
@@ -72,7 +73,8 @@ def create_app(
     variables: Mapping[str, str] = os.environ,
 ) -> Flask:
     """
-    Return the WSGI app. Call it in each worker, after the fork: it starts a thread and may connect.
+    Return the WSGI app. Best call it in each worker: it starts threads and may connect. A process that is forked from
+    this one later builds an app of its own with its first request, so what is added to this one has to be middleware.
 
     Args:
         settings: None reads them from `variables`, and goes on watching the files that these name.
@@ -85,6 +87,17 @@ def create_app(
     Raises:
         SettingsError: with every fault in it.
     """
+    again = partial(
+        create_app,
+        settings,
+        store=store,
+        vendor=vendor,
+        now_ms=now_ms,
+        is_draining=is_draining,
+        twins_pass=twins_pass,
+        metrics_listener=metrics_listener,
+        variables=variables,
+    )
     watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or environ.load(variables, Settings)
     monitoring = Monitoring(_request_log(used), Metrics())
@@ -177,6 +190,7 @@ def create_app(
             now_ms=now_ms,
             tell=monitoring.tell,
         )
+    app.wsgi_app = PerProcess(app.wsgi_app, again)  # type: ignore[method-assign] # the same
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreAway):
         store.ping()

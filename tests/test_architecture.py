@@ -25,6 +25,7 @@ LAYERS = (
         "exporter",
         "remembered",
         "ids",
+        "forks",
     },
     {
         "signature",

@@ -52,7 +52,8 @@ class Pair:
         self.logged: list[list[bytes]] = [[], []]
         stack.callback(self._compare)  # once both have stopped, and told all that there was to tell
         self.apps = [self._made(base, folder, stack, fast_lane=fast_lane) for fast_lane in (True, False)]
-        lane: Any = self.apps[0].wsgi_app
+        per_process: Any = self.apps[0].wsgi_app
+        lane = per_process.app
         beyond = lane._app
 
         def counting(environ: Any, start_response: Any) -> Any:
@@ -527,7 +528,8 @@ def test_where_there_is_no_plain_case(settings: Settings, tmp_path: Path, change
 
 def test_a_reload_forgets_tokens(pair: Pair) -> None:
     """What another key signed is not remembered past it; the callers' own test has the rest."""
-    lane: Any = pair.apps[0].wsgi_app
+    per_process: Any = pair.apps[0].wsgi_app
+    lane = per_process.app
     headers = bearer_of("ming")
     pair.ask(headers=headers)
     assert lane._callers.bearer(headers["Authorization"], NOW_MS) == "ming"
