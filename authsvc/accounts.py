@@ -31,7 +31,10 @@ _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 MAX_KNOWN = 50_000  # in one worker, some 10 MB
 KNOWN_MS = 30 * 86_400_000  # after that the vendor is asked again, which finds that the account exists
 CLAIM_MS = 5_000  # one worker registers a user; if it fails, another may try in the next five seconds
+RENEWAL_MS = 60_000  # a user's account is registered anew at most once in so long
 POLL_S = 0.05
+
+_DONE = "done"  # what the store holds of an account that is registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,23 @@ class Accounts:
                 self._known.popitem(last=False)
         return Login(username, hashlib.md5(password.encode(), usedforsecurity=False).hexdigest())
 
+    def renew(self, app: Served, user_id: str, now_ms: int) -> Login:
+        """
+        As `login`, after the vendor has refused that login: forget that the account was registered, and register it.
+
+        Once in RENEWAL_MS for each user, across all workers; within that time it is `login`, which finds what the
+        first renewal has done. While the store is away nothing could bound it, so nothing is renewed.
+        """
+        name = self._name(app.appkey, username_of(user_id))
+        try:
+            if self._store.add(f"{name}:renewal:{now_ms // RENEWAL_MS}", fresh_id(), keep_ms=2 * RENEWAL_MS):
+                # An id of its own: the claim of the registration before this one must not be in the way.
+                self._store.put(name, fresh_id(), keep_ms=KNOWN_MS)
+            self._known.pop(name, None)
+        except StoreAway:
+            pass
+        return self.login(app, user_id, now_ms)
+
     def _password(self, appkey: str, username: str) -> str:
         return self._derived(["im-password", appkey, username])
 
@@ -108,17 +128,22 @@ class Accounts:
         return hmac.new(self._key.reveal().encode(), json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
     def _is_known_elsewhere(self, name: str) -> bool:
+        return self._mark(name) == _DONE
+
+    def _mark(self, name: str) -> str | None:
+        """Return what the store holds of an account: _DONE, the id of a renewal that is due, or nothing."""
         try:
-            return self._store.get(name) is not None
+            return self._store.get(name)
         except StoreAway:
-            return False
+            return None
 
     def _register(self, app: Served, username: str, password: str, name: str, now_ms: int) -> None:
         """Register once across all workers; those who come second wait for the first."""
         credentials = Credentials.of(app)
         deadline_s = time.monotonic() + self._vendor.total_s
+        claim = f"{name}:{self._mark(name)}:{now_ms // CLAIM_MS}"
         with self._places.one():
-            while not self._is_ours_to_register(name, now_ms):
+            while not self._is_ours(claim):
                 time.sleep(POLL_S)
                 if self._is_known_elsewhere(name):
                     return
@@ -127,10 +152,10 @@ class Accounts:
             if not self._vendor.register(credentials, username, password) and self._adopt:
                 self._vendor.set_password(credentials, username, password)
         with suppress(StoreAway):
-            self._store.put(name, "done", keep_ms=KNOWN_MS)
+            self._store.put(name, _DONE, keep_ms=KNOWN_MS)
 
-    def _is_ours_to_register(self, name: str, now_ms: int) -> bool:
+    def _is_ours(self, claim: str) -> bool:
         try:
-            return self._store.add(f"{name}:{now_ms // CLAIM_MS}", fresh_id(), keep_ms=2 * CLAIM_MS)
+            return self._store.add(claim, fresh_id(), keep_ms=2 * CLAIM_MS)
         except StoreAway:
             return True  # twice does no harm: the vendor says that the account exists

@@ -63,6 +63,14 @@ def required(fields: Mapping[str, object], name: str) -> str:
     return found
 
 
+def flag(fields: Mapping[str, object], name: str) -> bool:
+    """Return a field that is a boolean, or absent and then false. Raises InvalidRequest for any other type."""
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(name, "must be true or false")
+    return value
+
+
 def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
     """Return a field that must be a list of 1 to `most` strings. Raises InvalidRequest."""
     values = fields.get(name)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from authsvc import mediaurl
 from authsvc.apps import Served
 from authsvc.errors import Refusal, StoreAway, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.ids import fresh_id
 from authsvc.limiter import Limiter
 from authsvc.places import Places
 from authsvc.store import Store
@@ -29,6 +30,7 @@ MAX_REMEMBERED = 20_000  # in one worker, some 10 MB
 MARGIN_MS = 30_000  # a URL is handed out only if it lives this much longer, so that a page can still load it
 DEFAULT_MS = 60_000  # for a URL that names no expiry
 UNKNOWN_MS = 10_000  # for an id that the vendor does not know
+FRESH_MS = 30_000  # a fresh URL of one id is asked of the vendor at most once in so long, whoever wants it
 SLACK_S = 0.5  # beyond the vendor's own time, for a slot
 
 
@@ -78,16 +80,20 @@ class Media:
         self._on_lookup = on_lookup
         self._lock = threading.Lock()
         self._known: OrderedDict[_Key, Resource | int] = OrderedDict()
-        self._flights: dict[_Key, Future[Resource]] = {}
+        self._flights: dict[tuple[_Key, bool], Future[Resource]] = {}  # by key, and whether for a fresh URL
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="authsvc-vendor")
 
     def close(self) -> None:
         """Finish what is under way."""
         self._pool.shutdown()
 
-    def resolve(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource:
+    def resolve(self, app: Served, user_id: str, media_id: str, now_ms: int, *, fresh: bool = False) -> Resource:
         """
         Return where the media is.
+
+        Args:
+            fresh: the URL that is remembered has stopped working; ask the vendor for another, once in FRESH_MS for
+                each id.
 
         Raises:
             InvalidMediaId: it is not a media_id.
@@ -95,21 +101,20 @@ class Media:
             TooManyRequests: this user has had the vendor asked for too many.
             VendorRefused, VendorBusy, VendorSlow: as `Vendor`, or too many are waiting for it.
         """
-        found = self.resolve_many(app, user_id, [media_id], now_ms)[media_id]
+        found = self.resolve_many(app, user_id, [media_id], now_ms, fresh=fresh)[media_id]
         if isinstance(found, Refusal):
             raise found
         return found
 
     def recall(self, app: Served, media_id: str, now_ms: int) -> Resource | None:
         """Return where the media is, if this worker remembers it. None says nothing: ask `resolve`."""
-        known = self._known.get((app.appkey, media_id))
-        if isinstance(known, Resource) and now_ms < known.fresh_until_ms:
+        known = self._remembered((app.appkey, media_id), now_ms)
+        if known is not None:
             self._on_lookup("remembered")
-            return known
-        return None
+        return known
 
     def resolve_many(
-        self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int
+        self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int, *, fresh: bool = False
     ) -> dict[str, Resource | Refusal]:
         """Return for each id, in their order, where it is or why not; the vendor is asked for several at once."""
         results: dict[str, Resource | Refusal] = {}
@@ -117,7 +122,7 @@ class Media:
         for media_id in media_ids:
             try:
                 mediaurl.check_media_id(media_id)
-                found = self._known_or_flight(app, user_id, media_id, now_ms)
+                found = self._known_or_flight(app, user_id, media_id, now_ms, fresh=fresh)
             except Refusal as refusal:
                 results[media_id] = refusal
             else:
@@ -128,31 +133,33 @@ class Media:
         results |= self._wait(flights) if flights else {}
         return {media_id: results[media_id] for media_id in media_ids}
 
-    def _known_or_flight(self, app: Served, user_id: str, media_id: str, now_ms: int) -> Resource | Future[Resource]:
+    def _known_or_flight(
+        self, app: Served, user_id: str, media_id: str, now_ms: int, *, fresh: bool
+    ) -> Resource | Future[Resource]:
         key = (app.appkey, media_id)
         with self._lock:
-            resource = self.recall(app, media_id, now_ms)
+            resource = None if fresh else self.recall(app, media_id, now_ms)
             if resource is not None:
                 return resource
             known = self._known.get(key)
             if isinstance(known, int) and now_ms < known:
                 self._on_lookup("remembered")
                 raise UnknownMedia
-            if key in self._flights:
+            if (key, fresh) in self._flights:
                 self._on_lookup("joined")
-                return self._flights[key]
+                return self._flights[key, fresh]
             self._limiter.hit(user_id, app.appkey, now_ms)
             self._on_lookup("asked")
             # In the context of the request, so that the call to the vendor is seen as part of its trace.
-            flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, media_id, now_ms)
-            self._flights[key] = flight
-        flight.add_done_callback(lambda _: self._land(key))
+            flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, media_id, now_ms, fresh)
+            self._flights[key, fresh] = flight
+        flight.add_done_callback(lambda _: self._land((key, fresh)))
         return flight
 
-    def _fly(self, app: Served, media_id: str, now_ms: int) -> Resource:
+    def _fly(self, app: Served, media_id: str, now_ms: int, fresh: bool) -> Resource:  # noqa: FBT001 -- submit has no names
         """Ask the other workers' memory, then the vendor, and remember the answer. Runs in a thread of the pool."""
         key = (app.appkey, media_id)
-        resource = self._shared(key, now_ms)
+        resource = self._before_a_refresh(key, now_ms) if fresh else self._shared(key, now_ms)
         if resource is None:
             try:
                 url = self._vendor.resource_url(Credentials.of(app), media_id)
@@ -164,9 +171,16 @@ class Media:
         self._remember(key, resource)
         return resource
 
-    def _land(self, key: _Key) -> None:
+    def _before_a_refresh(self, key: _Key, now_ms: int) -> Resource | None:
+        """Return None if the vendor is to be asked for a fresh URL, else what memory has, the other workers' first."""
+        with suppress(StoreAway):  # then nothing bounds it across workers
+            if self._store.add(f"{_name(key)}:fresh:{now_ms // FRESH_MS}", fresh_id(), keep_ms=2 * FRESH_MS):
+                return None
+        return self._shared(key, now_ms) or self._remembered(key, now_ms)
+
+    def _land(self, flight: tuple[_Key, bool]) -> None:
         with self._lock:
-            self._flights.pop(key, None)
+            self._flights.pop(flight, None)
 
     def _wait(self, flights: Mapping[str, Future[Resource]]) -> dict[str, Resource | Refusal]:
         try:
@@ -185,6 +199,10 @@ class Media:
         if expires_at_ms <= now_ms:
             raise VendorRefused("the vendor's URL is expired already; compare this host's clock with the vendor's")
         return Resource(url, expires_at_ms, expires_at_ms - MARGIN_MS)
+
+    def _remembered(self, key: _Key, now_ms: int) -> Resource | None:
+        known = self._known.get(key)
+        return known if isinstance(known, Resource) and now_ms < known.fresh_until_ms else None
 
     def _remember(self, key: _Key, found: Resource | int) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from authsvc import answers, body, issuing, payload, problems, readiness, verify
 from authsvc.accounts import Accounts
 from authsvc.apps import Apps, Served
 from authsvc.callers import Caller, Callers
-from authsvc.errors import Refusal
+from authsvc.errors import InvalidRequest, Refusal
 from authsvc.limiter import Limiter
 from authsvc.logs import Audit, Finished
 from authsvc.media import MAX_BATCH, Media, Resource
@@ -103,10 +103,13 @@ def _register_payloads(app: Flask, services: Services) -> None:
     def bootstrap() -> Response:
         audit = answers.audited("issued")
         caller = authenticate(audit, services.now_ms())
-        fields = answers.fields({"appkey"}, may_be_empty=True)
-        served = find(audit, body.text(fields, "appkey"))
+        fields = answers.fields({"appkey", "renew_login"}, may_be_empty=True)
+        served, renews = find(audit, body.text(fields, "appkey")), body.flag(fields, "renew_login")
         hit(caller, served, services.now_ms())
-        login = services.accounts.login(served, caller.user_id, services.now_ms()) if services.accounts else None
+        login = None
+        if services.accounts is not None:
+            log_in = services.accounts.renew if renews else services.accounts.login
+            login = log_in(served, caller.user_id, services.now_ms())
         now_ms = services.now_ms()  # the vendor may have taken a while to register the account
         issued = issuing.issue(served, random_str=None, store=services.store, now_ms=now_ms)
         audit.random_str = issued.random_str
@@ -165,18 +168,21 @@ def _register_media(app: Flask, services: Services) -> None:
     def resource() -> Response:
         now_ms = services.now_ms()
         caller = services.callers.authenticate(request, now_ms)
-        asked = answers.query({"media_id", "appkey"})
-        media_id = body.required(asked, "media_id")
+        asked = answers.query({"media_id", "appkey", "fresh"})
+        media_id, fresh = body.required(asked, "media_id"), _is_fresh(asked)
         served = services.apps.find(asked.get("appkey"))
-        return answers.of_json(_told(services.media.resolve(served, caller.user_id, media_id, now_ms)))
+        return answers.of_json(_told(services.media.resolve(served, caller.user_id, media_id, now_ms, fresh=fresh)))
 
     @app.get("/v1/resource/<rest:media_id>")
     def resource_redirect(media_id: str) -> Response:
         now_ms = services.now_ms()
         caller = services.callers.authenticate(request, now_ms)
-        served = services.apps.find(answers.query({"appkey"}).get("appkey"))
-        found = services.media.resolve(served, caller.user_id, media_id, now_ms)
+        asked = answers.query({"appkey", "fresh"})
+        fresh, served = _is_fresh(asked), services.apps.find(asked.get("appkey"))
+        found = services.media.resolve(served, caller.user_id, media_id, now_ms, fresh=fresh)
         until_ms = found.fresh_until_ms if found.expires_at_ms is None else found.expires_at_ms
+        if fresh:
+            until_ms = now_ms  # the browser must not keep it: the next one who asks for a fresh URL wants another
         response = _Redirect(status=302, headers={"Location": found.url})
         del response.headers["Content-Type"]  # there is no body
         response.headers["Cache-Control"] = f"private, max-age={max(0, until_ms - now_ms) // 1000}"
@@ -186,11 +192,13 @@ def _register_media(app: Flask, services: Services) -> None:
     def resources() -> Response:
         now_ms = services.now_ms()
         caller = services.callers.authenticate(request, now_ms)
-        fields = answers.fields({"media_ids", "appkey"}, may_be_empty=False)
-        media_ids = body.texts(fields, "media_ids", most=MAX_BATCH)
+        fields = answers.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
+        media_ids, fresh = body.texts(fields, "media_ids", most=MAX_BATCH), body.flag(fields, "fresh")
         served = services.apps.find(body.text(fields, "appkey"))
-        found = services.media.resolve_many(served, caller.user_id, media_ids, now_ms)
-        return answers.of_json({"results": {media_id: _told(one) for media_id, one in found.items()}})
+        found = services.media.resolve_many(served, caller.user_id, media_ids, now_ms, fresh=fresh)
+        response = answers.of_json({"results": {media_id: _told(one) for media_id, one in found.items()}})
+        response.headers["X-Server-Time-Ms"] = str(now_ms)  # what a page keeps is aged by this clock, not by its own
+        return response
 
 
 def _register_service(app: Flask, services: Services) -> None:
@@ -229,6 +237,13 @@ def _register_service(app: Flask, services: Services) -> None:
     @app.get("/client.d.ts")
     def client_d_ts() -> Response:
         return answers.of_file(types, mimetype="application/typescript")
+
+
+def _is_fresh(asked: Mapping[str, str]) -> bool:
+    value = asked.get("fresh", "false")
+    if value not in ("true", "false"):
+        raise InvalidRequest("fresh", "must be true or false")
+    return value == "true"
 
 
 def _told(found: Resource | Refusal) -> dict[str, object]:

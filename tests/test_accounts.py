@@ -26,6 +26,7 @@ from authsvc.store import Store
 from authsvc.stores import open_store
 from authsvc.vendor import Vendor
 from tests import made_up
+from tests.running import wait_until
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
 
 NOW_MS = 1_750_000_000_000
@@ -185,6 +186,75 @@ def test_adopted(make: Make, stand_in: VendorStandIn) -> None:
         ("PUT", "/v1/users/a%40b.c/password"),
     ]
     assert stand_in.asked[1].body == {"new_password": password_of("a@b.c")}
+
+
+def test_renewed_after_the_vendor_has_lost_the_account(make: Make, stand_in: VendorStandIn) -> None:
+    """A login that the vendor refuses is registered anew at once, though a worker and the store know it as done."""
+    workers = [make() for _ in range(2)]
+    logins = {worker.login(APP, "ming", NOW_MS) for worker in workers}
+    assert workers[1].renew(APP, "ming", NOW_MS + 1) in logins
+    assert [asked.path for asked in stand_in.asked] == ["/v1/users/"] * 2
+    for worker in workers:
+        worker.login(APP, "ming", NOW_MS + 2)
+    assert len(stand_in.asked) == 2
+
+
+def test_renewed_once_a_minute(make: Make, stand_in: VendorStandIn) -> None:
+    """However often a user asks, in whichever worker, the vendor is asked once a minute; others are not held up."""
+    workers = [make() for _ in range(2)]
+    window_ms = -(-NOW_MS // accounts_module.RENEWAL_MS) * accounts_module.RENEWAL_MS
+    for asked in range(10):
+        assert workers[asked % 2].renew(APP, "ming", window_ms + asked).username == "ming"
+    assert len(stand_in.asked) == 1
+    workers[0].renew(APP, "anna", window_ms + 10)
+    assert len(stand_in.asked) == 2
+    workers[0].renew(APP, "ming", window_ms + accounts_module.RENEWAL_MS - 1)
+    assert len(stand_in.asked) == 2
+    workers[0].renew(APP, "ming", window_ms + accounts_module.RENEWAL_MS)
+    assert len(stand_in.asked) == 3
+
+
+def test_two_tabs_renew_at_once(make: Make, stand_in: VendorStandIn) -> None:
+    """One registers; the other waits until it has, or its login would be refused once more."""
+    workers = [make() for _ in range(2)]
+    workers[0].login(APP, "ming", NOW_MS)
+    stand_in.freeze()
+    with ThreadPoolExecutor(2) as pool:
+        tabs = [pool.submit(worker.renew, APP, "ming", NOW_MS + 1) for worker in workers]
+        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=5)
+        assert not any(tab.done() for tab in tabs)
+        stand_in.thaw()
+        assert len({tab.result(10) for tab in tabs}) == 1
+    assert len(stand_in.asked) == 2
+
+
+def test_a_renewal_gives_an_adopted_account_its_password_anew(make: Make, stand_in: VendorStandIn) -> None:
+    """What somebody has changed at the vendor is ours again; without adoption the password is left alone."""
+    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    make(adopt=True).renew(APP, "ming", NOW_MS)
+    assert [asked.method for asked in stand_in.asked] == ["POST", "PUT"]
+    make().renew(APP, "anna", NOW_MS)
+    assert [asked.method for asked in stand_in.asked] == ["POST", "PUT", "POST"]
+
+
+def test_a_renewal_that_fails_is_made_good(make: Make, stand_in: VendorStandIn) -> None:
+    """With the vendor away it is refused, and the user counts as new until it is back."""
+    accounts = make()
+    accounts.login(APP, "ming", NOW_MS)
+    stand_in.tell = lambda _: Told(503)
+    with pytest.raises(VendorBusy):
+        accounts.renew(APP, "ming", NOW_MS)
+    stand_in.tell = registered
+    assert accounts.renew(APP, "ming", NOW_MS + accounts_module.CLAIM_MS).username == "ming"
+    assert len(stand_in.asked) == 3
+
+
+def test_nothing_is_renewed_without_the_store(make: Make, stand_in: VendorStandIn) -> None:
+    """Then nothing could bound it across workers: who is known boots as ever."""
+    accounts = make(store=open_store("unix:///nonexistent/redis.sock"))
+    login = accounts.login(APP, "ming", NOW_MS)
+    assert accounts.renew(APP, "ming", NOW_MS) == login
+    assert len(stand_in.asked) == 1
 
 
 def test_a_new_account_needs_no_adoption(make: Make, stand_in: VendorStandIn) -> None:

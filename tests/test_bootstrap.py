@@ -52,7 +52,7 @@ def booting(settings: Settings, store: Store, clock: Clock, stand_in: VendorStan
     app.extensions["authsvc"].stop()
 
 
-def boot(client: FlaskClient, user_id: str = "ming", **fields: str) -> dict[str, Any]:
+def boot(client: FlaskClient, user_id: str = "ming", **fields: str | bool) -> dict[str, Any]:
     answer = client.post("/v1/bootstrap", json=fields, headers=bearer_of(user_id))
     assert answer.status_code == 200, answer.get_json()
     found = answer.get_json()
@@ -118,6 +118,24 @@ def test_a_slow_registration_does_not_age_the_payload(
     stand_in.tell = tell
     asked_ms = clock.now_ms
     assert boot(booting)["server_time_ms"] == asked_ms + 2_500
+
+
+def test_a_login_that_the_vendor_refused(booting: FlaskClient, stand_in: VendorStandIn) -> None:
+    """Asked to renew it, the service registers the account anew, and answers as ever; asked again, it only answers."""
+    before = boot(booting)["login"]
+    assert boot(booting)["login"] == before
+    assert len(stand_in.asked) == 1
+    for _ in range(2):
+        assert boot(booting, renew_login=True)["login"] == before
+        assert len(stand_in.asked) == 2
+    assert boot(booting, renew_login=False)["login"] == before
+
+
+def test_nothing_to_renew(client: FlaskClient, bearer: dict[str, str]) -> None:
+    """Without accounts it makes no difference; and it is a boolean."""
+    assert client.post("/v1/bootstrap", headers=bearer, json={"renew_login": True}).get_json()["login"] is None
+    refused = client.post("/v1/bootstrap", headers=bearer, json={"renew_login": "yes"})
+    assert (refused.status_code, refused.get_json()["detail"]) == (400, "renew_login: must be true or false")
 
 
 def test_an_outage_stops_only_those_who_are_new(booting: FlaskClient, clock: Clock, stand_in: VendorStandIn) -> None:

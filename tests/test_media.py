@@ -23,7 +23,7 @@ from authsvc.errors import (
     VendorSlow,
 )
 from authsvc.limiter import Limiter, Rate
-from authsvc.media import DEFAULT_MS, MARGIN_MS, UNKNOWN_MS, Media, Resource
+from authsvc.media import DEFAULT_MS, FRESH_MS, MARGIN_MS, UNKNOWN_MS, Media, Resource
 from authsvc.places import Places
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -211,6 +211,71 @@ def test_one_flight_for_all_who_ask(media: Media, stand_in: VendorStandIn) -> No
         stand_in.thaw()
         assert {future.result().url for future in asking} == {url_of("a")}
     assert len(stand_in.asked) == 1
+
+
+def moved(stand_in: VendorStandIn) -> None:
+    """Let every URL that the vendor gave out stop working, and each media be elsewhere."""
+    stand_in.tell = lambda asked: Told.json({"url": url_of("moved/" + dict(asked.query)["mediaId"])})
+
+
+def test_a_fresh_url_replaces_the_one_that_is_remembered(make: Make, stand_in: VendorStandIn) -> None:
+    """Who says that it has stopped working gets another, and so does everybody after him, in the other worker too."""
+    one, other, third = make(), make(), make()
+    for worker in (one, other):
+        worker.resolve(APP, "ming", "a", NOW_MS)
+    moved(stand_in)
+    assert one.resolve(APP, "ming", "a", NOW_MS + 1).url == url_of("a")
+    assert one.resolve(APP, "ming", "a", NOW_MS + 2, fresh=True).url == url_of("moved/a")
+    assert one.resolve(APP, "ana", "a", NOW_MS + 3).url == url_of("moved/a")
+    assert other.resolve(APP, "ana", "a", NOW_MS + 4, fresh=True).url == url_of("moved/a")
+    assert third.resolve(APP, "ana", "a", NOW_MS + 5).url == url_of("moved/a")
+    assert len(stand_in.asked) == 2
+
+
+def test_an_id_is_refreshed_once_in_a_while(make: Make, stand_in: VendorStandIn) -> None:
+    """However many say so, the vendor is asked once in 30 seconds for each id."""
+    workers = [make() for _ in range(2)]
+    window_ms = -(-NOW_MS // FRESH_MS) * FRESH_MS
+    for asked in range(10):
+        workers[asked % 2].resolve(APP, f"user-{asked}", "a", window_ms + asked, fresh=True)
+    assert len(stand_in.asked) == 1
+    workers[0].resolve(APP, "ming", "b", window_ms, fresh=True)
+    workers[0].resolve(APP, "ming", "a", window_ms + FRESH_MS - 1, fresh=True)
+    assert len(stand_in.asked) == 2
+    workers[0].resolve(APP, "ming", "a", window_ms + FRESH_MS, fresh=True)
+    assert len(stand_in.asked) == 3
+
+
+def test_fresh_urls_count_against_the_users_share(make: Make, stand_in: VendorStandIn) -> None:
+    """Nobody spends everybody's budget by saying that URLs do not work."""
+    media = make(share=3)
+    results = media.resolve_many(APP, "eve", [f"a/{number}" for number in range(5)], NOW_MS, fresh=True)
+    kinds = [type(found) for found in results.values()]
+    assert (kinds.count(Resource), kinds.count(TooManyRequests)) == (3, 2)
+    assert len(stand_in.asked) == 3
+
+
+def test_a_fresh_url_does_not_join_one_who_reads_memory(make: Make, stand_in: VendorStandIn) -> None:
+    """A flight that began before may come back with the URL that has stopped working."""
+    found: list[str] = []
+    media = make(on_lookup=found.append)
+    stand_in.freeze()
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(media.resolve, APP, "ming", "a", NOW_MS, fresh=fresh) for fresh in (False, True, True)]
+        wait_until(lambda: sorted(found) == ["asked", "asked", "joined"], timeout_s=5)
+        stand_in.thaw()
+        assert {future.result(5).url for future in asking} == {url_of("a")}
+    assert len(stand_in.asked) == 2
+
+
+def test_no_fresh_url_without_the_store(make: Make, stand_in: VendorStandIn) -> None:
+    """Then nothing bounds it across workers: what the worker remembers has to do, and what it does not is asked."""
+    media = make(store=open_store("unix:///nonexistent/redis.sock"))
+    media.resolve(APP, "ming", "a", NOW_MS)
+    moved(stand_in)
+    assert media.resolve(APP, "ming", "a", NOW_MS, fresh=True).url == url_of("a")
+    assert media.resolve(APP, "ming", "b", NOW_MS, fresh=True).url == url_of("moved/b")
+    assert len(stand_in.asked) == 2
 
 
 def test_a_flight_that_fails_fails_for_all_who_wait(media: Media, stand_in: VendorStandIn) -> None:

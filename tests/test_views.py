@@ -20,6 +20,7 @@ from authsvc.limiter import Rate
 from authsvc.store import Pulse, Store
 from tests import contract, made_up
 from tests.conftest import bearer_of
+from tests.vendor_stand_in import vendor_stand_in
 
 if TYPE_CHECKING:
     from tests.conftest import Clock
@@ -486,6 +487,26 @@ def test_no_refusal_is_logged(client: FlaskClient, bearer: dict[str, str], caplo
         assert client.post(ISSUE, headers=headers, json=body).status_code in {400, 401}
     assert client.get("/nowhere").status_code == 404
     assert caplog.records == []
+
+
+def test_a_redirect_to_a_fresh_url_is_not_kept(serve: Serve, bearer: dict[str, str]) -> None:
+    """Or a browser that asks for a fresh URL once more would be answered by its own cache with the stale one."""
+    with vendor_stand_in() as stand_in:
+        client = serve(vendor_url=stand_in.url)
+        kept = [
+            client.get(f"/v1/resource/a/b?fresh={fresh}", headers=bearer).headers["Cache-Control"]
+            for fresh in ("false", "true")
+        ]
+    assert kept[0].startswith("private, max-age=3")
+    assert kept[1] == "private, max-age=0"
+    assert len(stand_in.asked) == 2
+
+
+def test_a_batch_has_the_servers_clock(serve: Serve, clock: "Clock", bearer: dict[str, str]) -> None:
+    """By which a page knows how long a URL lives, whatever its own clock says."""
+    with vendor_stand_in() as stand_in:
+        answer = serve(vendor_url=stand_in.url).post("/v1/resources", headers=bearer, json={"media_ids": ["a"]})
+    assert answer.headers["X-Server-Time-Ms"] == str(clock.now_ms)
 
 
 def test_the_signature_is_bare_text(client: FlaskClient, clock: "Clock", bearer: dict[str, str]) -> None:
