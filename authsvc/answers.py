@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from authsvc import body, origins, problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
@@ -55,6 +55,7 @@ def register(
     app: Flask,
     *,
     allowed_origins: frozenset[str],
+    allowed_headers: tuple[str, ...],
     now_ms: Callable[[], int],
     tell: Callable[[Finished], None],
     tracing: Tracing,
@@ -66,7 +67,7 @@ def register(
         tell: is told of every request once it is answered.
     """
     _register_telling(app, tell, tracing, now_ms)
-    _register_headers(app, allowed_origins)
+    _register_headers(app, allowed_origins, allowed_headers)
     _register_refusals(app, now_ms)
 
 
@@ -212,7 +213,7 @@ def _route(rule: str) -> str:
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
 
 
-def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
+def _register_headers(app: Flask, allowed_origins: frozenset[str], allowed_headers: tuple[str, ...]) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
         for name, value in common_headers(_answering().request_id):
@@ -221,9 +222,16 @@ def _register_headers(app: Flask, allowed_origins: frozenset[str]) -> None:
         response.headers.update(origins.cors_headers(origin, allowed_origins))
         if request.method == "OPTIONS":
             response.headers.update(
-                origins.preflight_headers(origin, allowed_origins, response.headers.get("Allow", ""))
+                origins.preflight_headers(origin, allowed_origins, response.headers.get("Allow", ""), allowed_headers)
             )
         return response
+
+
+def _detail(exc: HTTPException, problem: Problem) -> str:
+    if not isinstance(exc, MethodNotAllowed):
+        return problem.meaning
+    methods = " or ".join(sorted({*(exc.valid_methods or ())} - {"HEAD", "OPTIONS"}))
+    return f"this path has no such method; use {methods}"
 
 
 def _register_refusals(app: Flask, now_ms: Callable[[], int]) -> None:
@@ -243,7 +251,7 @@ def _register_refusals(app: Flask, now_ms: Callable[[], int]) -> None:
         problem = problems.BY_STATUS.get(exc.code or 500)
         if problem is None:
             return refused(InvalidRequest("request", "is malformed, or ends before its Content-Length"))
-        response = of_problem(problem, problem.meaning, now_ms())
+        response = of_problem(problem, _detail(exc, problem), now_ms())
         for name, value in exc.get_headers():
             if name == "Allow":
                 response.headers[name] = value

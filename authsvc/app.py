@@ -172,6 +172,7 @@ def create_app(
             store=store,
             readiness=readiness,
             allowed_origins=used.allowed_origins,
+            allowed_headers=used.allowed_headers,
             now_ms=now_ms,
             tell=monitoring.tell,
             tracing=trace,

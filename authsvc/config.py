@@ -15,6 +15,7 @@ from authsvc.fields import (
     PREFIX,
     FilePath,
     HeaderName,
+    HeaderNames,
     HostPort,
     Hosts,
     Integrity,
@@ -125,7 +126,12 @@ class Settings(SandboxSettings):
         description="Requests a user and app may make: a number and `second`, `minute` or `hour`.",
     )
     allowed_origins: Origins = Field(
-        frozenset(), description="Other origins whose pages may call, such as `https://app.example`; comma-separated."
+        frozenset(),
+        description="Other origins whose pages may call, such as `https://app.example` or `capacitor://localhost`;"
+        " comma-separated.",
+    )
+    allowed_headers: HeaderNames = Field(
+        (), description="Headers that such a page may send beside its token and those of tracing; comma-separated."
     )
     jwt_key: SecretText | None = Field(
         None, description="Verifies users' tokens: an HMAC secret, or a public key in PEM form."

@@ -55,7 +55,7 @@ def _rate(value: object) -> object:
 
 def _origin_set(value: object) -> object:
     words = _words(value)
-    return frozenset(map(origins.parse_origin, words)) if isinstance(words, tuple) else words
+    return frozenset(map(origins.parse_allowed, words)) if isinstance(words, tuple) else words
 
 
 def default_store() -> Secret:
@@ -110,6 +110,7 @@ SecretText = Annotated[Secret, BeforeValidator(_given)]
 SecretWords = Annotated[tuple[Secret, ...], BeforeValidator(_words), BeforeValidator(_given)]
 SecretLines = Annotated[tuple[Secret, ...], BeforeValidator(_lines), BeforeValidator(_given)]
 HeaderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
+HeaderNames = Annotated[tuple[HeaderName, ...], BeforeValidator(_words), BeforeValidator(_given)]
 Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidator(_given)]
 Hosts = Annotated[tuple[str, ...], AfterValidator(_hosts), BeforeValidator(_words), BeforeValidator(_given)]
 VendorUrl = Annotated[str, AfterValidator(_vendor_url), BeforeValidator(_given)]

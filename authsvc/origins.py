@@ -6,18 +6,30 @@ Pure; imports only `errors`.
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from authsvc.errors import CrossSite
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
+# Pages of apps with a browser inside come from these; a scheme that is not here is a typing error for all we know.
+_APP_ORIGIN = re.compile(r"(app|capacitor|ionic|tauri|chrome-extension|moz-extension)://[A-Za-z0-9._-]+", re.ASCII)
 _ORIGIN_RULE = (
     "an origin is http://host or https://host, with :port if it is not the default: "
     "no path (not even /), no *, no user name; a host outside ASCII in its xn-- form"
 )
+_ALLOWED_RULE = f"{_ORIGIN_RULE}; or, of an app, such as capacitor://localhost, ionic://, tauri:// or app://host"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OWN_SITE = frozenset({"same-origin", "same-site", "none"})
-_REQUEST_HEADERS = "Authorization, Content-Type, X-Request-Id"
+# What a page sends, and what tracing and monitoring in a page add to every request of it. W3C Trace Context and
+# Baggage; Sentry; Zipkin; Datadog; New Relic; Elastic; Jaeger; AWS X-Ray; Application Insights; SkyWalking; ARMS.
+_REQUEST_HEADERS = (
+    *("Authorization", "Content-Type", "X-Request-Id"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),
+    *("b3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags"),
+    *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin"),
+    *("newrelic", "elastic-apm-traceparent", "uber-trace-id", "X-Amzn-Trace-Id", "Request-Id", "Request-Context"),
+    *("sw8", "sw8-correlation", "EagleEye-TraceID", "EagleEye-SessionID", "EagleEye-pAppName"),
+)
 _RESPONSE_HEADERS = "X-Request-Id, X-Server-Time-Ms, X-Expires-In-Ms, RateLimit, RateLimit-Policy, Retry-After"
 _PREFLIGHT_MAX_AGE_S = 600
 
@@ -44,6 +56,21 @@ def parse_origin(text: str) -> str:
     return f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
 
 
+def parse_allowed(text: str) -> str:
+    """
+    Return an origin that may be allowed to call: one of the web, or one of an app with a browser inside.
+
+    Raises:
+        ValueError: as `parse_origin`. `null` is none: every sandboxed page of anybody has it.
+    """
+    if _APP_ORIGIN.fullmatch(text):
+        return text
+    try:
+        return parse_origin(text)
+    except ValueError:
+        raise ValueError(_ALLOWED_RULE) from None
+
+
 def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str, allowed: Collection[str]) -> None:
     """
     Raise CrossSite unless the request comes from the site itself, from an allowed origin or from no browser at all.
@@ -52,8 +79,10 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
         origin: the Origin header.
         sec_fetch_site: the Sec-Fetch-Site header; browsers send it to https:// and localhost only.
         host: the request's own host[:port].
-        allowed: origins as `parse_origin` writes them.
+        allowed: origins as `parse_allowed` writes them.
     """
+    if origin == "null":
+        raise CrossSite("the request's Origin is null: a sandboxed page or a file, which could be anybody's")
     if origin in allowed:
         return
     if sec_fetch_site is not None:
@@ -69,7 +98,7 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
 
 def cors_headers(origin: str | None, allowed: Collection[str]) -> dict[str, str]:
     """Return the headers that let a page of an allowed origin read the answer; none for any other origin."""
-    if origin is None or origin not in allowed:
+    if origin is None or origin == "null" or origin not in allowed:
         return {}
     return {
         "Access-Control-Allow-Origin": origin,
@@ -78,14 +107,22 @@ def cors_headers(origin: str | None, allowed: Collection[str]) -> dict[str, str]
     }
 
 
-def preflight_headers(origin: str | None, allowed: Collection[str], methods: str) -> dict[str, str]:
-    """Return the headers that answer a preflight request; `methods` is comma-separated, as in Allow."""
+def preflight_headers(
+    origin: str | None, allowed: Collection[str], methods: str, more_headers: Iterable[str] = ()
+) -> dict[str, str]:
+    """
+    Return the headers that answer a preflight request.
+
+    Args:
+        methods: comma-separated, as in Allow.
+        more_headers: names of headers that a page may send beside those of tracing.
+    """
     headers = cors_headers(origin, allowed)
     if not headers:
         return {}
     return headers | {
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+        "Access-Control-Allow-Headers": ", ".join((*_REQUEST_HEADERS, *more_headers)),
         "Access-Control-Max-Age": str(_PREFLIGHT_MAX_AGE_S),
     }
 

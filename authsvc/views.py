@@ -48,6 +48,7 @@ class Services:
     store: Store
     readiness: Readiness
     allowed_origins: frozenset[str]
+    allowed_headers: tuple[str, ...]
     now_ms: Callable[[], int]
     tell: Callable[[Finished], None]
     tracing: Tracing
@@ -75,6 +76,7 @@ def register(app: Flask, services: Services) -> None:
     answers.register(
         app,
         allowed_origins=services.allowed_origins,
+        allowed_headers=services.allowed_headers,
         now_ms=services.now_ms,
         tell=services.tell,
         tracing=services.tracing,

@@ -101,6 +101,16 @@ def test_rules_over_several(variables: dict[str, str], told: list[str]) -> None:
         ("JWT_LEEWAY_S", "-1"),
         ("JWT_SINGLE_USE", "perhaps"),
         ("JWT_HEADER", "X Y"),
+        ("JWT_COOKIE", "a=b"),
+        ("JWT_USER_CLAIM", ""),
+        ("JWT_ALLOWED_TYPES", "access"),
+        ("JWT_KEY", "base64:not_base64+at_all_and_long_enough_for_hs256"),
+        ("SESSION_KEY", "base64:?"),
+        ("SESSION_COOKIE", "a b"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("ALLOWED_HEADERS", "X-A,X B?"),
+        ("ALLOWED_HEADERS", "*"),
+        ("VENDOR_URL", "app://localhost"),
         ("SESSION_MAX_AGE_S", "0"),
         ("GATEWAY_USER_HEADER", "X_User"),
         ("DRAIN_DELAY_S", "301"),
@@ -136,6 +146,29 @@ def test_a_jwks_url_is_enough() -> None:
 def test_a_signed_assertion(keys_from: dict[str, str]) -> None:
     """Its header may be named when there is a key to verify it with, or a URL of keys."""
     assert load(APP | keys_from | {"AUTHSVC_JWT_HEADER": "X-Jwt"}, Settings).jwt_header == "X-Jwt"
+
+
+def test_what_says_more_of_tokens_and_pages() -> None:
+    """Names of types as a library writes them; origins of apps; headers by name; a cookie; keys that are bytes."""
+    settings = load(
+        APP
+        | JWT
+        | {
+            "AUTHSVC_JWT_ALLOWED_TYPES": "ID, logout+jwt",
+            "AUTHSVC_JWT_USER_CLAIM": "https://app.example/id",
+            "AUTHSVC_JWT_COOKIE": "access_token",
+            "AUTHSVC_SESSION_KEY": "a key with spaces\nbase64:4OHi4w==",
+            "AUTHSVC_ALLOWED_ORIGINS": "https://app.example capacitor://localhost",
+            "AUTHSVC_ALLOWED_HEADERS": "X-App-Version, X-Csrf-Token",
+        },
+        Settings,
+    )
+    assert settings.jwt_allowed_types == ("id", "logout")
+    assert settings.jwt_user_claim == "https://app.example/id"
+    assert settings.jwt_cookie == "access_token"
+    assert settings.session_key == (Secret("a key with spaces"), Secret("base64:4OHi4w=="))
+    assert settings.allowed_origins == {"https://app.example", "capacitor://localhost"}
+    assert settings.allowed_headers == ("X-App-Version", "X-Csrf-Token")
 
 
 def test_the_shortest_account_key() -> None:

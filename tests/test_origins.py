@@ -3,7 +3,7 @@
 import pytest
 
 from authsvc.errors import CrossSite
-from authsvc.origins import check_same_site, cors_headers, parse_origin, preflight_headers
+from authsvc.origins import check_same_site, cors_headers, parse_allowed, parse_origin, preflight_headers
 
 ALLOWED = frozenset({"https://app.example"})
 
@@ -142,11 +142,73 @@ def test_an_allowed_origin_may_read_answers() -> None:
 def test_an_allowed_origin_gets_an_answer_to_its_preflight() -> None:
     """The browser learns for ten minutes which methods and headers a page may use."""
     preflight = preflight_headers("https://app.example", ALLOWED, "OPTIONS, POST")
+    names = preflight.pop("Access-Control-Allow-Headers").split(", ")
     assert preflight == cors_headers("https://app.example", ALLOWED) | {
         "Access-Control-Allow-Methods": "OPTIONS, POST",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-Id",
         "Access-Control-Max-Age": "600",
     }
+    assert len({name.lower() for name in names}) == len(names)
+    assert set(names) >= {"Authorization", "Content-Type", "X-Request-Id"}
+    assert set(names) >= {
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "b3",
+        "x-datadog-trace-id",
+        "newrelic",
+    }
+    more = preflight_headers("https://app.example", ALLOWED, "POST", ("X-App-Version",))
+    assert more["Access-Control-Allow-Headers"].split(", ") == [*names, "X-App-Version"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://localhost", "app://obsidian.md"),
+        *("chrome-extension://abcdefghijklmnopabcdefghijklmnop", "moz-extension://0b1e-4c"),
+    ],
+)
+def test_an_app_with_a_browser_inside(origin: str) -> None:
+    """Its origin can be allowed, as it stands; it is never our own, whatever its host is called."""
+    assert parse_allowed(origin) == origin
+    check_same_site(origin=origin, sec_fetch_site="cross-site", host="sign.example", allowed={origin})
+    host = origin.partition("://")[2]
+    with pytest.raises(CrossSite):
+        check_same_site(origin=origin, sec_fetch_site=None, host=host, allowed=ALLOWED)
+    with pytest.raises(ValueError, match=r"^an origin is http://host"):
+        parse_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "null",
+            "*",
+            "app://",
+            "app://host/",
+            "app://host/page",
+            "capacitor://localhost:80",
+            "app://user@host",
+            "app:/h",
+        ),
+        *("file://host", "javascript://host", "data://host", "htps://app.example", "App://host", "app://host\n", ""),
+    ],
+)
+def test_what_no_app_has_for_an_origin(text: str) -> None:
+    """An unknown scheme is a typing error, and null is everybody's."""
+    with pytest.raises(ValueError, match=r"^an origin is http://host .* capacitor://localhost"):
+        parse_allowed(text)
+    assert parse_allowed("HTTPS://App.Example:443") == "https://app.example"
+
+
+@pytest.mark.parametrize("sec_fetch_site", [None, "same-origin", "same-site", "none", "cross-site"])
+def test_null_is_never_ours(sec_fetch_site: str | None) -> None:
+    """Not even if somebody has put it among the allowed ones, or the browser calls it our own."""
+    with pytest.raises(CrossSite, match="null"):
+        check_same_site(origin="null", sec_fetch_site=sec_fetch_site, host="null", allowed={"null"})
+    assert cors_headers("null", {"null"}) == {}
 
 
 @pytest.mark.parametrize(

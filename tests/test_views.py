@@ -314,15 +314,31 @@ def test_an_allowed_origin_passes_the_preflight(client: FlaskClient) -> None:
     assert (answer.status_code, answer.get_data()) == (200, b"")
     told = cors(answer)
     assert set(told.pop("Access-Control-Allow-Methods").split(", ")) == {"POST", "OPTIONS"}
+    assert {"Authorization", "traceparent"} <= set(told.pop("Access-Control-Allow-Headers").split(", "))
     assert told == {
         "Access-Control-Allow-Origin": ALLOWED,
         "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-Id",
         "Access-Control-Expose-Headers": (
             "X-Request-Id, X-Server-Time-Ms, X-Expires-In-Ms, RateLimit, RateLimit-Policy, Retry-After"
         ),
         "Access-Control-Max-Age": "600",
     }
+
+
+def test_more_headers_can_be_allowed(serve: Serve) -> None:
+    """Those that the app's own code puts on every request."""
+    told = cors(serve(allowed_headers=("X-App-Version",)).options(ISSUE, headers={"Origin": ALLOWED}))
+    assert told["Access-Control-Allow-Headers"].endswith(", X-App-Version")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [("GET", ISSUE, "use POST"), ("PUT", "/v1/resource", "use GET"), ("DELETE", "/v1/resources", "use POST")],
+)
+def test_405_says_which_method_is_meant(client: FlaskClient, method: str, path: str, expected: str) -> None:
+    """In words, for who reads the answer; Allow has all of them."""
+    told = client.open(path, method=method).get_json()
+    assert told["detail"] == told["message"] == f"this path has no such method; {expected}"
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "http://app.example", "https://app.example:8443", None])
