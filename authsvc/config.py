@@ -20,6 +20,7 @@ from authsvc.fields import (
     Hosts,
     Integrity,
     JsonObject,
+    KeyLines,
     Origins,
     RateText,
     SecretLines,
@@ -134,7 +135,9 @@ class Settings(SandboxSettings):
         (), description="Headers that such a page may send beside its token and those of tracing; comma-separated."
     )
     jwt_key: SecretText | None = Field(
-        None, description="Verifies users' tokens: an HMAC secret, or a public key in PEM form."
+        None,
+        description="Verifies users' tokens: an HMAC secret, `base64:…` for one that is bytes, or a public key in PEM"
+        " form.",
     )
     jwt_jwks_url: Text | None = Field(
         None, description="Instead of a key: where the login service publishes its keys (JWKS)."

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from authsvc import origins
 from authsvc.bind import Bind
 from authsvc.limiter import Rate
-from authsvc.secret import Secret
+from authsvc.secret import Secret, key_bytes
 
 PREFIX = "AUTHSVC_"
 _EMPTY = "is empty; give it a value or unset it"
@@ -93,6 +93,12 @@ def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     for host in value:
         if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host):
             raise ValueError("must be lower-case host names without port; * may stand for the first label")
+    return value
+
+
+def _keys(value: tuple[Secret, ...]) -> tuple[Secret, ...]:
+    for key in value:
+        key_bytes(key.reveal())
     return value
 
 

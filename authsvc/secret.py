@@ -1,17 +1,21 @@
 """
-A secret that does not show itself: masked in repr, str, format, JSON and pickle.
+A secret that does not show itself: masked in repr, str, format, JSON and pickle. And the bytes of a key.
 
 Imports nothing of the project.
 """
 
+import base64
 import hashlib
 import hmac
+import re
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+BASE64 = "base64:"  # before a key that is bytes, as Laravel writes its own
 _MASK = "**********"
+_DIGITS = re.compile(r"([A-Za-z0-9+/]+|[A-Za-z0-9_-]+)(={0,2})")
 
 
 class Secret:
@@ -73,3 +77,24 @@ class Secret:
         if not value:
             raise ValueError("is empty")
         return cls(value)
+
+
+def key_bytes(text: str) -> bytes:
+    """
+    Return the bytes of a key: those that `base64:` stands before, in either alphabet, else the text's own in UTF-8.
+
+    Raises:
+        ValueError: what follows `base64:` is not exactly that, or the text is not UTF-8; nothing of it is told.
+    """
+    if not text.startswith(BASE64):
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("is not UTF-8 text") from None
+    digits = _DIGITS.fullmatch(text.removeprefix(BASE64))
+    if digits is not None and (not digits[2] or len(digits[0]) % 4 == 0) and len(digits[1]) % 4 != 1:
+        plain = digits[1].replace("-", "+").replace("_", "/")
+        key = base64.b64decode(plain + "=" * (-len(plain) % 4))
+        if base64.b64encode(key).decode().rstrip("=") == plain:  # no bits left over, which a typo would leave
+            return key
+    raise ValueError(f"is no base64 after {BASE64}")

@@ -88,6 +88,24 @@ def test_the_translation_has_the_same_shape() -> None:
 
 
 @BOTH
+def test_the_flask_app_reads_the_keys_as_authsvc_does(readme: Readme, tmp_path: Path) -> None:
+    """Line by line: a key may hold blanks, and a file may have been saved on Windows."""
+    path = tmp_path / "flask-secret-key"
+    path.write_bytes(b"a key with spaces \r\n\r\nanother\tkey\x0c, and more\n")
+    variables = {f"{PREFIX}APPKEY": made_up.APPKEY, f"{PREFIX}MASTER_SECRET": made_up.MASTER_SECRET}
+    settings = environ.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
+    (block,) = readme.find("python", "SECRET_KEY_FALLBACKS")
+    (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
+    told: dict[str, Any] = {"Path": Path}
+    exec(line.replace("/run/secrets/flask-secret-key", str(path)), told)  # noqa: S102 -- the README's own line
+    assert (
+        told["keys"]
+        == [key.reveal() for key in settings.session_key]
+        == ["a key with spaces ", "another\tkey\x0c, and more"]
+    )
+
+
+@BOTH
 def test_every_link_leads_somewhere(readme: Readme) -> None:
     """Links within the repository lead to a file or a heading that exists."""
     for target in re.findall(r"\]\(([^)]+)\)", readme.prose):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from authsvc.secret import Secret
+from authsvc.secret import Secret, key_bytes
 from tests.made_up import MASTER_SECRET
 
 SECRET = Secret(MASTER_SECRET)
@@ -107,3 +107,40 @@ def test_fingerprint() -> None:
     assert len(SECRET.fingerprint()) == 8
     assert SECRET.fingerprint() not in MASTER_SECRET
     assert SECRET.fingerprint() != Secret(f"{MASTER_SECRET}x").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("plain", b"plain"),
+        ("密", "密".encode()),
+        ("Base64:4OHi", b"Base64:4OHi"),
+        ("base64:4OHi", b"\xe0\xe1\xe2"),
+        ("base64:4OHi4w==", b"\xe0\xe1\xe2\xe3"),
+        ("base64:4OHi4w", b"\xe0\xe1\xe2\xe3"),
+        ("base64:++//", b"\xfb\xef\xff"),
+        ("base64:--__", b"\xfb\xef\xff"),
+    ],
+)
+def test_key_bytes(text: str, key: bytes) -> None:
+    """A text is its UTF-8; what is in base64 says so, in either alphabet, padded or not."""
+    assert key_bytes(text) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("base64:", "base64:=", "base64:A", "base64:4OHi4", "base64:4OHi4w=", "base64:4OHi=", "base64:4OHi===="),
+        *("base64: 4OHi", "base64:4OHi\n", "base64:4OH!", "base64:+_AA", "base64:4OHi4x==", "base64:密"),
+    ],
+)
+def test_key_bytes_that_are_none(text: str) -> None:
+    """Nothing is dropped, guessed or repeated: a letter too few would be another key."""
+    with pytest.raises(ValueError, match=r"^is no base64 after base64:$"):
+        key_bytes(text)
+
+
+def test_key_bytes_of_no_text() -> None:
+    """An environment variable that is not UTF-8."""
+    with pytest.raises(ValueError, match=r"^is not UTF-8 text$"):
+        key_bytes("\udcff")
