@@ -17,7 +17,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from authsvc import body, origins, problems
-from authsvc.errors import InvalidRequest, NotLoggedIn, Refusal, TooManyRequests
+from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal, TooManyRequests
 from authsvc.ids import fresh_id
 from authsvc.limiter import Quota, Rate
 from authsvc.logs import Action, Audit, Finished
@@ -239,7 +239,7 @@ def _register_refusals(app: Flask, now_ms: Callable[[], int]) -> None:
     def refused(refusal: Refusal) -> Response:
         problem = problems.BY_REFUSAL[type(refusal)]
         response = of_problem(problem, refusal.detail, now_ms(), retry_after_s=refusal.retry_after_s)
-        if isinstance(refusal, NotLoggedIn):
+        if isinstance(refusal, NotLoggedIn | NotLoggedInYet):
             response.headers["WWW-Authenticate"] = 'Bearer realm="authsvc"'
         if isinstance(refusal, TooManyRequests):
             rate = Rate(refusal.limit, refusal.window_ms)

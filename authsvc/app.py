@@ -273,7 +273,14 @@ def _token_settings(settings: Settings) -> tuple[object, ...]:
 
 
 def _tokens(settings: Settings) -> Tokens | None:
-    rules = TokenRules(settings.jwt_algorithms, settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway_s)
+    rules = TokenRules(
+        settings.jwt_algorithms,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        leeway_s=settings.jwt_leeway_s,
+        user_claim=settings.jwt_user_claim,
+        allowed_types=frozenset(settings.jwt_allowed_types),
+    )
     if settings.jwt_key is not None:
         return Tokens.with_key(rules, settings.jwt_key.reveal())
     if settings.jwt_jwks_url is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from authsvc import appsfile, stores, tokens
+from authsvc import appsfile, purpose, stores, tokens
 from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
@@ -147,7 +147,16 @@ class Settings(SandboxSettings):
     )
     jwt_audience: Words = Field((), description="Audiences (`aud`) of which a token must have one; comma-separated.")
     jwt_issuer: Text | None = Field(None, description="The issuer (`iss`) that a token must have.")
-    jwt_leeway_s: int = Field(0, ge=0, le=300, description="Seconds that the login service's clock may be off.")
+    jwt_leeway_s: int = Field(
+        0, ge=0, le=300, description="Seconds that the login service's clock may be off; ahead it may be 5 anyway."
+    )
+    jwt_user_claim: Text = Field(
+        "sub", description="The claim that says who the user is: a string, or a whole number, whose text counts."
+    )
+    jwt_allowed_types: Words = Field(
+        (),
+        description="Types of token that log in though they are no access tokens, such as `id`; comma-separated.",
+    )
     jwt_single_use: bool = Field(default=False, description="`true`: a token's `jti` is good for one request.")
     jwt_header: HeaderName | None = Field(
         None, description="Header in which a gateway passes a signed assertion, such as `X-Pomerium-Jwt-Assertion`."

@@ -5,6 +5,8 @@ A leaf carries facts with their units, and never a secret, a token or the expect
 `problems` gives each leaf its status, code and help page. Imports nothing of the project.
 """
 
+import math
+
 
 class AuthsvcError(Exception):
     """Root of everything that authsvc raises."""
@@ -47,6 +49,16 @@ class InvalidRandomStr(Refusal):
 
 class NotLoggedIn(Refusal):
     """No way of logging in applies to the request, or the credential that it brings is bad."""
+
+
+class NotLoggedInYet(Refusal):
+    """The credential begins, or was made, later than now: the clock of who made it is ahead, or ours is behind."""
+
+    retry_after_s: int
+
+    def __init__(self, what: str, *, ahead_s: float) -> None:
+        super().__init__(f"{what}, by {ahead_s:.0f} s; compare the clocks of both hosts")
+        self.retry_after_s = min(60, max(1, math.ceil(ahead_s)))
 
 
 class CrossSite(Refusal):
@@ -108,12 +120,11 @@ class StoreAway(Unavailable):
 
 
 class KeysAway(Unavailable):
-    """The JWKS URL cannot be reached and no keys from it are known, so a token cannot be checked."""
+    """The key of a token cannot be had now: the JWKS URL cannot be reached, or is not asked again so soon."""
 
-    retry_after_s = 5
-
-    def __init__(self) -> None:
-        super().__init__("the login service's JWKS URL is away")
+    def __init__(self, what: str = "the login service's JWKS URL is away", *, retry_after_s: int = 5) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(what)
 
 
 class InvalidMediaId(Refusal):

@@ -6,6 +6,7 @@ It knows HTTP and time; what a key is, `tokens` tells it. Imports only `errors`.
 
 import json
 import logging
+import math
 import re
 import threading
 import time
@@ -43,13 +44,15 @@ def check_url(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _KeySet(Generic[_Key]):
-    """What one fetch brought: pairs of key id and key. `fetched_s` is of the monotonic clock."""
+    """What one fetch brought: pairs of key id and key. `fetched_s` is when it began, by the monotonic clock."""
 
     keys: tuple[tuple[object, _Key], ...]
     fetched_s: float
 
-    def find(self, kid: str) -> _Key | None:
-        return next((key for known, key in self.keys if known == kid), None)
+    def find(self, kid: str, serves: Callable[[_Key], bool]) -> _Key | None:
+        """Return the key of this id, one that serves if there are several (RFC 7517, 4.5)."""
+        found = [key for known, key in self.keys if known == kid]
+        return next(filter(serves, found), found[0] if found else None)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -91,16 +94,19 @@ class Jwks(Generic[_Key]):
         self._known: _KeySet[_Key] = _KeySet((), float("-inf"))
         self._failed_s = float("-inf")
 
-    def find(self, kid: str | None) -> _Key:
+    def find(self, kid: str | None, serves: Callable[[_Key], bool] = lambda _key: True) -> _Key:
         """
         Return the key with this id; without an id, the only key.
+
+        Args:
+            serves: chooses between keys that have the same id.
 
         Raises:
             NotLoggedIn: there is no key with this id, or no id and several keys.
             KeysAway: that cannot be known now.
         """
-        known = self._known
-        age_s = self._monotonic_s() - known.fetched_s
+        known, asked_s = self._known, self._monotonic_s()
+        age_s = asked_s - known.fetched_s
         if age_s >= FRESH_S:
             known = self._newer(known, wait_s=0 if age_s < STALE_S else TIMEOUT_S)
             if self._monotonic_s() - known.fetched_s >= STALE_S:
@@ -110,15 +116,22 @@ class Jwks(Generic[_Key]):
             if len(known.keys) > 1:
                 raise NotLoggedIn("the token names no key (kid), and the login service has several")
             return known.keys[0][1]
-        key = known.find(kid)
-        if key is None and self._monotonic_s() - known.fetched_s >= COOL_DOWN_S:
+        key = known.find(kid, serves)
+        if key is None and asked_s - known.fetched_s >= COOL_DOWN_S:
             newer = self._newer(known, wait_s=TIMEOUT_S)
             if newer is known:
                 raise KeysAway
-            key = newer.find(kid)
-        if key is None:
+            known, key = newer, newer.find(kid, serves)
+        if key is not None:
+            return key
+        if known.fetched_s >= asked_s:
             raise NotLoggedIn("the token names a key (kid) that the login service does not have")
-        return key
+        # It may be a new key, and whoever makes up key ids must not have the login service asked each time.
+        left_s = known.fetched_s + COOL_DOWN_S - self._monotonic_s()
+        raise KeysAway(
+            "the token names a key (kid) that the login service did not have when it was last asked",
+            retry_after_s=max(1, math.ceil(left_s)),
+        )
 
     def _newer(self, known: _KeySet[_Key], *, wait_s: float) -> _KeySet[_Key]:
         """Return a newer key set, or this one if a newer is not to be had; wait so long for a thread that fetches."""
@@ -132,13 +145,14 @@ class Jwks(Generic[_Key]):
             self._lock.release()
 
     def _fetch(self) -> None:
+        begun_s = self._monotonic_s()
         try:
             keys = self._keys(json.loads(self._download()))
         except (OSError, HTTPException, ValueError, RecursionError) as exc:
             self._failed_s = self._monotonic_s()
             _log.warning("no keys from AUTHSVC_JWT_JWKS_URL: %s", str(exc))
         else:
-            self._known = _KeySet(keys, self._monotonic_s())
+            self._known = _KeySet(keys, begun_s)
 
     def _download(self) -> bytes:
         # The timeout of a socket is for each read; a URL that sends byte by byte has to end too.

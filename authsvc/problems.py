@@ -132,6 +132,18 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         "Log the user in to the app, then ask again. Developers: a page sends its cookie with credentials: 'include'"
         " and its token as Authorization: Bearer; the README has a recipe for each way.",
     ),
+    errors.NotLoggedInYet: Problem(
+        "not-logged-in-yet",
+        401,
+        882004,
+        "Not logged in yet",
+        "The credential is of a time that has not come yet by this host's clock: a token's iat or nbf, or a session"
+        " cookie, more than 5 seconds ahead.",
+        "Try again after the seconds in Retry-After. If it stays, the clock of the login service or of this host is"
+        " wrong: compare server_time_ms with yours. Operators: AUTHSVC_JWT_LEEWAY_S.",
+        retry="after",
+        timed=True,
+    ),
     errors.CrossSite: Problem(
         "cross-site",
         403,

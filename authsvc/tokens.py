@@ -1,11 +1,13 @@
 """
 Verify a JWT: its signature by a fixed key or by the keys behind a JWKS URL, then its claims.
 
-The only module that imports `jwt`. PyJWT reads the clock by itself. Of the project it imports `jwks` and `errors`.
+The only module that imports `jwt`. PyJWT reads the clock by itself, for `exp`. Of the project it imports `jwks`,
+`purpose`, `clock`, `secret` and `errors`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import jwt
@@ -16,29 +18,45 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import exceptions
+from jwt.algorithms import OKPAlgorithm
 from jwt.types import Options
 
-from authsvc import jwks
-from authsvc.errors import NotLoggedIn
+from authsvc import clock, jwks, purpose
+from authsvc.errors import KeysAway, NotLoggedIn, NotLoggedInYet
+from authsvc.secret import key_bytes
 
 MAX_TOKEN_BYTES = 8192
 MAX_ID_LENGTH = 255
 MIN_RSA_BITS = 2048  # NIST SP 800-131A
+AHEAD_S = 5  # how far the clock of who makes a credential may be ahead of ours without anybody having set it
 
 _HMAC_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, 3.2
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_ALGORITHMS = (*_HMAC_KEY_BYTES, *sorted(_RSA), *_CURVES, "EdDSA")
+_EDWARDS: dict[str, tuple[type, ...]] = {
+    "EdDSA": (Ed25519PublicKey, Ed448PublicKey),
+    "Ed25519": (Ed25519PublicKey,),
+    "Ed448": (Ed448PublicKey,),
+}
+_ALGORITHMS = (*_HMAC_KEY_BYTES, *sorted(_RSA), *_CURVES, *_EDWARDS)
 _YEAR_10000_S = 253_402_300_800
-_OPTIONS: Final[Options] = {"require": ["exp", "sub"], "enforce_minimum_key_length": True}
+for _name in ("Ed25519", "Ed448"):
+    with suppress(ValueError):  # a PyJWT that knows the names of RFC 9864 by itself
+        jwt.register_algorithm(_name, OKPAlgorithm())
+# What concerns `iat`, `nbf` and the user is checked here: PyJWT has one leeway for all times, and wants `sub` as text.
+_OPTIONS: Final[Options] = {
+    "require": ["exp"],
+    "enforce_minimum_key_length": True,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_sub": False,
+}
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands before its root
     (exceptions.ExpiredSignatureError, "the token has expired"),
-    (exceptions.ImmatureSignatureError, "the token is not valid yet"),
     (exceptions.InvalidAudienceError, "the token is for another audience (aud)"),
     (exceptions.InvalidIssuerError, "the token is from another issuer (iss)"),
     (exceptions.InvalidSignatureError, "the token's signature does not match"),
     (exceptions.InvalidAlgorithmError, "the token's algorithm (alg) is not the one that is accepted with its key"),
-    (exceptions.InvalidSubjectError, "the token's sub must be a string"),
     (exceptions.InvalidJTIError, "the token's jti must be a string"),
     (jwt.PyJWTError, "the token is malformed"),
 )
@@ -47,19 +65,23 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands befo
 @dataclass(frozen=True, slots=True)
 class TokenRules:
     """
-    What a token must fulfil beside `exp` and `sub`.
+    What a token must fulfil beside `exp`.
 
     Attributes:
         algorithms: those accepted; a token's own `alg` never adds to them.
         audience: the token must be for one of them; empty refuses a token that names any.
         issuer: None accepts every issuer.
-        leeway_s: how far the clock of the login service may be off, seconds.
+        leeway_s: how far the clock of the login service may be off, seconds; ahead it may be AHEAD_S in any case.
+        user_claim: which claim says who the user is.
+        allowed_types: purposes other than access, as `purpose.OTHERS` has them, that log in all the same.
     """
 
     algorithms: tuple[str, ...]
     audience: tuple[str, ...] = ()
     issuer: str | None = None
     leeway_s: int = 0
+    user_claim: str = "sub"
+    allowed_types: frozenset[str] = field(default=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +93,7 @@ class Token:
     refused, the leeway included.
     """
 
-    sub: str
+    user_id: str
     jti: str | None
     issuer: str | None
     issued_ms: int | None
@@ -114,7 +136,12 @@ class Tokens:
         """
         check_jwks_url(url, rules.algorithms)
         published = jwks.Jwks(url, lambda jwk: _published_key(jwk, rules.algorithms))
-        return cls(rules, lambda token: published.find(jwt.get_unverified_header(token).get("kid")))
+
+        def find(token: str) -> _Key:
+            header = jwt.get_unverified_header(token)
+            return published.find(header.get("kid"), lambda key: header.get("alg") in key.algorithms)
+
+        return cls(rules, find)
 
     def verify(self, token: str) -> Token:
         """
@@ -122,6 +149,7 @@ class Tokens:
 
         Raises:
             NotLoggedIn: with the first rule that the token breaks, and nothing of the token.
+            NotLoggedInYet: it is of a time that has not come yet.
             KeysAway: the keys to verify it with cannot be had now.
         """
         if len(token) > MAX_TOKEN_BYTES:
@@ -131,7 +159,7 @@ class Tokens:
         rules = self._rules
         try:
             found = self._find_key(token)
-            claims = jwt.decode(
+            decoded = jwt.decode_complete(
                 token,
                 found.key,
                 algorithms=found.algorithms,
@@ -143,17 +171,48 @@ class Tokens:
         except jwt.MissingRequiredClaimError as exc:
             raise NotLoggedIn(f"the token has no {exc.claim}") from exc
         except jwt.PyJWTError as exc:
-            raise NotLoggedIn(next(reason for kind, reason in _REASONS if isinstance(exc, kind))) from exc
+            raise NotLoggedIn(self._reason(exc)) from exc
+        except KeysAway:
+            # A page that was open for long comes with a key that is no more. It needs a fresh token, not patience.
+            if _says_it_has_expired(token, rules.leeway_s):
+                raise NotLoggedIn(self._reason(exceptions.ExpiredSignatureError())) from None
+            raise
+        return self._read(decoded["header"], decoded["payload"])
+
+    def _reason(self, exc: jwt.PyJWTError) -> str:
+        if isinstance(exc, exceptions.InvalidAudienceError) and not self._rules.audience:
+            return "the token names an audience (aud), and AUTHSVC_JWT_AUDIENCE is not set"
+        return next(reason for kind, reason in _REASONS if isinstance(exc, kind))
+
+    def _read(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Token:
+        """Return what a token says whose signature, `exp`, issuer and audience are right."""
+        rules = self._rules
+        other = purpose.other_purpose(header, claims, allowed=rules.allowed_types)
+        if other is not None:
+            raise NotLoggedIn(
+                f"the token says that it is of the type {other}; send an access token (AUTHSVC_JWT_ALLOWED_TYPES)"
+            )
         issuer = claims.get("iss")
         if not isinstance(issuer, str | None):
             raise NotLoggedIn("the token's iss must be a string")
+        issued_ms = _date_ms(claims, "iat") if "iat" in claims else None
+        begins_ms = _date_ms(claims, "nbf") if "nbf" in claims else 0
+        check_not_ahead(max(issued_ms or 0, begins_ms), "the token is not valid yet", leeway_s=rules.leeway_s)
         return Token(
-            sub=checked_user_id(claims["sub"], "the token's sub"),
+            user_id=_user_id(claims, rules.user_claim),
             jti=claims.get("jti"),
             issuer=issuer,
-            issued_ms=_date_ms(claims, "iat") if "iat" in claims else None,
+            issued_ms=issued_ms,
             expires_ms=_date_ms(claims, "exp") + rules.leeway_s * 1000,
         )
+
+
+def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
+    """Raise NotLoggedInYet if a credential's moment, Unix ms, is further ahead than two hosts' clocks may be apart."""
+    ahead_ms = moment_ms - clock.now_ms()
+    allowed_s = max(leeway_s, AHEAD_S)
+    if ahead_ms > allowed_s * 1000:
+        raise NotLoggedInYet(what, ahead_s=ahead_ms / 1000 - allowed_s)
 
 
 def checked_user_id(value: str, what: str) -> str:
@@ -170,6 +229,12 @@ def check_algorithms(algorithms: Sequence[str]) -> None:
     if len({name in _HMAC_KEY_BYTES for name in algorithms}) > 1:
         # A public key is public: taken for an HMAC secret, it would let everybody sign.
         raise ValueError("HMAC algorithms (HS...) and public-key algorithms must not be mixed")
+
+
+def check_allowed_types(types: Sequence[str]) -> None:
+    """Raise ValueError unless these are types of token that would be refused."""
+    if not set(types) <= purpose.OTHERS:
+        raise ValueError(f"must be some of the types that are refused else: {', '.join(sorted(purpose.OTHERS))}")
 
 
 def check_key(key: str, algorithms: Sequence[str]) -> None:
@@ -191,8 +256,7 @@ def check_jwks_url(url: str, algorithms: Sequence[str]) -> None:
 def _fixed_key(key: str, algorithms: Sequence[str]) -> _Key:
     check_algorithms(algorithms)
     if algorithms[0] in _HMAC_KEY_BYTES:
-        _check_hmac_secret(key, algorithms)
-        return _Key(key, tuple(algorithms))
+        return _Key(_hmac_secret(key, algorithms), tuple(algorithms))
     if "PRIVATE KEY" in key:
         raise ValueError("is a private key; only the public key belongs here")
     try:
@@ -205,11 +269,8 @@ def _fixed_key(key: str, algorithms: Sequence[str]) -> _Key:
     return _Key(public_key, tuple(algorithms))
 
 
-def _check_hmac_secret(key: str, algorithms: Sequence[str]) -> None:
-    try:
-        secret = key.encode()
-    except UnicodeEncodeError:
-        raise ValueError("is not UTF-8 text") from None
+def _hmac_secret(key: str, algorithms: Sequence[str]) -> bytes:
+    secret = key_bytes(key)
     for name in algorithms:
         if len(secret) < _HMAC_KEY_BYTES[name]:
             raise ValueError(f"is shorter than the {_HMAC_KEY_BYTES[name]} bytes that {name} needs")
@@ -217,17 +278,24 @@ def _check_hmac_secret(key: str, algorithms: Sequence[str]) -> None:
         jwt.get_algorithm_by_name(algorithms[0]).prepare_key(secret)
     except jwt.InvalidKeyError:
         raise ValueError("is a public key, a certificate or a JWK, which is no HMAC secret") from None
+    return secret
 
 
 def _published_key(jwk: Mapping[str, Any], algorithms: Sequence[str]) -> _Key | None:
     """Return the key of a JWK; None for one that is secret, private, weak, broken or made for something else."""
-    if jwk.get("use") not in (None, "sig"):
+    operations = jwk.get("key_ops")
+    if jwk.get("use") not in (None, "sig") or (isinstance(operations, list) and "verify" not in operations):
         return None
     try:
-        key = jwt.PyJWK(dict(jwk)).key
+        # PyJWT does not know the names of RFC 9864 here, and of a key without `alg` not the curve Ed448.
+        key = jwt.PyJWK(dict(jwk), "EdDSA" if jwk.get("kty") == "OKP" else None).key
     except (jwt.PyJWTError, UnsupportedAlgorithm, LookupError, TypeError, ValueError):
         return None
-    serves = tuple(name for name in algorithms if jwk.get("alg") in (None, name) and _fits(key, name))
+    own = jwk.get("alg")
+    is_edwards = isinstance(own, str) and own in _EDWARDS  # whose names mean the same for one curve
+    serves = tuple(
+        name for name in algorithms if (own in (None, name) or (is_edwards and name in _EDWARDS)) and _fits(key, name)
+    )
     return _Key(key, serves) if serves else None
 
 
@@ -236,13 +304,34 @@ def _fits(key: object, algorithm: str) -> bool:
         return isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS
     if algorithm in _CURVES:
         return isinstance(key, EllipticCurvePublicKey) and key.curve.name == _CURVES[algorithm]
-    return algorithm == "EdDSA" and isinstance(key, Ed25519PublicKey | Ed448PublicKey)
+    return algorithm in _EDWARDS and isinstance(key, _EDWARDS[algorithm])
 
 
 def _needed(algorithm: str) -> str:
     if algorithm in _RSA:
         return f"an RSA key of at least {MIN_RSA_BITS} bits"
-    return f"a key on the curve {_CURVES[algorithm]}" if algorithm in _CURVES else "an Ed25519 or Ed448 key"
+    if algorithm in _CURVES:
+        return f"a key on the curve {_CURVES[algorithm]}"
+    return "an Ed25519 or Ed448 key" if algorithm == "EdDSA" else f"an {algorithm} key"
+
+
+def _user_id(claims: Mapping[str, Any], claim: str) -> str:
+    """Return who the user is; some login services number them, and the number's text is the id."""
+    value = claims.get(claim)
+    if value is None:
+        raise NotLoggedIn(f"the token has no {claim}")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise NotLoggedIn(f"the token's {claim} must be a string or a whole number")
+    return checked_user_id(str(value), f"the token's {claim}")
+
+
+def _says_it_has_expired(token: str, leeway_s: int) -> bool:
+    """Return whether a token whose key is not known has expired by its own word, which is believed for that alone."""
+    try:
+        jwt.decode(token, options={"verify_signature": False, "verify_exp": True}, leeway=leeway_s)
+    except jwt.PyJWTError as exc:
+        return isinstance(exc, exceptions.ExpiredSignatureError)
+    return False
 
 
 def _date_ms(claims: Mapping[str, Any], name: str) -> int:

@@ -1,5 +1,6 @@
 """Tests of real answers: for each operation and each refusal one, held to the contract."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -84,6 +85,7 @@ ASKED = [
     Asked(ISSUE, "invalid-request", "user", data=b"{}"),
     Asked(ISSUE, "invalid-random-str", "user", json={"random_str": "404"}),
     Asked(ISSUE, "not-logged-in"),
+    Asked(ISSUE, "not-logged-in-yet", "early user"),
     Asked(ISSUE, "cross-site", "foreign page"),
     Asked(ISSUE, "unknown-appkey", "user", json={"appkey": made_up.OTHER_APPKEY}),
     Asked(ISSUE, "replayed", "user", json={"random_str": RANDOM_STR}, times=2),
@@ -114,6 +116,7 @@ ASKED = [
             Asked(operation, "invalid-request", "user", query="&at=1"),
             Asked(operation, "invalid-media-id", "user", media_id="qiniu/../b"),
             Asked(operation, "not-logged-in"),
+            Asked(operation, "not-logged-in-yet", "early user"),
             Asked(operation, "unknown-appkey", "user", query=f"&appkey={made_up.OTHER_APPKEY}"),
             Asked(operation, "unknown-media", "user", vendor=Told(404)),
             Asked(operation, "too-many-requests", "user", settings=LITTLE, times=2, others=True),
@@ -140,6 +143,7 @@ ASKED = [
         for wrong in ([], [7], "a/b", {"a": "b"}, None, [f"a/{number}" for number in range(101)])
     ],
     Asked(BATCH, "not-logged-in", json={"media_ids": ["a/b"]}),
+    Asked(BATCH, "not-logged-in-yet", "early user", json={"media_ids": ["a/b"]}),
     Asked(BATCH, "cross-site", "foreign page", json={"media_ids": ["a/b"]}),
     Asked(BATCH, "unknown-appkey", "user", json={"media_ids": ["a/b"], "appkey": made_up.OTHER_APPKEY}),
     Asked(BATCH, "body-too-large", "user", data=b" " * 65_537),
@@ -148,6 +152,7 @@ ASKED = [
     Asked(BOOT, "ok", "user", json={"appkey": made_up.APPKEY}, settings=ACCOUNTS, vendor=Told.json([], status=201)),
     Asked(BOOT, "invalid-request", "user", json={"random_str": RANDOM_STR}),
     Asked(BOOT, "not-logged-in"),
+    Asked(BOOT, "not-logged-in-yet", "early user"),
     Asked(BOOT, "cross-site", "foreign page"),
     Asked(BOOT, "unknown-appkey", "user", json={"appkey": made_up.OTHER_APPKEY}),
     Asked(BOOT, "body-too-large", "user", data=b" " * 65_537),
@@ -165,6 +170,7 @@ ASKED = [
     Asked(SIGN, "invalid-request", "user"),
     Asked(SIGN, "invalid-random-str", "user", json=chosen(randomStr="404")),
     Asked(SIGN, "not-logged-in", json=chosen()),
+    Asked(SIGN, "not-logged-in-yet", "early user", json=chosen()),
     Asked(SIGN, "cross-site", "foreign page", json=chosen()),
     Asked(SIGN, "unknown-appkey", "user", json=chosen(appkey=made_up.OTHER_APPKEY)),
     Asked(SIGN, "replayed", "user", json=chosen(), times=2),
@@ -215,6 +221,7 @@ def answer_to(
     headers = {
         "nobody": {},
         "user": bearer,
+        "early user": bearer_of("ming", nbf=int(time.time()) + 600),
         "single-use user": bearer_of("ming", jti="made-up"),
         "verifier": verifier,
         "foreign page": gateway | foreign,
@@ -240,7 +247,7 @@ def answer_to(
         )
         stops.extend((app.extensions["authsvc"].stop, asked_store.close))
         client = app.test_client()
-        *before, last = [ask(client, asked, headers[asked.who], time) for time in range(asked.times)]
+        *before, last = [ask(client, asked, headers[asked.who], number) for number in range(asked.times)]
         assert all(answer.status_code in {200, 302} for answer in before)
         return last
 
@@ -249,8 +256,8 @@ def answer_to(
         stop()
 
 
-def ask(client: FlaskClient, asked: Asked, headers: dict[str, str], time: int = 0) -> TestResponse:
-    media_id = asked.media_id + (f".{time}" if asked.others else "")
+def ask(client: FlaskClient, asked: Asked, headers: dict[str, str], number: int = 0) -> TestResponse:
+    media_id = asked.media_id + (f".{number}" if asked.others else "")
     method, path = path_of(asked.operation, name=asked.name, media_id=media_id)
     query = (f"media_id={quote(media_id)}" if asked.operation == RESOURCE and media_id else "") + asked.query
     return client.open(

@@ -24,6 +24,7 @@ LAYERS = (
         "logs",
         "exporter",
         "remembered",
+        "purpose",
         "ids",
         "forks",
     },

@@ -245,23 +245,34 @@ def test_known_keys_go_on_while_the_url_is_away(jwks: Jwks[str], login: LoginSer
 
 
 def test_a_new_key_is_found_after_the_cool_down(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
-    """A key id that is not known fetches anew, thirty seconds after the last fetch at the earliest."""
+    """
+    A key id that is not known fetches anew, thirty seconds after the last fetch at the earliest.
+
+    Until then it may be a new key, and the refusal says how long that lasts.
+    """
     assert jwks.find("first") == "first key"
     login.publish(key("first"), key("second"))
-    monotonic.s += COOL_DOWN_S - 0.001
-    with pytest.raises(NotLoggedIn, match=r"^the token names a key \(kid\) that the login service does not have$"):
-        jwks.find("second")
+    for later_s, left_s in ((0.5, 30), (14.5, 15), (14.999, 1)):
+        monotonic.s += later_s
+        with pytest.raises(KeysAway, match=r"^the token names a key \(kid\) .* did not have when .* asked") as away:
+            jwks.find("second")
+        assert away.value.retry_after_s == left_s
     assert len(login.requests) == 1
     monotonic.s += 0.001
     assert jwks.find("second") == "second key"
+    with pytest.raises(NotLoggedIn, match=r"^the token names a key \(kid\) that the login service does not have$"):
+        jwks.find("third")
     assert len(login.requests) == 2
 
 
 def test_made_up_key_ids_fetch_once_a_cool_down(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
     """Whoever sends tokens with made-up key ids cannot make us hammer the login service."""
     for _ in range(3):
+        with pytest.raises(NotLoggedIn):
+            jwks.find("../../first")
         for number in range(20):
-            with pytest.raises(NotLoggedIn):
+            monotonic.s += 0.001
+            with pytest.raises(KeysAway):
                 jwks.find(f"../../{number}")
         monotonic.s += COOL_DOWN_S
     assert len(login.requests) == 3
@@ -330,6 +341,14 @@ def test_nobody_waits_for_fresh_keys_who_knows_older_ones(
     login.answering.set()
     fetching.join()
     assert len(login.requests) == 2
+
+
+def test_keys_of_one_id(jwks: Jwks[str], login: LoginService) -> None:
+    """The first that serves is found; without one that does, the first, so that the refusal is about the algorithm."""
+    login.publish(key("first"), key("first") | {"made_of": "another key"}, key("second"))
+    assert jwks.find("first") == "first key"
+    assert jwks.find("first", lambda found: found == "another key") == "another key"
+    assert jwks.find("second", lambda _found: False) == "second key"
 
 
 def test_threads_with_a_new_key_wait_for_the_fetch_that_brings_it(

@@ -17,6 +17,7 @@ ROWS: list[tuple[type[Refusal], str, int, int, str, bool]] = [
     (errors.InvalidRequest, "invalid-request", 400, 880002, "never", False),
     (errors.InvalidRandomStr, "invalid-random-str", 400, 880003, "never", False),
     (errors.NotLoggedIn, "not-logged-in", 401, 882004, "never", False),
+    (errors.NotLoggedInYet, "not-logged-in-yet", 401, 882004, "after", True),
     (errors.CrossSite, "cross-site", 403, 889005, "never", False),
     (errors.UnknownAppkey, "unknown-appkey", 404, 880101, "never", False),
     (errors.InvalidMediaId, "invalid-media-id", 400, 880003, "never", False),
@@ -51,6 +52,7 @@ RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
     errors.TooManyRequests: lambda: errors.TooManyRequests(limit=60, window_ms=60_000, retry_after_s=42),
     errors.StoreAway: errors.StoreAway,
     errors.KeysAway: errors.KeysAway,
+    errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
 }
 NAMES = sorted([name for _, name, *_ in ROWS[:-1]] + [name for name, *_ in OTHER_ROWS])
 
