@@ -19,7 +19,7 @@ from authsvc.background import Background, every
 from authsvc.body import MAX_BYTES
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
-from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, Way
+from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
 from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
 from authsvc.fastlane import FastLane
@@ -230,6 +230,8 @@ def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass
     ways: list[Way] = []
     if tokens is not None:
         ways.append(Bearer(tokens, single_use=store if settings.jwt_single_use else None))
+    if tokens is not None and settings.jwt_cookie is not None:
+        ways.append(TokenCookie(tokens, cookie=settings.jwt_cookie))
     if settings.session_key:
         ways.append(
             SessionCookie(

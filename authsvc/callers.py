@@ -3,32 +3,51 @@ Who is logged in: the ways of telling, tried in order.
 
 The first way whose credential a request brings decides; a bad one is refused and never falls through to the next.
 The only module that imports `itsdangerous`. Of the project it imports `tokens`, `remembered`, `origins`, `ids`,
-`store` and `errors`.
+`clock`, `secret`, `store` and `errors`.
 """
 
+import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Collection, Iterable, Sequence
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeTimedSerializer
 
-from authsvc import origins
-from authsvc.errors import MemoryLost, NotLoggedIn
+from authsvc import clock, origins
+from authsvc.errors import MemoryLost, NotLoggedIn, NotLoggedInYet
 from authsvc.ids import fresh_id
 from authsvc.remembered import Remembered
+from authsvc.secret import key_bytes
 from authsvc.store import Store
-from authsvc.tokens import MAX_ID_LENGTH, Token, Tokens, checked_user_id
+from authsvc.tokens import MAX_ID_LENGTH, Token, Tokens, check_not_ahead, checked_user_id
 
+FS_UNIQUIFIER = (
+    "_user_id of the session is Flask-Security's fs_uniquifier, which changes with the user's password, and then the"
+    " user gets another IM account; put an id that stays into the session and name it in AUTHSVC_SESSION_USER_FIELD"
+)
 _CLAIM_MARGIN_MS = 60_000  # the clocks of the hosts and of the store may differ by this
+_UNIQUIFIER = re.compile(r"[0-9a-f]{32}")
+_FLASK_SECURITY = frozenset({"fs_cc", "fs_paa"})  # what its login_user leaves in a session
+# How `flask.sessions` writes what JSON has no type for, of that what may be an id.
+_TAGS: Mapping[str, Callable[[str], str]] = {
+    " u": lambda text: str(UUID(hex=text)),
+    " m": str,
+    " b": lambda text: base64.b64decode(text, validate=True).decode(),
+}
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A logged-in user, and the way that told: "bearer", "session", "assertion" or "gateway"."""
+    """A logged-in user, and the way that told: "bearer", "token-cookie", "session", "assertion" or "gateway"."""
 
     user_id: str
     way: str
@@ -78,7 +97,7 @@ class Way(Protocol):
         Return the user's id, or None if the request does not bring this way's credential.
 
         Raises:
-            NotLoggedIn: it brings a bad one.
+            NotLoggedIn, NotLoggedInYet: it brings a bad one.
             Unavailable: whether it is good cannot be known now.
         """
 
@@ -99,7 +118,7 @@ class Callers:
             now_ms: Unix milliseconds by the server's clock.
 
         Raises:
-            NotLoggedIn: no way applies, or the first that does is refused.
+            NotLoggedIn, NotLoggedInYet: no way applies, or the first that does is refused.
             CrossSite: the credential is good but another site's page has sent it along.
             Unavailable: the credential cannot be checked now.
         """
@@ -124,7 +143,7 @@ class Callers:
         None says nothing: ask `authenticate`.
 
         Raises:
-            NotLoggedIn, Unavailable: as `authenticate`, which need not be asked any more.
+            NotLoggedIn, NotLoggedInYet, Unavailable: as `authenticate`, which need not be asked any more.
         """
         bearer = self._bearer
         return None if bearer is None else bearer.told_by(authorization, now_ms)
@@ -169,10 +188,26 @@ class Bearer:
             raise NotLoggedIn("the Authorization header has no token after Bearer")
         token = self._tokens.verify(_single(credential, "Authorization"))
         if self._store is None:
-            self._remembered.add(authorization, token.sub, expires_ms=token.expires_ms, now_ms=now_ms)
+            self._remembered.add(authorization, token.user_id, expires_ms=token.expires_ms, now_ms=now_ms)
         else:
             _use_up(token, self._store, now_ms)
-        return token.sub
+        return token.user_id
+
+
+class TokenCookie:
+    """A JWT in a cookie, where no script of the page can read it."""
+
+    name = "token-cookie"
+    is_ambient = True
+
+    def __init__(self, tokens: Tokens, *, cookie: str) -> None:
+        self.brings = f"the cookie {cookie}"
+        self._tokens = tokens
+        self._cookie = cookie
+
+    def user_id(self, request: Asking, _now_ms: int) -> str | None:
+        cookies = request.cookies.getlist(self._cookie)
+        return _only_user(cookies, lambda value: self._tokens.verify(value).user_id, self._cookie)
 
 
 class SessionCookie:
@@ -183,7 +218,7 @@ class SessionCookie:
 
     def __init__(self, keys: Sequence[str], *, cookie: str, user_field: str, max_age_s: int) -> None:
         """
-        Take the app's SECRET_KEYs, any of which may have signed.
+        Take the app's SECRET_KEYs, any of which may have signed; one that is bytes stands in base64 after `base64:`.
 
         Args:
             user_field: where the session keeps the user's id.
@@ -192,34 +227,42 @@ class SessionCookie:
         _check_secrets(keys)
         self.brings = f"the cookie {cookie}"
         self._serializer = URLSafeTimedSerializer(
-            list(keys),
+            [key_bytes(key) for key in keys],
             salt="cookie-session",
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha1},
         )
         self._cookie = cookie
         self._user_field = user_field
         self._max_age_s = max_age_s
+        self._has_warned = False
 
     def user_id(self, request: Asking, _now_ms: int) -> str | None:
-        values = set(request.cookies.getlist(self._cookie))
-        if len(values) > 1:
-            raise NotLoggedIn(f"there are several cookies {self._cookie}, with different values")
-        session = self._session(values.pop()) if values - {""} else {}
+        return _only_user(request.cookies.getlist(self._cookie), self._user_of, self._cookie)
+
+    def _user_of(self, cookie: str) -> str | None:
+        session, what = self._session(cookie), f"the session's {self._user_field}"
         user_id = session.get(self._user_field)
         if user_id is None:
             return None
+        user_id = _untagged(user_id)
         if isinstance(user_id, bool) or not isinstance(user_id, str | int):
-            raise NotLoggedIn(f"the session's {self._user_field} must be a string or a whole number")
-        return checked_user_id(str(user_id), f"the session's {self._user_field}")
+            raise NotLoggedIn(f"{what} must be a string, a whole number or a UUID")
+        user_id = checked_user_id(str(user_id), what)
+        if not self._has_warned and self._user_field == "_user_id" and _is_uniquifier(user_id, session):
+            self._has_warned = True
+            _log.warning("%s", FS_UNIQUIFIER)
+        return user_id
 
     def _session(self, cookie: str) -> dict[str, object]:
         try:
-            session = self._serializer.loads(cookie, max_age=self._max_age_s)
-        except SignatureExpired as exc:
-            raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s, or from the future") from exc
+            session, signed = self._serializer.loads(cookie, return_timestamp=True)
+            signed_ms = int(signed.timestamp()) * 1000
         # Of a time that no calendar has, itsdangerous lets the error of datetime through.
         except (BadData, ValueError, OSError, OverflowError) as exc:
             raise NotLoggedIn("the session cookie is broken, or signed with another key") from exc
+        if clock.now_ms() >= signed_ms + (self._max_age_s + 1) * 1000:
+            raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s")
+        check_not_ahead(signed_ms, "the session cookie is from the future")
         if not isinstance(session, dict):
             raise NotLoggedIn("the session cookie holds no session")
         return session
@@ -242,7 +285,7 @@ class Assertion:
             return None
         scheme, _, credential = value.partition(" ")
         token = credential.strip(" ") if scheme.lower() == "bearer" else value
-        return self._tokens.verify(_single(token, self._header)).sub
+        return self._tokens.verify(_single(token, self._header)).user_id
 
 
 class Gateway:
@@ -286,6 +329,48 @@ class Gateway:
         except UnicodeDecodeError as exc:
             raise NotLoggedIn(f"{self._user_header} is not UTF-8 text") from exc
         return checked_user_id(user_id, self._user_header)
+
+
+def _only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name: str) -> str | None:
+    """
+    Return whose the cookies of one name are.
+
+    A browser sends all of them that a path or a domain above has left there, so a stale one may stand beside the good
+    one. Those that are nobody's do not count either.
+
+    Raises:
+        NotLoggedIn, NotLoggedInYet: none of them is good, or two are good and of different users.
+    """
+    users: set[str] = set()
+    refusals: list[NotLoggedIn | NotLoggedInYet] = []
+    for cookie in dict.fromkeys(filter(None, cookies)):
+        try:
+            user_id = user_of(cookie)
+        except (NotLoggedIn, NotLoggedInYet) as refusal:
+            refusals.append(refusal)
+        else:
+            users |= {user_id} if user_id is not None else set()
+    if len(users) > 1:
+        raise NotLoggedIn(f"there are several cookies {name}, of different users")
+    if not users and refusals:
+        raise refusals[0]
+    return next(iter(users), None)
+
+
+def _untagged(value: object) -> object:
+    """Return what `flask.sessions` has tagged as text, if it may be an id; anything else as it is."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((tag, text),) = value.items()
+        if tag in _TAGS and isinstance(text, str):
+            try:
+                return _TAGS[tag](text)
+            except ValueError:
+                return value
+    return value
+
+
+def _is_uniquifier(user_id: str, session: Mapping[str, object]) -> bool:
+    return not _FLASK_SECURITY.isdisjoint(session) and _UNIQUIFIER.fullmatch(user_id) is not None
 
 
 def _use_up(token: Token, store: Store, now_ms: int) -> None:

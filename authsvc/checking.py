@@ -18,6 +18,7 @@ from authsvc.store import Store
 from authsvc.vendor import Credentials, Vendor
 
 ADVISED_LENGTH = 16
+UNIQUIFIER_FIELDS = frozenset({"_user_id", "fs_uniquifier"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ def _notes(settings: Settings) -> Iterator[Finding]:
     if (settings.jwt_key or settings.jwt_jwks_url) and not settings.jwt_audience:
         yield Finding(
             "note", "JWT_AUDIENCE", "not set: a token made for another service is accepted, unless it has an aud"
+        )
+    if settings.session_key and settings.account_key and settings.session_user_field in UNIQUIFIER_FIELDS:
+        yield Finding(
+            "note",
+            "SESSION_USER_FIELD",
+            f"{settings.session_user_field} is Flask-Security's fs_uniquifier, if your app uses that: it changes with"
+            " the password, and then the user gets another IM account; name an id that stays",
         )
     if not settings.verifier_keys:
         yield Finding("note", "VERIFIER_KEYS", "not set: nobody can call the verify route")

@@ -13,6 +13,7 @@ from authsvc import appsfile, purpose, stores, tokens
 from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
+    CookieName,
     FilePath,
     HeaderName,
     HeaderNames,
@@ -161,10 +162,15 @@ class Settings(SandboxSettings):
     jwt_header: HeaderName | None = Field(
         None, description="Header in which a gateway passes a signed assertion, such as `X-Pomerium-Jwt-Assertion`."
     )
-    session_key: SecretLines = Field(
-        (), description="The Flask app's SECRET_KEY, to read its session cookie; several lines: all of them verify."
+    jwt_cookie: CookieName | None = Field(
+        None, description="Cookie in which a browser sends the token, such as `access_token`."
     )
-    session_cookie: Text = Field("session", description="Name of that cookie.")
+    session_key: KeyLines = Field(
+        (),
+        description="The Flask app's SECRET_KEY, to read its session cookie; several lines: all of them verify;"
+        " `base64:…` for one that is bytes.",
+    )
+    session_cookie: CookieName = Field("session", description="Name of that cookie.")
     session_user_field: Text = Field("_user_id", description="Where the session keeps the user's id.")
     session_max_age_s: int = Field(2_678_400, ge=1, description="Seconds after which the cookie counts no more.")
     gateway_secret: SecretLines = Field(
@@ -241,6 +247,22 @@ class Settings(SandboxSettings):
         if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
             raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the assertion with")
         return value
+
+    @field_validator("jwt_cookie")
+    @classmethod
+    def _check_cookie(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
+            raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with")
+        if value and info.data.get("jwt_single_use"):
+            raise ValueError("is of no use beside AUTHSVC_JWT_SINGLE_USE: a browser sends it with every request")
+        return value
+
+    @field_validator("jwt_allowed_types")
+    @classmethod
+    def _check_allowed_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        types = tuple(map(purpose.plain, value))
+        tokens.check_allowed_types(types)
+        return types
 
     @field_validator("account_key")
     @classmethod

@@ -115,6 +115,8 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words), BeforeValidator(_giv
 SecretText = Annotated[Secret, BeforeValidator(_given)]
 SecretWords = Annotated[tuple[Secret, ...], BeforeValidator(_words), BeforeValidator(_given)]
 SecretLines = Annotated[tuple[Secret, ...], BeforeValidator(_lines), BeforeValidator(_given)]
+KeyLines = Annotated[SecretLines, AfterValidator(_keys)]
+CookieName = Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 HeaderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
 HeaderNames = Annotated[tuple[HeaderName, ...], BeforeValidator(_words), BeforeValidator(_given)]
 Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidator(_given)]

@@ -341,6 +341,19 @@ def test_the_rules_for_tokens_arrive(
     assert client.post(ISSUE, headers=token(claims)).status_code == status
 
 
+def test_a_token_in_a_cookie(start: Start, settings: Settings, store: Store) -> None:
+    """It logs in where its cookie is set, by the claim that is set, and with types that are allowed."""
+    changes = {"jwt_cookie": "access_token", "jwt_user_claim": "uid", "jwt_allowed_types": ("id",)}
+    client = start(settings.model_copy(update=changes), store=store)
+    bearer = token({"uid": 7, "typ": "ID"})["Authorization"].removeprefix("Bearer ")
+    assert client.post(ISSUE, headers={"Cookie": f"access_token={bearer}"}).status_code == 200
+    assert client.post(ISSUE, headers={"Cookie": f"access_token={bearer}", "Origin": "null"}).status_code == 403
+    for claims, words in (({}, "no uid"), ({"uid": 7, "typ": "Refresh"}, "type refresh")):
+        answer = client.post(ISSUE, headers=token(claims))
+        assert answer.status_code == 401
+        assert words in answer.get_json()["detail"]
+
+
 def test_a_single_use_token_is_good_once(start: Start, settings: Settings, store: Store) -> None:
     """The second request with it is refused; without that setting it is not."""
     client = start(settings.model_copy(update={"jwt_single_use": True}), store=store)

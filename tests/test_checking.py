@@ -61,6 +61,11 @@ def test_all_is_well(settings: Settings, clock: Clock) -> None:
         ({"verifier_keys": (Secret("short"),)}, "VERIFIER_KEYS"),
         ({"verifier_keys": ()}, "VERIFIER_KEYS"),
         ({"jwt_audience": ()}, "JWT_AUDIENCE"),
+        ({"account_key": Secret(made_up.ACCOUNT_KEY)}, "SESSION_USER_FIELD"),
+        (
+            {"account_key": Secret(made_up.ACCOUNT_KEY), "session_user_field": "fs_uniquifier"},
+            "SESSION_USER_FIELD",
+        ),
     ],
 )
 def test_notes(settings: Settings, clock: Clock, changes: dict[str, object], name: str) -> None:
@@ -68,6 +73,12 @@ def test_notes(settings: Settings, clock: Clock, changes: dict[str, object], nam
     every = found(settings.model_copy(update=changes), clock)
     assert every[name].grade == "note"
     assert "FAIL" not in {one.grade for one in every.values()}
+
+
+def test_an_id_that_stays(settings: Settings, clock: Clock) -> None:
+    """There is nothing to note of a session's field of the app's own."""
+    changes = {"account_key": Secret(made_up.ACCOUNT_KEY), "session_user_field": "uid"}
+    assert {one.grade for one in found(settings.model_copy(update=changes), clock).values()} == {"ok"}
 
 
 def test_store_away(settings: Settings, clock: Clock) -> None:
