@@ -63,7 +63,9 @@ PARTS = {
         ("stores/test_open", "stores/test_redisurl", "stores/test_measured"),
     ),
     "sqlite": Part(
-        ("stores/sqlite",), ("stores/test_sqlite", "stores/test_contract"), "redis or size_is_bounded or count_of_many"
+        ("stores/sqlite", "stores/sqlitefiles"),
+        ("stores/test_sqlite", "stores/test_sqlitefiles", "stores/test_sqlite_log", "stores/test_contract"),
+        "redis or size_is_bounded or count_of_many or under_contention",
     ),
     "redis": Part(
         ("stores/redis",),

@@ -51,6 +51,7 @@ LAYERS = (
     {
         "stores",
         "stores.sqlite",
+        "stores.sqlitefiles",
         "stores.redis",
         "stores.primaries",
         "stores.client",

@@ -1,10 +1,9 @@
 """
 The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
 
-Imports `errors` and `store`.
+Imports `errors`, `store` and `sqlitefiles`.
 """
 
-import fcntl
 import os
 import random
 import sqlite3
@@ -18,12 +17,14 @@ from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Pulse
+from authsvc.stores.sqlitefiles import File, Files, file_at
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
 CLOSE_WAIT_S = 0.1  # for other processes that close the file, or open it; all workers end at once
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
 LATER_MS = 2_000  # how much later we may read the clock than a claimant who reckoned from it how long a claim is kept
 COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
+LOG_BYTES = 32 << 20  # past which no transaction begins; SQLite means to keep a log at 4 MB
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _VERSION = 1
@@ -33,8 +34,11 @@ _SCHEMA = (
     "CREATE TABLE birth (file_and_boot TEXT PRIMARY KEY, born_ms INTEGER NOT NULL, pings INTEGER) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
-# A file from before this table gets it when it is next opened, and code from before it may go on using that file.
-_ADDITION = "CREATE TABLE IF NOT EXISTS forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID"
+# A file from before these tables gets them when it is next opened, and code from before may go on using that file.
+_ADDITIONS = (
+    "CREATE TABLE IF NOT EXISTS forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS born (monotonic_ns INTEGER NOT NULL)",  # with the birth mark
+)
 _ADD = """INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE
     SET expires_ms = max(expires_ms, excluded.expires_ms) WHERE value = excluded.value"""
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
@@ -51,7 +55,6 @@ _FORGET = (
 )
 
 T = TypeVar("T")
-File = tuple[int, int]  # device and inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,13 @@ class SqliteStore:
     """
 
     def __init__(self, path: str, *, now_ms: Callable[[], int], boot_id: Path = BOOT_ID) -> None:
-        self._path = Path(path)
-        self._log = Path(f"{path}-wal")
-        self._index = Path(f"{path}-shm")
-        # There while nobody has the file open whose log is gone because SQLite put all of it into the file.
-        self._closed = Path(f"{path}-closed")
+        self._files = Files(path)
         self._now_ms = now_ms
         self._boot_id = boot_id
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
+        self._last_file: File | None = None
+        self._last_used_ns = 0  # by the clock that is never set, which the processes of a boot share
         # SQLite keeps account of its file locks by process. A child that inherits an open file, even one that it never
         # uses, takes its parent's locks for its own, and loses what it writes when another process closes the file.
         os.register_at_fork(
@@ -158,6 +159,7 @@ class SqliteStore:
             opened.connection.execute("COMMIT")
             if not self._is_current(opened):
                 raise StoreAway from FileNotFoundError("the file was removed or replaced meanwhile")  # noqa: TRY301 -- drops it
+            self._last_used_ns = time.monotonic_ns()
         except BaseException as exc:
             self._drop()  # be it an exception from a signal handler: it must not leave the transaction open
             if isinstance(exc, sqlite3.Error | OSError):
@@ -171,46 +173,66 @@ class SqliteStore:
             former = None if self._opened is None else self._opened.files
             self._drop()
             self._opened = self._open(former)
+        if self._files.log_bytes() > LOG_BYTES:
+            self._shorten_log(self._opened)
         self._opened.connection.execute("BEGIN IMMEDIATE")
         return self._opened
 
+    def _shorten_log(self, opened: _Opened) -> None:
+        """
+        Put all of the log into the file and cut it off.
+
+        SQLite does the first after a commit, but never ends while other processes go on writing. As none of them
+        begins a transaction while the log is too long, one soon finds it at rest.
+
+        Raises:
+            BlockingIOError: somebody is still reading, writing or shortening it.
+        """
+        ((is_busy, _, _),) = opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise BlockingIOError("the log is too long, and cannot be shortened while another program reads the file")
+
     def _open(self, former: list[File] | None) -> _Opened:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._locked_folder():  # one process at a time makes the file and its tables
-            is_new = not self._path.exists()
-            is_replaced = former is not None and former[0] != _file_at(self._path) and former[1] == _file_at(self._log)
-            if is_new or is_replaced:
+        files = self._files
+        files.make_folder()
+        with self._locked():  # one process at a time makes the file and its tables
+            files.make_private()
+            is_new = not files.store.exists()
+            if is_new or (former is not None and former[0] != file_at(files.store) and former[1] == file_at(files.log)):
                 # SQLite would take the log that a removed or replaced file leaves behind for the new one's.
-                self._log.unlink(missing_ok=True)
+                files.log.unlink(missing_ok=True)
             if is_new:
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            has_log = self._log.exists()
-            if not has_log:
-                self._index.unlink(missing_ok=True)  # which is of another log
-            is_whole = has_log or self._closed.exists()
+                files.make_store()
+            log = file_at(files.log)
+            if log is None:
+                files.index.unlink(missing_ok=True)  # which is of another log
+            is_whole = log is not None or files.was_closed()
             # Looked up before SQLite opens it: were it replaced in between, the next call would see that.
-            file = _file_at(self._path)
+            file = file_at(files.store)
+            # A file or a log that comes back after another was in its place knows nothing of what that was told.
+            is_other = self._last_file not in {None, file} or (former is not None and former[1] != log)
+            born_from_ns = self._last_used_ns if is_other else 0
             boot_id = self._boot_id.read_text() if self._boot_id.exists() else ""
-            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(files.store, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                born_ms = self._prepare(connection, f"{file}:{boot_id}", is_whole=is_whole)
+                born_ms = self._prepare(connection, f"{file}:{boot_id}", is_whole=is_whole, born_from_ns=born_from_ns)
             except sqlite3.Error:
                 connection.close()
                 raise
-            self._closed.unlink(missing_ok=True)
-            files = self._files()
-            return _Opened(connection, files if files and files[0] == file else None, born_ms)
+            files.mark_open()
+            found = files.found()
+            self._last_file = file
+            return _Opened(connection, found if found and found[0] == file else None, born_ms)
 
     @contextmanager
-    def _locked_folder(self, wait_s: float = 0.0) -> Iterator[None]:
-        folder = os.open(self._path.parent, os.O_RDONLY)
+    def _locked(self, wait_s: float = 0.0) -> Iterator[None]:
+        lock = _patiently(self._files.lock, time.monotonic() + wait_s)
         try:
-            _patiently(lambda: fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB), time.monotonic() + wait_s)
             yield
         finally:
-            os.close(folder)
+            os.close(lock)
 
-    def _prepare(self, connection: sqlite3.Connection, file_and_boot: str, *, is_whole: bool) -> int:
+    def _prepare(self, connection: sqlite3.Connection, file_and_boot: str, *, is_whole: bool, born_from_ns: int) -> int:
         """Make what is missing, and return the birth mark, which is made anew if a part of the past is missing."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchall() == []
@@ -219,12 +241,17 @@ class SqliteStore:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (*(_SCHEMA if is_empty else ()), _ADDITION):
+        for statement in (*(_SCHEMA if is_empty else ()), *_ADDITIONS):
             connection.execute(statement)
         # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
         # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.
-        connection.execute("DELETE FROM birth WHERE file_and_boot <> ? OR NOT ?", (file_and_boot, is_whole))
-        connection.execute("INSERT OR IGNORE INTO birth VALUES (?, ?, 0)", (file_and_boot, self._now_ms()))
+        connection.execute(
+            "DELETE FROM birth WHERE file_and_boot <> ? OR NOT ? OR ? > ifnull((SELECT max(monotonic_ns) FROM born), 0)",
+            (file_and_boot, is_whole, born_from_ns),
+        )
+        if connection.execute("INSERT OR IGNORE INTO birth VALUES (?, ?, 0)", (file_and_boot, self._now_ms())).rowcount:
+            connection.execute("DELETE FROM born")
+            connection.execute("INSERT INTO born VALUES (?)", (time.monotonic_ns(),))
         ((born_ms,),) = connection.execute("SELECT born_ms FROM birth").fetchall()
         connection.execute("COMMIT")
         return int(born_ms)
@@ -234,34 +261,21 @@ class SqliteStore:
         if opened is None:
             return
         try:
-            with suppress(OSError), self._locked_folder(CLOSE_WAIT_S):
+            with suppress(OSError), self._locked(CLOSE_WAIT_S):
                 was_current = self._is_current(opened)
                 opened.connection.close()
-                if was_current and not self._log.exists():
-                    self._closed.touch(mode=0o600)
+                if was_current and not self._files.log.exists():
+                    self._files.mark_closed()
         finally:
             opened.connection.close()
 
     def _is_current(self, opened: _Opened) -> bool:
         """Whether it is what others find at the path too."""
-        return opened.files is not None and opened.files == self._files()
-
-    def _files(self) -> list[File] | None:
-        paths = (self._path, self._log, self._index)
-        files = [file for path in paths if (file := _file_at(path)) is not None]
-        return files if len(files) == len(paths) else None
+        return opened.files is not None and opened.files == self._files.found()
 
     def _before_fork(self) -> None:
         self._lock.acquire()
         self._drop()
-
-
-def _file_at(path: Path) -> File | None:
-    try:
-        file = os.stat(path)  # noqa: PTH116 -- thrice in each transaction, and half the price of Path.stat
-    except FileNotFoundError:
-        return None
-    return file.st_dev, file.st_ino
 
 
 def _patiently(attempt: Callable[[], T], deadline_s: float) -> T:

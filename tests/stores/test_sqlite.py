@@ -1,6 +1,5 @@
 """The SQLite store: its file, what becomes of it, and what can be wrong with it."""
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -11,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.store import Store
 from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
+from authsvc.stores.sqlitefiles import Files
 from tests.conftest import Clock
 from tests.running import wait_until
 from tests.stores.calls import CALLS, check_away, works
@@ -355,7 +355,7 @@ def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -
     other.ping()
     for one in (other, store):
         one.close()
-    assert sorted(file.name for file in path.parent.iterdir()) == ["store.db", "store.db-closed"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [".store.db-lock", "store.db", "store.db-closed"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
     clock.now_ms += 5_000
     assert born_ms(store) == BORN_MS
@@ -366,15 +366,64 @@ def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -
 def test_closed_while_others_are(store: SqliteStore, path: Path) -> None:
     """Workers that end in the same moment, as they do at a restart, wait for each other: all is in the file then."""
     store.ping()
-    folder = os.open(path.parent, os.O_RDONLY)
     with ThreadPoolExecutor(1) as pool:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        ending = pool.submit(store.close)
-        with pytest.raises(TimeoutError):
-            ending.result(timeout=0.02)
-        os.close(folder)
+        with kept_out(path):
+            ending = pool.submit(store.close)
+            with pytest.raises(TimeoutError):
+                ending.result(timeout=0.02)
         ending.result()
     assert Path(f"{path}-closed").exists()
+
+
+@pytest.mark.parametrize("suffixes", [("",), ("", "-wal", "-shm"), ("-wal", "-shm"), ("-wal",)], ids=" ".join)
+def test_moved_away_and_back(store: SqliteStore, path: Path, clock: Clock, suffixes: tuple[str, ...]) -> None:
+    """A file, or a log, that comes back after another was in its place is trusted only from then on."""
+    store.ping()
+    away = path.with_name("away")
+    away.mkdir()
+    with kept_open(path):  # or the last to close it would put the log into the file, and remove it
+        for suffix in suffixes:
+            Path(f"{path}{suffix}").rename(away / f"store.db{suffix}")
+        clock.now_ms += 5_000
+        wait_until(lambda: works(store), timeout_s=5)
+        used_ms = clock.now_ms + 1
+        clock.now_ms += 5_000
+        assert claims(store, "key", used_ms)
+        for suffix in suffixes:
+            (away / f"store.db{suffix}").rename(f"{path}{suffix}")
+        clock.now_ms += 1
+        assert not claims(store, "key", used_ms)
+        wait_until(lambda: works(store), timeout_s=5)
+        assert not claims(store, "key", used_ms)
+        clock.now_ms += 5_000
+        wait_until(lambda: claims(store, "later", clock.now_ms - 1), timeout_s=5)
+
+
+def test_copy_written_over_the_file(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """A copy that is written over the file while nobody has it open is as little trusted as one that replaces it."""
+    store.put("key", "copied", keep_ms=MINUTE_MS)
+    store.close()
+    copied = path.read_bytes()
+    clock.now_ms += 5_000
+    assert claims(store, "claim", BORN_MS + 1)
+    store.close()
+    path.write_bytes(copied)
+    clock.now_ms += 5_000
+    assert not claims(store, "claim", BORN_MS + 1)
+    assert born_ms(store) == clock.now_ms
+    assert store.get("key") == "copied"
+
+
+def test_link_to_the_file(path: Path, tmp_path: Path) -> None:
+    """A store whose path is a symbolic link is the one that the link leads to, for those who use that path too."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with closing(SqliteStore(str(link), now_ms=lambda: BORN_MS)) as linked:
+        assert linked.add("key", "mine", keep_ms=MINUTE_MS)
+        with closing(SqliteStore(str(path), now_ms=lambda: BORN_MS)) as store:
+            assert not store.add("key", "other", keep_ms=MINUTE_MS)
+    assert link.is_symlink()
+    assert path.is_file()
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -508,6 +557,27 @@ print(store.add("key", "x", keep_ms=60000), store.get(f"key:{taken}"), len(store
     assert output == "OperationalError False\na ping is a write\nTrue None 1000\n"
 
 
+@contextmanager
+def kept_out(path: Path) -> Iterator[None]:
+    """Keep stores from opening and closing the file, as a process that does so itself."""
+    lock = Files(str(path)).lock()
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def kept_open(path: Path) -> Iterator[None]:
+    """Have the file open in another process."""
+    with run("store.ping(); print(flush=True); sys.stdin.readline(); os._exit(0)", path) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield
+        other.stdin.write("\n")
+
+
 @pytest.fixture
 def locked(store: SqliteStore, path: Path) -> Iterator[sqlite3.Connection]:
     """The store's file, its write lock held by somebody else."""
@@ -560,13 +630,11 @@ def test_locked_for_a_moment(store: SqliteStore, locked: sqlite3.Connection) -> 
         assert waiting.result()
 
 
-def test_folder_locked(store: SqliteStore, path: Path) -> None:
+def test_another_is_opening_it(store: SqliteStore, path: Path) -> None:
     """While another process is kept from finishing the new file, this one is away."""
     path.parent.mkdir()
-    folder = os.open(path.parent, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    check_away(store, CALLS["add"])
-    os.close(folder)
+    with kept_out(path):
+        check_away(store, CALLS["add"])
     assert works(store)
 
 
@@ -586,6 +654,7 @@ def test_a_file_from_before_forgetting_was_noted(path: Path, clock: Clock) -> No
         assert store.add("claim:1", "mine", keep_ms=MINUTE_MS)
     with closing(sqlite3.connect(path)) as earlier:
         earlier.execute("DROP TABLE forgotten")
+        earlier.execute("DROP TABLE born")
     with closing(SqliteStore(str(path), now_ms=clock)) as store:
         assert not store.add("claim:1", "other", keep_ms=MINUTE_MS)
         store.ping()
