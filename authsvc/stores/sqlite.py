@@ -246,7 +246,7 @@ class SqliteStore:
         # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
         # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.
         connection.execute(
-            "DELETE FROM birth WHERE file_and_boot <> ? OR NOT ? OR ? > ifnull((SELECT max(monotonic_ns) FROM born), 0)",
+            "DELETE FROM birth WHERE file_and_boot <> ? OR NOT ? OR ifnull((SELECT monotonic_ns FROM born), 0) < ?",
             (file_and_boot, is_whole, born_from_ns),
         )
         if connection.execute("INSERT OR IGNORE INTO birth VALUES (?, ?, 0)", (file_and_boot, self._now_ms())).rowcount:
