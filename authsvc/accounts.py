@@ -93,8 +93,10 @@ class Accounts:
         password = self._password(app.appkey, username)
         name = self._name(app.appkey, username)
         if name not in self._known:
-            if not self._is_known_elsewhere(name):
-                self._register(app, username, password, name, now_ms)
+            mark = self._mark(name)
+            if mark != _DONE:
+                # By its mark a renewal has a claim of its own. It is read once: who has finished since had this very claim.
+                self._register(app, username, password, name, f"{name}:{mark}:{now_ms // CLAIM_MS}")
             self._known[name] = None
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
@@ -110,7 +112,6 @@ class Accounts:
         name = self._name(app.appkey, username_of(user_id))
         try:
             if self._store.add(f"{name}:renewal:{now_ms // RENEWAL_MS}", fresh_id(), keep_ms=2 * RENEWAL_MS):
-                # An id of its own: the claim of the registration before this one must not be in the way.
                 self._store.put(name, fresh_id(), keep_ms=KNOWN_MS)
             self._known.pop(name, None)
         except StoreAway:
@@ -127,9 +128,6 @@ class Accounts:
     def _derived(self, parts: list[str]) -> str:
         return hmac.new(self._key.reveal().encode(), json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
-    def _is_known_elsewhere(self, name: str) -> bool:
-        return self._mark(name) == _DONE
-
     def _mark(self, name: str) -> str | None:
         """Return what the store holds of an account: _DONE, the id of a renewal that is due, or nothing."""
         try:
@@ -137,15 +135,14 @@ class Accounts:
         except StoreAway:
             return None
 
-    def _register(self, app: Served, username: str, password: str, name: str, now_ms: int) -> None:
-        """Register once across all workers; those who come second wait for the first."""
+    def _register(self, app: Served, username: str, password: str, name: str, claim: str) -> None:
+        """Register once across all workers; those whose claim comes second wait for the first."""
         credentials = Credentials.of(app)
         deadline_s = time.monotonic() + self._vendor.total_s
-        claim = f"{name}:{self._mark(name)}:{now_ms // CLAIM_MS}"
         with self._places.one():
             while not self._is_ours(claim):
                 time.sleep(POLL_S)
-                if self._is_known_elsewhere(name):
+                if self._mark(name) == _DONE:
                     return
                 if time.monotonic() > deadline_s:
                     raise VendorBusy("another worker is registering this user")

@@ -272,6 +272,30 @@ def test_registered_once_across_workers(make: Make, stand_in: VendorStandIn) -> 
     assert len(stand_in.asked) == 1
 
 
+def test_who_looked_before_it_was_done_registers_nobody(make: Make, stand_in: VendorStandIn, store: Store) -> None:
+    """A worker that saw nothing in the store and comes to claim when another has finished finds its claim."""
+    first, second = make(), make(store=Late(store, lambda: first.login(APP, "ming", NOW_MS)))
+    assert second.login(APP, "ming", NOW_MS).username == "ming"
+    assert len(stand_in.asked) == 1
+
+
+class Late:
+    """A worker's sight of the store, in which something happens right after its first look."""
+
+    def __init__(self, store: Store, happens: Callable[[], object]) -> None:
+        self._store = store
+        self._happens: list[Callable[[], object]] = [happens]
+
+    def get(self, key: str) -> str | None:
+        found = self._store.get(key)
+        while self._happens:
+            self._happens.pop()()
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
 def test_a_known_user_needs_no_vendor(make: Make, stand_in: VendorStandIn) -> None:
     """With the vendor gone, a user who was registered before boots, in this worker and in any other."""
     first = make()
