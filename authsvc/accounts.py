@@ -95,7 +95,7 @@ class Accounts:
         if name not in self._known:
             mark = self._mark(name)
             if mark != _DONE:
-                # By its mark a renewal has a claim of its own. It is read once: who has finished since had this very claim.
+                # The mark gives a renewal a claim of its own. Read once: who has finished since had this very claim.
                 self._register(app, username, password, name, f"{name}:{mark}:{now_ms // CLAIM_MS}")
             self._known[name] = None
             if len(self._known) > MAX_KNOWN:
