@@ -26,6 +26,7 @@ from tests.conftest import bearer_of
 from tests.running import Service, open_files, wait_until
 from tests.services import RedisServer
 
+KILLS = int(os.environ.get("KILLS", "4"))  # of workers, one after the other
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
 VERIFIER = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
 REFUSED = {409, 422, 503}
@@ -250,7 +251,7 @@ def test_workers_killed(two: Service, server: str, store: str, request: pytest.F
     killed: set[int] = set()
 
     def go_on_killing() -> None:
-        for _ in range(8):
+        for _ in range(KILLS):
             wait_until(lambda: bool(two.workers() - killed), timeout_s=10, what=two.log)
             victim = min(two.workers() - killed)
             os.kill(victim, signal.SIGKILL)

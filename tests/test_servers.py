@@ -108,9 +108,16 @@ def test_listens_on_ipv6(service: Service, server: str) -> None:
     assert service.stop() == 0
 
 
-@SERVERS
 @pytest.mark.parametrize(
-    "bind", ["taken", "unix:taken", "192.0.2.1:8000", "no-such-host.invalid:80", "unix:/nonexistent/a.sock"]
+    ("bind", "server"),
+    [
+        ("taken", "gunicorn"),
+        ("taken", "granian"),
+        ("unix:taken", "gunicorn"),
+        ("192.0.2.1:8000", "granian"),
+        ("no-such-host.invalid:80", "gunicorn"),
+        ("unix:/nonexistent/a.sock", "granian"),
+    ],
 )
 def test_where_it_cannot_listen(service: Service, server: str, bind: str) -> None:
     """A place where nothing can listen ends the start with one line and exit code 2."""
