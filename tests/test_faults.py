@@ -261,7 +261,7 @@ def test_workers_killed(two: Service, server: str, store: str, request: pytest.F
             time.sleep(0.1)
 
     answers, _ = together(two, go_on_killing)
-    assert len(killed) == 8
+    assert len(killed) == KILLS
     assert all(found[200] <= 1 for found in answers)
     assert {status for found in answers for status in found} <= {200, LOST} | REFUSED
     recovers(two)
