@@ -143,6 +143,7 @@ def create_app(
     jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
+    jobs.append(lambda: apps.reconcile(store, now_ms()))
     at_end = [media.close, vendor.close, telling.stop, trace.close]
     background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
@@ -195,6 +196,7 @@ def create_app(
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreAway):
         store.ping()
+    apps.reconcile(store, now_ms())
     background.start()
     telling.start()
     # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.

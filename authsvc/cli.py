@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from authsvc.app import check_ways, preload
 from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
-from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError
+from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
 from authsvc.ids import fresh_id
 
 REFUSED = 1
@@ -154,6 +155,8 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     settings = environ.load(variables, AppSettings)
     now_ms = clock.now_ms()
     apps, store = Apps(settings.apps, now_ms), stores.open_store(settings.store_url.reveal())
+    with suppress(StoreAway):  # the rules before the replay are checked without it
+        apps.learn(store)
     if claim:
         verifying.verify(presented, holder=None, apps=apps, store=store, now_ms=now_ms)
     else:

@@ -55,7 +55,8 @@ class AppSettings(BaseModel):
     appkey: Text | None = Field(None, description="The app's appkey, when there is one app.")
     master_secret: SecretText | None = Field(None, description="Its masterSecret.")
     previous_master_secret: SecretText | None = Field(
-        None, description="The masterSecret before this one: verifies what it signed until that is dead."
+        None,
+        description="The masterSecret before this one: verifies what workers on this store signed with it lately.",
     )
     flag: int = Field(0, ge=0, le=1, description="The SDK's message roaming flag, 0 or 1.")
     apps_file: FilePath | None = Field(

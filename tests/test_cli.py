@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from click.testing import CliRunner, Result
 
 import authsvc
 from authsvc import payload
+from authsvc.apps import App, Apps
 from authsvc.cli import main
+from authsvc.secret import Secret
+from authsvc.stores import open_store
 from tests import made_up
 from tests.running import clean_environment
 from tests.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
@@ -166,6 +170,19 @@ def test_the_first_rule_that_fails(
     assert told.stdout == ""
     assert words in told.stderr
     assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_retired_secret_as_the_service_knows_it(variables: dict[str, str]) -> None:
+    """A payload by the previous masterSecret is good if a worker signed with that lately, and bad if none did."""
+    variables |= {
+        "AUTHSVC_MASTER_SECRET": made_up.OTHER_MASTER_SECRET,
+        "AUTHSVC_PREVIOUS_MASTER_SECRET": made_up.MASTER_SECRET,
+    }
+    del variables["AUTHSVC_MASTER_SECRET_FILE"]
+    assert "bad-signature" in run(variables, "verify", stdin=signed()).output
+    with closing(open_store(variables["AUTHSVC_STORE_URL"])) as store:
+        Apps([App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))], now_ms()).reconcile(store, now_ms())
+    assert run(variables, "verify", stdin=signed()).exit_code == 0
 
 
 def test_store_away(variables: dict[str, str]) -> None:

@@ -7,13 +7,17 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from authsvc import payload
+from authsvc.apps import App, Apps
 from authsvc.errors import BadSignature
+from authsvc.secret import Secret
+from authsvc.stores import open_store
 from tests import canaries, made_up
 from tests.conftest import bearer_of
 from tests.running import Service, wait_until
@@ -170,6 +174,34 @@ def test_after_a_restart(four: Service) -> None:
     assert four.stop() == 0
     four.start("--workers", "2")
     assert ask(four, verify_request(presented)).status == 409
+
+
+def test_a_retired_secret_stays_dead(four: Service) -> None:
+    """
+    A payload outlives a rotation by a restart. A minute later its secret verifies nothing more, and stays the previous
+    one in the settings: not in a worker that starts then either.
+    """
+
+    def forged(number: int) -> bytes:
+        return verify_request(signed(random_str=f"made-up-random-string-{number:02}"))
+
+    four.start("--workers", "2")
+    in_flight = [ask(four, issue_request()).json() for _ in range(8)]
+    assert four.stop() == 0
+    previous = four.secret_file("previous", made_up.MASTER_SECRET)
+    four.secret_file("master-secret", made_up.OTHER_MASTER_SECRET)
+    four.variables["AUTHSVC_PREVIOUS_MASTER_SECRET_FILE"] = str(previous)
+    four.start("--workers", "2")
+    victims = four.wait_for_workers(2)
+    assert {ask(four, verify_request(presented)).status for presented in in_flight} == {200}
+    with closing(open_store(four.variables["AUTHSVC_STORE_URL"])) as store:
+        a_minute_ago_ms = time.time_ns() // 1_000_000 - 60_000
+        Apps([App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))], a_minute_ago_ms).reconcile(store, a_minute_ago_ms)
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not victims & four.workers(), timeout_s=10, what=four.log)
+    four.wait_for_workers(2)
+    assert {ask(four, forged(number)).status for number in range(8)} == {422}
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
