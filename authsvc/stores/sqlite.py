@@ -82,6 +82,11 @@ class SqliteStore:
     Safe to use from many threads, and before and after a fork. If the file or its log is removed or replaced while in
     use, what is found at the path instead is used from the next call on, with a new birth mark. What is written while
     that happens raises StoreAway: nobody else may ever see it.
+
+    A birth mark is of one boot of this machine, because the last commits can be lost when the power is. Where no boot
+    id can be read (another system than Linux, or a sandbox that hides it), the first process to use the file makes a
+    new mark, as if all was lost. Each keeps a share in the file until it ends, so that those that come while others
+    have one, as workers do one after the other, leave the mark as it is.
     """
 
     def __init__(self, path: str, *, now_ms: Callable[[], int], boot_id: Path = BOOT_ID) -> None:
@@ -90,6 +95,8 @@ class SqliteStore:
         self._boot_id = boot_id
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
+        self._share: int | None = None  # of the file, where there is no boot id
+        self._is_first = False
         self._last_file: File | None = None
         self._last_used_ns = 0  # by the clock that is never set, which the processes of a boot share
         # SQLite keeps account of its file locks by process. A child that inherits an open file, even one that it never
@@ -144,6 +151,9 @@ class SqliteStore:
         """See `Store.close`."""
         with self._lock:
             self._drop()
+            if self._share is not None:
+                os.close(self._share)
+                self._share = None
 
     @contextmanager
     def _transaction(self, *, forgotten: int = FORGOTTEN) -> Iterator[_Opened]:
@@ -206,23 +216,32 @@ class SqliteStore:
             log = file_at(files.log)
             if log is None:
                 files.index.unlink(missing_ok=True)  # which is of another log
-            is_whole = log is not None or files.was_closed()
+            boot_id = self._read_boot_id()
+            if not boot_id and self._share is None:
+                self._share, self._is_first = files.share()
+            is_whole = (log is not None or files.was_closed()) and not self._is_first
             # Looked up before SQLite opens it: were it replaced in between, the next call would see that.
             file = file_at(files.store)
             # A file or a log that comes back after another was in its place knows nothing of what that was told.
             is_other = self._last_file not in {None, file} or (former is not None and former[1] != log)
             born_from_ns = self._last_used_ns if is_other else 0
-            boot_id = self._boot_id.read_text() if self._boot_id.exists() else ""
             connection = sqlite3.connect(files.store, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 born_ms = self._prepare(connection, f"{file}:{boot_id}", is_whole=is_whole, born_from_ns=born_from_ns)
             except sqlite3.Error:
                 connection.close()
                 raise
+            self._is_first = False
             files.mark_open()
             found = files.found()
             self._last_file = file
             return _Opened(connection, found if found and found[0] == file else None, born_ms)
+
+    def _read_boot_id(self) -> str:
+        try:
+            return self._boot_id.read_text()
+        except OSError:
+            return ""
 
     @contextmanager
     def _locked(self, wait_s: float = 0.0) -> Iterator[None]:

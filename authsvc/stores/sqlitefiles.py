@@ -29,6 +29,8 @@ class Files:
         # There while nobody has the file open whose log is gone because SQLite put all of it into the file.
         self._closed = self._beside("closed")
         self._lock = self.store.with_name(f".{self.store.name}-lock")  # which `rm store.db*` leaves
+        # SQLite's own locks on its files would be lost if these were opened and closed here.
+        self._shares = self.store.with_name(f".{self.store.name}-open")
 
     def found(self) -> list[File] | None:
         """Return which file, log and index of the log are there, or None unless all three are."""
@@ -54,6 +56,21 @@ class Files:
             os.close(lock)
             raise
         return lock
+
+    def share(self) -> tuple[int, bool]:
+        """
+        Take a share in the file, to be called under `lock`; return it, and whether no other process has one.
+
+        It lasts until its descriptor is closed, also by the end of the process and of those forked from it.
+        """
+        share = self._open(self._shares, os.O_RDONLY | os.O_CREAT)
+        try:
+            fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_first = True
+        except BlockingIOError:
+            is_first = False
+        fcntl.flock(share, fcntl.LOCK_SH)
+        return share, is_first
 
     def make_folder(self) -> None:
         """
@@ -82,7 +99,7 @@ class Files:
         Raises:
             PermissionError: others have rights in a file that is not ours to change.
         """
-        for path in (self.store, self.log, self.index, self._closed, self._lock):
+        for path in (self.store, self.log, self.index, self._closed, self._lock, self._shares):
             with suppress(FileNotFoundError):
                 mode = stat.S_IMODE(path.stat().st_mode)
                 if not mode & OTHERS:

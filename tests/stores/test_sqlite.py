@@ -472,6 +472,90 @@ def test_boot(tmp_path: Path, path: Path, clock: Clock, next_boot: str | None, l
         assert store.get("key") == "x"
 
 
+@pytest.fixture
+def bootless(tmp_path: Path, path: Path, clock: Clock) -> Callable[[], SqliteStore]:
+    """Make stores, each with locks of its own as a process has, on a system that tells no boot id."""
+    return lambda: SqliteStore(str(path), now_ms=clock, boot_id=tmp_path / "no" / "boot_id")
+
+
+def test_without_a_boot_id(bootless: Callable[[], SqliteStore], clock: Clock) -> None:
+    """Whoever opens the file first cannot know whether the power was lost since, and counts the memory as lost."""
+    for _ in range(3):
+        with closing(bootless()) as store:
+            store.put("key", "x", keep_ms=MINUTE_MS)
+            assert born_ms(store) == clock.now_ms
+        clock.now_ms += 5_000
+
+
+def test_workers_without_a_boot_id(bootless: Callable[[], SqliteStore], clock: Clock) -> None:
+    """Those that open it while others have it open leave the mark as it is, in whatever order they come and go."""
+    first, second, third = (bootless() for _ in range(3))
+    with closing(first), closing(second), closing(third):
+        first.ping()
+        clock.now_ms += 5_000
+        for store in (second, first, third):
+            assert born_ms(store) == BORN_MS
+        first.close()
+        clock.now_ms += 5_000
+        assert born_ms(first) == BORN_MS
+        for store in (first, second):
+            store.close()
+        assert born_ms(third) == BORN_MS
+        third.close()
+        clock.now_ms += 5_000
+        assert born_ms(second) == clock.now_ms
+
+
+def test_a_failure_renews_no_mark(bootless: Callable[[], SqliteStore], path: Path, clock: Clock) -> None:
+    """A process whose transaction failed opens the file again, and is no first one."""
+    with closing(bootless()) as store:
+        store.ping()
+        clock.now_ms += 5_000
+        with pytest.raises(KeyError), store._transaction():
+            raise KeyError
+        assert born_ms(store) == BORN_MS
+
+
+def test_an_opening_that_failed_is_not_the_first(bootless: Callable[[], SqliteStore], path: Path, clock: Clock) -> None:
+    """The first that succeeds counts the memory as lost."""
+    with closing(bootless()) as store:
+        store.ping()
+    clock.now_ms += 5_000
+    content = path.read_bytes()
+    path.write_bytes(b"not a database, though it is as long as one" * 1_000)
+    with closing(bootless()) as store:
+        with pytest.raises(StoreAway):
+            store.ping()
+        path.write_bytes(content)
+        assert born_ms(store) == clock.now_ms
+
+
+def test_a_boot_id_that_may_not_be_read(tmp_path: Path, path: Path, clock: Clock) -> None:
+    """It is as good as none, and no reason to be away."""
+    (tmp_path / "boot_id").mkdir()  # which gives an error to any user, root too
+    with closing(SqliteStore(str(path), now_ms=clock, boot_id=tmp_path / "boot_id")) as store:
+        store.ping()
+    assert path.with_name(".store.db-open").exists()
+
+
+def test_a_child_keeps_its_parents_share(path: Path) -> None:
+    """A worker that was forked from a process that had the file open is no first one."""
+    script = """
+from pathlib import Path
+store = SqliteStore(str(store._files.store), now_ms=clock.now_ms, boot_id=Path("/nonexistent"))
+def born():
+    store.ping()
+    return store._opened.born_ms
+before = born()
+if os.fork() == 0:
+    print(born() - before, flush=True)
+    os._exit(0)
+os.wait()
+print(born() - before)
+"""
+    assert run(script, path).communicate(timeout=20)[0] == "0\n0\n"
+
+
 def path_is_a_folder(path: Path) -> None:
     path.mkdir(parents=True)
 
