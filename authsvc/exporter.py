@@ -19,9 +19,14 @@ BACKLOG = 16
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; processes forked from this one may share it. Raises OSError."""
+    """
+    Return a socket that listens there; processes forked from this one may share it. Raises OSError.
+
+    `::` is every address of this host, those of IPv4 too, as it is for the servers.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    is_both = host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_both)
     listener.settimeout(0)  # several wait, one gets the connection
     return listener
 

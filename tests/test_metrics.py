@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from authsvc import metrics
+from authsvc import exporter, metrics
 from authsvc.app import create_app
 from authsvc.config import Settings
 from authsvc.logs import Finished
@@ -294,6 +294,16 @@ def test_all_workers_tell_of_all(scraped: Service, server: str) -> None:
     wait_until(lambda: scrape(scraped).get(secret) == 2, timeout_s=30, what=scraped.log)
     assert scrape(scraped)[issued] == 20
     assert scraped.ask("GET", "/metrics").status == 404
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
+def test_metrics_on_every_address(host: str) -> None:
+    """`[::]` is asked by IPv4 too, as what scrapes a container may do; an address is asked by its own kind alone."""
+    with exporter.listen(host, 0) as listener:
+        port = listener.getsockname()[1]
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as client:
+                assert (client.connect_ex((address, port)) == 0) is (host in {"::", address})
 
 
 def test_where_metrics_cannot_be_served(service: Service) -> None:
