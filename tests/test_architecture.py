@@ -57,6 +57,7 @@ LAYERS = (
         "stores.client",
         "stores.lookout",
         "stores.redisurl",
+        "stores.names",
         "stores.measured",
     },
     {"fields"},

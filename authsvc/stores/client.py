@@ -2,11 +2,12 @@
 How one Redis is asked: all commands in one round trip, on the connection that was used last.
 
 redis-py makes the connections, and knows of TLS, passwords and time-outs. Its own client and pools are left out: at
-each question they lock, poll the socket and keep figures, which costs more than the question. Imports nothing of the
-project.
+each question they lock, poll the socket and keep figures, which costs more than the question. Imports `names`.
 """
 
 import os
+import socket
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,7 +15,11 @@ import redis
 from hiredis import pack_command
 from redis.connection import parse_url
 
+from authsvc.stores.names import Names
+
 Command = tuple[str | int, ...]
+
+_names = Names()
 
 
 class Client:
@@ -25,14 +30,15 @@ class Client:
     that fails so takes the others with it, so that whoever asks again has a new one.
 
     Args:
-        timeout_s: how long to wait for a connection, and then for each answer.
+        timeout_s: how long to wait for a connection, its host's name included, and then for each answer.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         options = parse_url(url)  # type: ignore[no-untyped-call] # redis-py's own
         self.host = str(options.get("host"))
+        asked_for = options.pop("connection_class", redis.Connection)
         self._make = partial(
-            options.pop("connection_class", redis.Connection),
+            _BOUNDED.get(asked_for, asked_for),
             **options,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
@@ -80,6 +86,38 @@ class Client:
         """Let go of those that are idle. It may be asked again afterwards."""
         while self._idle:
             self._idle.pop().disconnect()  # type: ignore[no-untyped-call] # redis-py's own
+
+
+class _Connection(redis.Connection):
+    """
+    Looks its host up within the time for connecting. redis-py leaves that to the name server, and has no setting.
+
+    It relies on `_connect`, `host` and `socket_connect_timeout` of redis-py's.
+    """
+
+    def _connect(self) -> socket.socket:
+        name, timeout_s = self.host, float(self.socket_connect_timeout or 0)
+        until_s = time.monotonic() + timeout_s
+        addresses = _names.find(name, timeout_s)
+        failure = OSError("the host has no address")
+        try:
+            for tried, self.host in enumerate(addresses):
+                share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
+                self.socket_connect_timeout = max(0.001, share_s)
+                try:
+                    return super()._connect()  # type: ignore[no-any-return, no-untyped-call] # its
+                except OSError as exc:
+                    failure = exc
+            raise failure
+        finally:
+            self.host, self.socket_connect_timeout = name, timeout_s
+
+
+class _TlsConnection(redis.SSLConnection, _Connection):
+    """The same by TLS: its certificate is for the name, which stands again when the connection is made."""
+
+
+_BOUNDED = {redis.Connection: _Connection, redis.SSLConnection: _TlsConnection}
 
 
 def _answer(connection: redis.Connection) -> object:
