@@ -151,6 +151,7 @@ def create_app(
         is_vendor_away=vendor.is_away,
         is_at_work=lambda: background.is_alive() and telling.is_alive(),
         is_draining=is_draining,
+        broken_files=tuple if watch is None else watch.broken,
     )
     sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
     jobs.append(every(SAMPLE_EVERY, sampler.sample))

@@ -2,12 +2,13 @@
 Read the settings from the environment and from the files that it names, and watch those files.
 
 Every secret `NAME` may be given as `NAME_FILE` instead. All faults are reported together, in sentences that name the
-variable and never show a value. Imports `config`, `secret` and `errors`.
+variable and never show a value. Imports `config`, `appsfile`, `fields` and `errors`.
 """
 
 import difflib
 import hashlib
 import logging
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from authsvc import appsfile
 from authsvc.config import AppSettings, Settings
 from authsvc.errors import SettingsError
 from authsvc.fields import PREFIX, sentences, shown
 
 MAX_FILE_BYTES = 65_536
+LOOKED_AT_BYTES = appsfile.MAX_BYTES + 1  # of a file that is watched
 SETTLED_S = 0.2  # a file that stays the same for so long is no longer being written
 SECRETS = frozenset(
     {
@@ -35,6 +38,7 @@ SECRETS = frozenset(
 )
 _NAMES = {PREFIX + field.upper(): field for field in Settings.model_fields if field != "apps"}
 _TWINS = {f"{PREFIX}{field.upper()}_FILE": field for field in SECRETS}
+_APPS_FILE = f"{PREFIX}APPS_FILE"
 _Model = TypeVar("_Model", bound=AppSettings)
 
 _log = logging.getLogger(__name__)
@@ -56,10 +60,13 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
         if not name.startswith(PREFIX):
             continue
         field, path = _field_and_path(name, environ[name])
+        file = Path(environ[name]) if name == _APPS_FILE else path
         if field is None:
             unknown.append(f"{shown(name)}: is not a setting of authsvc{_suggestion(name)}")
         elif field in values:
             values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
+        elif file is not None and issubclass(model, Settings) and not _can_be_watched(file):
+            values[field] = ValueError(f"{name}: is a pipe or a device, and the service looks at it again and again")
         elif path is not None:
             values[field] = _read(name, path)
         else:
@@ -79,7 +86,7 @@ def watched_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files that hold settings: every secret's and the apps file."""
     pairs = (_field_and_path(name, value) for name, value in environ.items() if name.startswith(PREFIX))
     return tuple(path for field, path in pairs if path is not None) + tuple(
-        Path(environ[name]) for name in (f"{PREFIX}APPS_FILE",) if name in environ
+        Path(environ[name]) for name in (_APPS_FILE,) if name in environ
     )
 
 
@@ -95,6 +102,11 @@ class Watch:
         self._environ = environ
         self._files = watched_files(environ)
         self._seen = self._content()
+        self._broken: tuple[str, ...] = ()
+
+    def broken(self) -> tuple[str, ...]:
+        """Return the names of the settings that could not be used at the last look; none, if all could."""
+        return self._broken
 
     def look(self, apply: Callable[[Settings], None]) -> None:
         """If a file's content has changed since the last look, read all settings anew and apply them."""
@@ -111,7 +123,9 @@ class Watch:
         except SettingsError as exc:
             for fault in exc.faults:
                 _log.error("changed settings are not used: %s", fault)
+            self._broken = tuple(dict.fromkeys(fault.partition(":")[0] for fault in exc.faults))
             return
+        self._broken = ()
         apply(settings)
         _log.warning("changed settings are in use")
 
@@ -119,9 +133,12 @@ class Watch:
         digest = hashlib.sha256()
         for path in self._files:
             try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                if _can_be_watched(path):
+                    with path.open("rb") as file:
+                        digest.update(hashlib.sha256(file.read(LOOKED_AT_BYTES)).digest())
             except OSError as exc:
                 digest.update(str(exc.errno).encode())
+            digest.update(b"\0")
         return digest.hexdigest()
 
 
@@ -129,6 +146,15 @@ def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
     """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
     field, twin = _NAMES.get(name), _TWINS.get(name)
     return (field, None) if twin is None else (twin, Path(value))
+
+
+def _can_be_watched(path: Path) -> bool:
+    """Return whether it can be read again and again: a pipe gives its content once, and may keep its reader waiting."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True  # what reads it tells why it cannot
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _read(name: str, path: Path) -> str | ValueError:

@@ -94,8 +94,9 @@ _NOT_READY = Problem(
     882005,
     "Not ready",
     "This instance should get no new traffic: one of the checks in the answer is not ok.",
-    "Operators: `secrets` are the masterSecrets, `store` must take a write, `clock` compares this host with the"
-    " store's, `background` is the thread that watches secret files, and `draining` means that it was asked to stop.",
+    "Operators: `store` must take a write, and the log says why it does not; `clock` compares this host with the"
+    " store's, `background` is the thread that watches secret files, and `draining` means that it was asked to stop."
+    " `secrets` names settings whose files cannot be used now; the instance serves with what it had before.",
     retry="after",
 )
 

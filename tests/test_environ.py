@@ -428,6 +428,58 @@ def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureF
     ]
 
 
+def test_what_cannot_be_used_has_a_name(tmp_path: Path) -> None:
+    """As long as it cannot: missing, unreadable or broken. One that is as before is as good as before."""
+    variables = variables_with_files(tmp_path)
+    watch, applied = Watch(variables), Applied()
+    path = tmp_path / "master"
+    good = path.read_text()
+    for spoil, name in (
+        (lambda: path.write_text("\n"), "AUTHSVC_MASTER_SECRET_FILE"),
+        (lambda: path.write_text("a b"), "AUTHSVC_MASTER_SECRET"),
+        (path.unlink, "AUTHSVC_MASTER_SECRET_FILE"),
+        (path.mkdir, "AUTHSVC_MASTER_SECRET_FILE"),
+    ):
+        assert watch.broken() == ()
+        if spoil == path.mkdir:
+            path.unlink()
+        spoil()
+        for _ in range(2):
+            watch.look(applied)
+            assert watch.broken() == (name,)
+        if path.is_dir():
+            path.rmdir()
+        path.write_text(good)
+        watch.look(applied)
+    assert watch.broken() == ()
+    assert applied.secrets == [made_up.MASTER_SECRET] * 4
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """It gives its content once, or keeps its reader waiting for ever; what reads a secret once may take it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    variables = {name: value for name, value in GOOD.items() if "MASTER" not in name}
+    for name in ("AUTHSVC_MASTER_SECRET_FILE", "AUTHSVC_APPS_FILE"):
+        assert f"{name}: is a pipe or a device, and the service looks at it again and again" in faults(
+            variables | {name: str(path)}
+        )
+    writer = threading.Thread(target=path.write_text, args=(f"{made_up.MASTER_SECRET}\n",))
+    writer.start()
+    (app,) = load(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)}, AppSettings).apps
+    writer.join()
+    assert app.master_secret.reveal() == made_up.MASTER_SECRET
+
+
+def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """Nobody waits for it: the watch goes on, and names it."""
+    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    (tmp_path / "master").unlink()
+    os.mkfifo(tmp_path / "master")
+    watch.look(applied)
+    assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
+
+
 def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Half a secret would pass for a whole one: a file is used when it has come to rest, and the log says so."""
     watch, applied = Watch(variables_with_files(tmp_path)), Applied()

@@ -15,6 +15,7 @@ from tests.services import RedisServer
 def readiness(store: Store, **wrong: bool) -> Readiness:
     return Readiness(
         store,
+        broken_files=lambda: ("AUTHSVC_JWT_KEY_FILE",) if wrong.get("broken") else (),
         is_at_work=lambda: not wrong.get("ended", False),
         is_draining=lambda: wrong.get("draining", False),
         is_vendor_away=lambda: wrong.get("vendor", False),
@@ -40,6 +41,13 @@ def test_ready_without_the_vendor(store: Store, clock: Clock) -> None:
     """It is told, and does not count."""
     checks = readiness(store, vendor=True).checks(clock.now_ms)
     assert checks["vendor"] == "away"
+    assert is_ready(checks)
+
+
+def test_ready_though_a_secret_file_is_broken(store: Store, clock: Clock) -> None:
+    """The setting is named, and does not count: with the same file no other instance would be better off."""
+    checks = readiness(store, broken=True).checks(clock.now_ms)
+    assert checks["secrets"] == "AUTHSVC_JWT_KEY_FILE"
     assert is_ready(checks)
 
 
