@@ -24,6 +24,7 @@ from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
 from authsvc.fastlane import FastLane
 from authsvc.forks import PerProcess
+from authsvc.health import Health
 from authsvc.limiter import Limiter, Rate
 from authsvc.logs import RequestLog
 from authsvc.media import Media
@@ -43,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 TELL_S = 0.05  # by how much the log is behind, and what of it is lost when a worker is killed
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
+SETTLED_S = 2.0  # without a failure, until the log says that the store is back
 SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
 PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
 SHARE = 4  # one user may spend one part in so many of the vendor's budget
@@ -103,7 +105,8 @@ def create_app(
     monitoring = Monitoring(_request_log(used), Metrics())
     trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
-    store = MeasuredStore(store, monitoring.on_store_call)
+    store_health = Health("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
+    store = MeasuredStore(store, monitoring.on_store_call, store_health)
     apps = Apps(used.apps, now_ms())
     tokens = _tokens(used)
     callers = Callers(_ways(used, tokens, store, twins_pass=twins_pass), allowed_origins=used.allowed_origins)
@@ -140,7 +143,7 @@ def create_app(
             accounts.replace(changed.account_key)
 
     telling = Background("authsvc-telling", [monitoring.flush], interval_s=TELL_S, at_end=[monitoring.flush])
-    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile]
+    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile, store_health.look]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
     jobs.append(lambda: apps.reconcile(store, now_ms()))
@@ -148,10 +151,10 @@ def create_app(
     background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store,
+        broken_files=tuple if watch is None else watch.broken,
         is_vendor_away=vendor.is_away,
         is_at_work=lambda: background.is_alive() and telling.is_alive(),
         is_draining=is_draining,
-        broken_files=tuple if watch is None else watch.broken,
     )
     sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
     jobs.append(every(SAMPLE_EVERY, sampler.sample))
@@ -226,6 +229,12 @@ def check_ways(settings: Settings, *, twins_pass: bool) -> None:
         if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key):
             raise SettingsError([reason])
         _log.warning("%s", reason)
+
+
+def ways_of(settings: Settings) -> list[str]:
+    """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
+    ways = _ways(settings, _tokens(settings), stores.open_store(settings.store_url.reveal()), twins_pass=False)
+    return [way.brings for way in ways]
 
 
 def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass: bool) -> list[Way]:

@@ -1,17 +1,18 @@
 """
-What `authsvc check` tries before traffic does. Imports `config`, `stores`, `vendor` and `payload`.
+What `authsvc check` tries before traffic does. Imports `config`, `stores`, `vendor`, `tokens`, `health` and `payload`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from authsvc import stores
+from authsvc import proxies, stores, tokens
 from authsvc.apps import App
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.config import Settings
-from authsvc.errors import StoreAway, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import KeysAway, StoreAway, VendorBusy, VendorRefused, VendorSlow
+from authsvc.health import cause
 from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -19,6 +20,7 @@ from authsvc.vendor import Credentials, Vendor
 
 ADVISED_LENGTH = 16
 UNIQUIFIER_FIELDS = frozenset({"_user_id", "fs_uniquifier"})
+_MAX_LISTED = 5  # keys of a JWKS URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,15 @@ class Finding:
     words: str
 
 
-def findings(settings: Settings, now_ms: Callable[[], int], *, candidate: App | None = None) -> Iterator[Finding]:
+def findings(
+    settings: Settings, now_ms: Callable[[], int], *, candidate: App | None = None, is_offline: bool = False
+) -> Iterator[Finding]:
     """
     Yield a line for each thing tried, as it is tried.
 
     Args:
         candidate: an app whose masterSecret is to be proven before it is used.
+        is_offline: try nothing but the settings and the store.
     """
     yield Finding(
         "ok",
@@ -44,70 +49,106 @@ def findings(settings: Settings, now_ms: Callable[[], int], *, candidate: App | 
     )
     yield from _notes(settings)
     store = stores.open_store(settings.store_url.reveal())
-    budget = Budget(settings.vendor_budget, store)
-    vendor = Vendor(settings.vendor_url, budget=budget, breaker=Breaker(), now_ms=now_ms)
     try:
-        yield from _store(store, now_ms)
-        yield from _vendor(vendor, settings.apps, candidate, now_ms)
+        yield from _store(store, settings.store_place, now_ms)
+        if is_offline:
+            yield Finding("note", "offline", "neither the vendor nor a JWKS URL was tried")
+            return
+        yield from _vendor(settings, store, candidate, now_ms)
+        if settings.jwt_jwks_url is not None:
+            yield _jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
     finally:
-        vendor.close()
         store.close()
 
 
 def _notes(settings: Settings) -> Iterator[Finding]:
     lists: dict[str, tuple[Secret, ...]] = {
-        "SESSION_KEY": settings.session_key,
-        "GATEWAY_SECRET": settings.gateway_secret,
-        "VERIFIER_KEYS": settings.verifier_keys,
+        "AUTHSVC_SESSION_KEY": settings.session_key,
+        "AUTHSVC_GATEWAY_SECRET": settings.gateway_secret,
+        "AUTHSVC_VERIFIER_KEYS": settings.verifier_keys,
     }
     for name, secrets in lists.items():
         if any(len(secret.reveal()) < ADVISED_LENGTH for secret in secrets):
             yield Finding("note", name, f"shorter than {ADVISED_LENGTH} characters; draw one: openssl rand -hex 32")
     if (settings.jwt_key or settings.jwt_jwks_url) and not settings.jwt_audience:
         yield Finding(
-            "note", "JWT_AUDIENCE", "not set: a token made for another service is accepted, unless it has an aud"
+            "note",
+            "AUTHSVC_JWT_AUDIENCE",
+            "not set: a token made for another service is accepted, unless it has an aud",
         )
     if settings.session_key and settings.account_key and settings.session_user_field in UNIQUIFIER_FIELDS:
         yield Finding(
             "note",
-            "SESSION_USER_FIELD",
+            "AUTHSVC_SESSION_USER_FIELD",
             f"{settings.session_user_field} is Flask-Security's fs_uniquifier, if your app uses that: it changes with"
             " the password, and then the user gets another IM account; name an id that stays",
         )
     if not settings.verifier_keys:
-        yield Finding("note", "VERIFIER_KEYS", "not set: nobody can call the verify route")
+        yield Finding("note", "AUTHSVC_VERIFIER_KEYS", "not set: nobody can call the verify route")
 
 
-def _store(store: Store, now_ms: Callable[[], int]) -> Iterator[Finding]:
+def _store(store: Store, place: str, now_ms: Callable[[], int]) -> Iterator[Finding]:
     try:
         pulse = store.ping()
     except StoreAway as exc:
-        yield Finding("FAIL", "store", f"took no write: {exc.__cause__}; see AUTHSVC_STORE_URL")
+        yield Finding("FAIL", "store", f"took no write: {cause(exc)} ({place}); see AUTHSVC_STORE_URL")
         return
-    yield Finding("ok", "store", "took a write")
+    yield Finding("ok", "store", f"took a write ({place})")
     yield _clock("clock", pulse.clock_ms - now_ms(), "the store's")
     if pulse.worry is not None:
         # A failure, because nothing shows it when a claim is evicted and its payload accepted again.
         yield Finding("FAIL", "memory", f"{pulse.worry}: claims may be evicted; set it to noeviction")
 
 
-def _vendor(vendor: Vendor, apps: Iterable[App], candidate: App | None, now_ms: Callable[[], int]) -> Iterator[Finding]:
-    told = [(f"appkey {app.appkey}", app) for app in apps]
+def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Callable[[], int]) -> Iterator[Finding]:
+    where = _where(settings.vendor_url)
+    told = [(f"appkey {app.appkey}", app) for app in settings.apps]
     if candidate is not None:
         told.append((f"appkey {candidate.appkey}, new masterSecret", candidate))
+    budget = Budget(settings.vendor_budget, store)
+    vendor = Vendor(settings.vendor_url, budget=budget, breaker=Breaker(), now_ms=now_ms)
     skew_ms = None
     for name, app in told:
         try:
             vendor_ms = vendor.clock_ms(Credentials(app.appkey, app.master_secret.reveal()))
         except VendorRefused as exc:
-            yield Finding("FAIL", name, f"{exc.detail}; compare the masterSecret with the vendor's console")
+            advice = "compare the masterSecret with the vendor's console, and AUTHSVC_VENDOR_URL"
+            yield Finding("FAIL", name, f"{exc.detail} ({where}); {advice}")
         except (VendorBusy, VendorSlow) as exc:
-            yield Finding("FAIL", name, f"{exc.detail}; see AUTHSVC_VENDOR_URL and the way out of this network")
+            why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else exc.what
+            yield Finding("FAIL", name, f"{why} ({where}); see AUTHSVC_VENDOR_URL and the way out of this network")
         else:
-            yield Finding("ok", name, "the vendor accepts the credentials")
+            yield Finding("ok", name, f"the vendor accepts the credentials ({where})")
             skew_ms = None if vendor_ms is None else vendor_ms - now_ms()
+    vendor.close()
     if skew_ms is not None:
         yield _clock("vendor clock", skew_ms, "the vendor's")
+
+
+def _jwks(url: str, algorithms: Iterable[str]) -> Finding:
+    name, where, needed = "AUTHSVC_JWT_JWKS_URL", _where(url), ", ".join(algorithms)
+    try:
+        published = tokens.published_keys(url, tuple(algorithms))
+    except KeysAway as exc:
+        return Finding("FAIL", name, f"no keys: {cause(exc)} ({where})")
+    usable = [jwk for jwk, is_usable in published if is_usable]
+    others = [_shape(jwk) for jwk, is_usable in published if not is_usable]
+    words = f"{len(usable)} of {len(published)} key(s) can verify {needed} ({where})"
+    if others:
+        more = f" and {len(others) - _MAX_LISTED} more" if len(others) > _MAX_LISTED else ""
+        words += f"; not {'; '.join(others[:_MAX_LISTED])}{more}"
+    return Finding("ok" if usable else "FAIL", name, words if usable else f"{words}; see AUTHSVC_JWT_ALGORITHMS")
+
+
+def _shape(jwk: Mapping[str, Any]) -> str:
+    """Return what decides whether a published key can be used, escaped: it is somebody else's text."""
+    told = [f"{name} {str(jwk[name])[:60]!a}" for name in ("kid", "kty", "crv", "alg", "use") if name in jwk]
+    return " ".join(told) or "a key that says nothing of itself"
+
+
+def _where(url: str) -> str:
+    proxy = proxies.proxy_for(url)
+    return url if proxy is None else f"{url} through the proxy {proxy.url}"
 
 
 def _clock(name: str, skew_ms: int, whose: str) -> Finding:

@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ from authsvc import (
     logs,
     payload,
     problems,
+    proxies,
     servers,
     stores,
     tracing,
     verifying,
 )
-from authsvc.app import check_ways, preload
+from authsvc.app import check_ways, preload, ways_of
 from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
@@ -84,6 +85,7 @@ def serve(server: str, bind: str, workers: int) -> None:
     tracing.check(os.environ)
     logs.configure(level=settings.log_level, form=settings.log_format)
     check_ways(settings, twins_pass=server == "granian")
+    _check_proxies(settings)
     servers.serve(
         server,
         _bind(bind),
@@ -92,6 +94,8 @@ def serve(server: str, bind: str, workers: int) -> None:
         log_level=settings.log_level,
         metrics_bind=settings.metrics_bind,
         preload=partial(preload, settings),
+        about=f"{len(settings.apps)} app(s); ways of logging in: {', '.join(ways_of(settings))};"
+        f" store: {settings.store_place}",
     )
 
 
@@ -123,7 +127,7 @@ def sign(appkey: str | None, master_secret_file: Path | None, random_str: str | 
     Example:
       authsvc sign --appkey 0123456789abcdef01234567 --master-secret-file ./secret | authsvc verify
     """
-    settings = environ.load(_with_secret(os.environ, appkey, master_secret_file), AppSettings)
+    settings = _app_settings(appkey, master_secret_file)
     now_ms = clock.now_ms() if timestamp_ms is None else timestamp_ms
     served = Apps(settings.apps, now_ms).find(appkey)
     signed = payload.issue(
@@ -151,8 +155,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
         raise InvalidRequest("payload", "is larger than 64 KiB")
     fields = body.read(text, content_type="application/json", fields=payload.FIELDS, may_be_empty=False)
     presented = payload.parse(fields)
-    variables = _with_secret(os.environ, presented.appkey, master_secret_file)
-    settings = environ.load(variables, AppSettings)
+    settings = _app_settings(presented.appkey, master_secret_file)
     now_ms = clock.now_ms()
     apps, store = Apps(settings.apps, now_ms), stores.open_store(settings.store_url.reveal())
     with suppress(StoreAway):  # the rules before the replay are checked without it
@@ -171,21 +174,28 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     "--appkey", help="Whose new masterSecret it is, when there are several apps; the default app if left out."
 )
 @click.option("--master-secret-file", type=click.Path(path_type=Path), help="A new masterSecret, to prove before use.")
-def check(appkey: str | None, master_secret_file: Path | None) -> None:
+@click.option("--offline", is_flag=True, help="Try only the settings and the store, not the vendor or a JWKS URL.")
+def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool) -> None:
     """Try the settings and everything they point to; one line each, with what to do about it.
 
     \b
     Examples:
       authsvc check && systemctl restart authsvc
       authsvc check --master-secret-file ./new    # does the vendor accept it?
+      authsvc check --offline                     # where the vendor cannot be reached
     """
+    if offline and master_secret_file is not None:
+        raise click.UsageError("--master-secret-file is proven by the vendor, which --offline does not try")
+    if appkey is not None and master_secret_file is None:
+        raise click.UsageError("--appkey says whose --master-secret-file it is, and needs it")
     settings = environ.load(os.environ, Settings)
+    _check_proxies(settings)
     candidate = None
     if master_secret_file is not None:
         appkey = Apps(settings.apps, clock.now_ms()).find(appkey).appkey
-        (candidate,) = environ.load(_with_secret(os.environ, appkey, master_secret_file), AppSettings).apps
+        (candidate,) = _app_settings(appkey, master_secret_file).apps
     failed = False
-    for finding in checking.findings(settings, clock.now_ms, candidate=candidate):
+    for finding in checking.findings(settings, clock.now_ms, candidate=candidate, is_offline=offline):
         click.echo(f"{finding.grade:4}  {finding.name}: {finding.words}", err=finding.grade == "FAIL")
         failed = failed or finding.grade == "FAIL"
     sys.exit(REFUSED if failed else 0)
@@ -248,13 +258,35 @@ def _bind(text: str) -> Bind:
         raise click.BadParameter(str(exc), param_hint="--bind") from None
 
 
-def _with_secret(variables: Mapping[str, str], appkey: str | None, file: Path | None) -> Mapping[str, str]:
-    """Return the variables, with the one app that the options name in the place of theirs."""
+def _check_proxies(settings: Settings) -> None:
+    """Raise SettingsError if the environment names a proxy that cannot be one."""
+    for url in filter(None, (settings.vendor_url, settings.jwt_jwks_url)):
+        proxies.proxy_for(url)
+
+
+def _app_settings(appkey: str | None, file: Path | None) -> AppSettings:
+    """Return the settings of the environment, with the one app that the options name in the place of theirs."""
     if file is None:
-        return variables
+        return environ.load(os.environ, AppSettings)
     if appkey is None:
         raise click.UsageError("--master-secret-file needs --appkey")
     app_fields = ("APPS_FILE", "APPKEY", "MASTER_SECRET", "PREVIOUS_MASTER_SECRET")
     taken = {f"AUTHSVC_{field}{suffix}" for field in app_fields for suffix in ("", "_FILE")}
-    kept = {name: value for name, value in variables.items() if name not in taken}
-    return kept | {"AUTHSVC_APPKEY": appkey, "AUTHSVC_MASTER_SECRET_FILE": str(file)}
+    kept = {name: value for name, value in os.environ.items() if name not in taken}
+    with _options_blamed():
+        return environ.load(kept | {"AUTHSVC_APPKEY": appkey, "AUTHSVC_MASTER_SECRET_FILE": str(file)}, AppSettings)
+
+
+@contextmanager
+def _options_blamed() -> Iterator[None]:
+    """Name the option where a fault names the variable that it stands for."""
+    options = {
+        "AUTHSVC_APPKEY": "--appkey",
+        "AUTHSVC_MASTER_SECRET": "--master-secret-file",
+        "AUTHSVC_MASTER_SECRET_FILE": "--master-secret-file",
+    }
+    try:
+        yield
+    except SettingsError as exc:
+        told = (fault.partition(": ") for fault in exc.faults)
+        raise SettingsError([options.get(name, name) + colon + rule for name, colon, rule in told]) from None

@@ -109,8 +109,18 @@ class AppSettings(BaseModel):
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, value: Secret) -> Secret:
+        if not value.reveal():
+            raise ValueError("is required, because this user has no home directory for the default")
         stores.check_url(value.reveal())
         return value
+
+    @property
+    def store_place(self) -> str:
+        """Which store it is and where, without a password; and who else has it, if nobody chose it."""
+        place = stores.place(self.store_url.reveal())
+        if "store_url" in self.model_fields_set:
+            return place
+        return f"{place}, the default that every authsvc of this user shares unless AUTHSVC_STORE_URL is set"
 
 
 class SandboxSettings(AppSettings):

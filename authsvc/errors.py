@@ -110,13 +110,19 @@ class Unavailable(Refusal):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}; try again in {self.retry_after_s} s")
+        self.what = what
 
 
 class StoreAway(Unavailable):
-    """The store cannot be reached, is read-only, full or too slow, so a claim cannot be made."""
+    """
+    The store cannot be reached, is read-only, full or too slow, so a claim cannot be made.
 
-    def __init__(self) -> None:
+    `remedy` is for the operator: what the setting should be, where the store itself shows it.
+    """
+
+    def __init__(self, remedy: str | None = None) -> None:
         super().__init__("the store is away")
+        self.remedy = remedy
 
 
 class KeysAway(Unavailable):

@@ -59,12 +59,20 @@ def _origin_set(value: object) -> object:
 
 
 def default_store() -> Secret:
-    """Return the URL of a SQLite file in the user's state folder, or in the one that systemd made for the service."""
+    """
+    Return the URL of a SQLite file in the user's state folder, or in the one that systemd made for the service.
+
+    It is empty where there is no such folder: for a user without a home directory, as a container may have.
+    """
     folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's StateDirectory=
     if not folder:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        folder = str(Path(state) / "authsvc")
-    return Secret(f"sqlite://{folder}/store.db")
+        state = Path(os.environ.get("XDG_STATE_HOME", ""))
+        try:
+            # A relative one is to be ignored (XDG Base Directory Specification).
+            folder = str((state if state.is_absolute() else Path.home() / ".local" / "state") / "authsvc")
+        except RuntimeError:
+            return Secret("")
+    return Secret(f"sqlite:///{folder}/store.db")
 
 
 def _json_object(value: object) -> object:

@@ -5,7 +5,6 @@ It knows HTTP and time; what a key is, `tokens` tells it. Imports only `errors`.
 """
 
 import json
-import logging
 import math
 import re
 import threading
@@ -15,9 +14,11 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, Generic, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from authsvc import proxies
 from authsvc.errors import KeysAway, NotLoggedIn
+from authsvc.health import Health
 
 FRESH_S = 300.0  # a key set of this age is fetched anew
 STALE_S = 3600.0  # a key set of this age is used no more, even if the URL is away
@@ -28,8 +29,7 @@ MAX_BYTES = 262_144
 
 _URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.ASCII | re.IGNORECASE)
 _Key = TypeVar("_Key")
-
-_log = logging.getLogger(__name__)
+_FAILURES = (OSError, HTTPException, ValueError, RecursionError)
 
 
 def check_url(url: str) -> None:
@@ -87,7 +87,9 @@ class Jwks(Generic[_Key]):
         self._request = Request(  # noqa: S310 -- the scheme is checked
             url, headers={"Accept": "application/json", "User-Agent": "authsvc"}
         )
-        self._opener = build_opener(_NoRedirect)
+        direct = [] if proxies.proxy_for(url) else [ProxyHandler({})]
+        self._opener = build_opener(_NoRedirect, *direct)
+        self._health = Health("the JWKS URL", "AUTHSVC_JWT_JWKS_URL")
         self._read = read
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
@@ -133,6 +135,18 @@ class Jwks(Generic[_Key]):
             retry_after_s=max(1, math.ceil(left_s)),
         )
 
+    def listed(self) -> list[Mapping[str, Any]]:
+        """
+        Fetch, and return every JWK, whether it can be used or not.
+
+        Raises:
+            KeysAway: from what went wrong.
+        """
+        try:
+            return _listed(json.loads(self._download()))
+        except _FAILURES as exc:
+            raise KeysAway from exc
+
     def _newer(self, known: _KeySet[_Key], *, wait_s: float) -> _KeySet[_Key]:
         """Return a newer key set, or this one if a newer is not to be had; wait so long for a thread that fetches."""
         if not self._lock.acquire(timeout=wait_s):
@@ -148,11 +162,13 @@ class Jwks(Generic[_Key]):
         begun_s = self._monotonic_s()
         try:
             keys = self._keys(json.loads(self._download()))
-        except (OSError, HTTPException, ValueError, RecursionError) as exc:
+        except _FAILURES as exc:
             self._failed_s = self._monotonic_s()
-            _log.warning("no keys from AUTHSVC_JWT_JWKS_URL: %s", str(exc))
+            self._health.failed(exc)
         else:
             self._known = _KeySet(keys, begun_s)
+            self._health.succeeded()
+        self._health.look()
 
     def _download(self) -> bytes:
         # The timeout of a socket is for each read; a URL that sends byte by byte has to end too.
@@ -168,11 +184,15 @@ class Jwks(Generic[_Key]):
         return body
 
     def _keys(self, answer: object) -> tuple[tuple[object, _Key], ...]:
-        jwks = answer.get("keys") if isinstance(answer, dict) else None
-        if not isinstance(jwks, list):
-            raise ValueError("the answer is no JSON object with a list of keys")  # noqa: TRY004 -- as if not JSON
-        read = ((jwk.get("kid"), self._read(jwk)) for jwk in jwks if isinstance(jwk, dict))
+        read = ((jwk.get("kid"), self._read(jwk)) for jwk in _listed(answer))
         keys = tuple((kid, key) for kid, key in read if key is not None)
         if not keys:
             raise ValueError("the answer has no key that could verify a token")
         return keys
+
+
+def _listed(answer: object) -> list[Mapping[str, Any]]:
+    jwks = answer.get("keys") if isinstance(answer, dict) else None
+    if not isinstance(jwks, list):
+        raise ValueError("the answer is no JSON object with a list of keys")  # noqa: TRY004 -- as if not JSON
+    return [jwk for jwk in jwks if isinstance(jwk, dict)]

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from authsvc import exporter
+from authsvc import __version__, exporter
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.capacity import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
@@ -53,6 +53,7 @@ def serve(
     metrics_bind: Bind | None = None,
     preload: Callable[[], None] = lambda: None,
     load: Load | None = None,
+    about: str = "",
 ) -> None:
     """
     Serve until stopped.
@@ -63,6 +64,7 @@ def serve(
         metrics_bind: where `/metrics` is served; None serves it nowhere.
         preload: imports what the workers need, before they are made.
         load: builds the app, in each worker; None builds the service from the environment.
+        about: what the log tells at the start, beside where it serves and how.
 
     Raises:
         SettingsError: nothing can listen there, or the server is not installed.
@@ -78,6 +80,8 @@ def serve(
         os.environ[FOLDER_VARIABLE] = str(folder)
         drain = Drain(folder, delay_s=drain_delay_s)
         preload()
+        if about:
+            _log.info("authsvc %s on %s with %s, %d worker(s); %s", __version__, bind, server, workers, about)
         run(bind, workers, drain, log_level, partial(_load_apart, load, drain, folder, workers))
 
 

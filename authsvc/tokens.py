@@ -253,6 +253,17 @@ def check_jwks_url(url: str, algorithms: Sequence[str]) -> None:
         raise ValueError(f"AUTHSVC_JWT_JWKS_URL: {exc}") from None
 
 
+def published_keys(url: str, algorithms: Sequence[str]) -> list[tuple[Mapping[str, Any], bool]]:
+    """
+    Fetch the keys behind a JWKS URL; return each as published, and whether it can verify one of these algorithms.
+
+    Raises:
+        KeysAway: from what went wrong.
+    """
+    listed = jwks.Jwks(url, lambda _jwk: None).listed()
+    return [(jwk, _published_key(jwk, algorithms) is not None) for jwk in listed]
+
+
 def _fixed_key(key: str, algorithms: Sequence[str]) -> _Key:
     check_algorithms(algorithms)
     if algorithms[0] in _HMAC_KEY_BYTES:

@@ -2,10 +2,11 @@
 The one place that speaks to the JMessage REST API (facts §1), and the only module that imports `urllib3`.
 
 Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
-nothing is tried more than twice. Imports `breaker`, `budget`, `apps` and `errors`.
+nothing is tried more than twice. Imports `breaker`, `budget`, `apps`, `health`, `proxies` and `errors`.
 """
 
 import json
+import logging
 import random
 import re
 import time
@@ -17,11 +18,12 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from authsvc import __version__, clock
+from authsvc import __version__, clock, proxies
 from authsvc.apps import Served
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.health import Health
 
 SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
 CONNECT_S = 1.0
@@ -38,6 +40,9 @@ USER_EXISTS = 899001
 _BUSY_CODES = frozenset({899000, 899030})
 _CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
 _LIMIT_CODE = 2002
+_UNREACHED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError, urllib3.exceptions.ProxyError)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,20 @@ class _Answer:
     @property
     def code(self) -> int | None:
         """The vendor's error code, in either of its shapes: `{"error": {…}}`, also in a list, or bare."""
+        code = self._error.get("code")
+        return code if isinstance(code, int) else None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an error as the vendor tells one: a status of 4xx, a code and a message."""
+        return 400 <= self.status < 500 and self.code is not None and isinstance(self._error.get("message"), str)
+
+    @property
+    def _error(self) -> Mapping[str, object]:
         found = self.body[0] if isinstance(self.body, list) and self.body else self.body
         if isinstance(found, dict):
             found = found.get("error", found)
-        code = found.get("code") if isinstance(found, dict) else None
-        return code if isinstance(code, int) else None
+        return found if isinstance(found, dict) else {}
 
 
 class Vendor:
@@ -104,7 +118,9 @@ class Vendor:
         self._budget = budget
         self._breaker = breaker
         self._now_ms = now_ms
-        self._pool = urllib3.PoolManager(maxsize=SLOTS, block=True, retries=False)
+        self._pool = _pool(url)
+        self._health = Health("the vendor", "AUTHSVC_VENDOR_URL")
+        self._refused: set[str] = set()
 
     def close(self) -> None:
         """Let go of connections."""
@@ -122,8 +138,8 @@ class Vendor:
             UnknownMedia: the vendor does not know it.
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id})
-        url = answer.body.get("url") if isinstance(answer.body, dict) else None
-        if answer.status == 200 and isinstance(url, str):
+        url = _resource_url(answer)
+        if url is not None:
             return url
         if answer.status == 404 or answer.code == 899003:
             raise UnknownMedia
@@ -150,9 +166,15 @@ class Vendor:
         Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it tells none.
 
         Raises:
-            VendorRefused: among others, the credentials are not the vendor's.
+            VendorRefused: among others, the credentials are not the vendor's, or what answers is not the vendor: a
+                captive portal, a proxy or another service, whatever status it has.
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
+        if answer.status in (401, 403):
+            raise VendorRefused(_refusal(credentials, answer))
+        if _resource_url(answer) is None and not answer.is_error:
+            kind = str(answer.headers.get("Content-Type", "no content type"))
+            raise VendorRefused(f"what answers is not the vendor's API (status {answer.status}, {kind[:100]!a})")
         return _date_ms(answer.headers)
 
     def _call(
@@ -177,6 +199,9 @@ class Vendor:
             except (VendorBusy, VendorSlow) as exc:
                 self._on_call(method, type(exc).__name__, time.perf_counter() - begun_s)
                 self._breaker.failed()
+                self._health.failed(exc)
+                if self._breaker.is_open():
+                    self._health.look()
                 pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
                 if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
                     raise
@@ -184,6 +209,8 @@ class Vendor:
             else:
                 self._on_call(method, str(answer.status), time.perf_counter() - begun_s)
                 self._breaker.succeeded()
+                self._health.succeeded()
+                self._health.look()
                 vendor_ms = _date_ms(answer.headers)
                 if vendor_ms is not None:
                     self.offset_ms = self._now_ms() - vendor_ms
@@ -222,7 +249,7 @@ class Vendor:
             ) as response:
                 status, answered = response.status, response.headers
                 content = _read(response, deadline_s)
-        except urllib3.exceptions.NewConnectionError as exc:
+        except _UNREACHED as exc:
             raise VendorBusy("the vendor cannot be reached") from exc
         except urllib3.exceptions.TimeoutError as exc:
             raise VendorSlow from exc
@@ -239,13 +266,38 @@ class Vendor:
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
             raise VendorBusy("the vendor's rate limit is spent", retry_after_s=reset_s)
         if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
-            raise VendorRefused(
-                f"the vendor refuses this service's credentials for appkey {credentials.appkey} (code {answer.code})"
-            )
+            reason = _refusal(credentials, answer)
+            if credentials.appkey not in self._refused:
+                self._refused.add(credentials.appkey)
+                _log.error("%s; compare the masterSecret with the vendor's console", reason)
+            raise VendorRefused(reason)
+        if credentials.appkey in self._refused:
+            self._refused.discard(credentials.appkey)
+            _log.warning("the vendor accepts the credentials for appkey %s again", credentials.appkey)
         left = answer.headers.get("X-Rate-Limit-Remaining")
         if left == "0":
             reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+
+
+def _pool(url: str) -> urllib3.PoolManager:
+    proxy = proxies.proxy_for(url)
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=SLOTS, block=True, retries=False)
+    headers = None if proxy.credentials is None else urllib3.make_headers(proxy_basic_auth=proxy.credentials)
+    return urllib3.ProxyManager(proxy.url, maxsize=SLOTS, proxy_headers=headers, block=True, retries=False)
+
+
+def _resource_url(answer: _Answer) -> str | None:
+    url = answer.body.get("url") if isinstance(answer.body, dict) else None
+    return url if answer.status == 200 and isinstance(url, str) else None
+
+
+def _refusal(credentials: Credentials, answer: _Answer) -> str:
+    return (
+        f"the vendor refuses this service's credentials for appkey {credentials.appkey}"
+        f" (status {answer.status}, code {answer.code})"
+    )
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline_s: float) -> bytes:

@@ -1,5 +1,5 @@
 """
-A certificate authority of a test's own, with one certificate for 127.0.0.1.
+A certificate authority of a test's own, with one certificate for 127.0.0.1 and for a name that only a proxy knows.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+NAME = "vendor.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def make_certificates(folder: Path) -> Certificates:
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's server")])
-    host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(NAME)])
     is_authority = x509.BasicConstraints(ca=True, path_length=0)
     signs = x509.KeyUsage(**dict.fromkeys(_USES, False) | {"key_cert_sign": True})
     names_itself = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())

@@ -15,6 +15,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from freezegun import freeze_time
+from redis import Redis
 
 from authsvc import clock, signature
 from authsvc.app import create_app
@@ -23,10 +24,12 @@ from authsvc.errors import SettingsError
 from authsvc.logs import RequestLog
 from authsvc.secret import Secret
 from authsvc.store import Store
+from authsvc.stores.primaries import CLUSTER
 from tests import keys, made_up
 from tests.conftest import GuardedClient, Seen
 from tests.login_service import LoginService
-from tests.running import wait_until
+from tests.redis_shapes import PortServer
+from tests.running import free_port, wait_until
 from tests.services import RedisServer
 from tests.vendor_stand_in import Told, vendor_stand_in
 
@@ -155,6 +158,40 @@ def test_a_store_that_is_away_at_the_start(start: Start, files: Files) -> None:
         wait_until(lambda: verified(client, issued(client)) == 200, timeout_s=5)
 
 
+def test_a_store_that_comes_and_goes_is_logged(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it goes, with the cause, and one when it is back: a wrong password is no mere 503."""
+    folder = files.folder / "redis"
+    folder.mkdir()
+    with RedisServer(folder, "--requirepass", "made-up") as redis:
+        url = redis.url.replace("unix://", "unix://:wrong@")
+        client = start(variables=files.variables | {"AUTHSVC_STORE_URL": url})
+        wait_until(lambda: bool(states(caplog)), timeout_s=5)
+        for _ in range(3):
+            assert verified(client, issued(client)) == 503
+        (line,) = states(caplog)
+        assert line.startswith("the store is away: invalid username-password pair")
+        assert line.endswith("; see AUTHSVC_STORE_URL")
+        assert client.get("/readyz").get_json()["checks"]["store"] == "away"
+        with Redis(unix_socket_path=str(redis.socket), password="made-up") as admin:
+            admin.config_set("requirepass", "wrong")
+        wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=5)
+        wait_until(lambda: states(caplog) == [line, "the store is back"], timeout_s=10)
+
+
+def states(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "authsvc.health"]
+
+
+def test_a_node_of_a_cluster_names_the_setting(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    """Redis alone would say MOVED or CROSSSLOT to some of the calls, which helps nobody."""
+    with PortServer(files.folder / "node", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
+        client = start(variables=files.variables | {"AUTHSVC_STORE_URL": f"redis://127.0.0.1:{node.port}"})
+        store = client.get("/readyz").get_json()["checks"]["store"]
+        assert store == f"away: {CLUSTER}"
+        wait_until(lambda: bool(states(caplog)), timeout_s=5)
+    assert states(caplog) == [f"the store is away: {CLUSTER}; see AUTHSVC_STORE_URL"]
+
+
 def test_a_new_master_secret_signs_without_a_restart(start: Start, files: Files) -> None:
     """Within seconds; what the old one signed goes on verifying, once, and the old one signs nothing more."""
     client = start(variables=files.variables)
@@ -174,9 +211,12 @@ def test_a_master_secret_that_cannot_be_used_changes_nothing(
     files.write("MASTER_SECRET", "")
     wait_until(lambda: "AUTHSVC_MASTER_SECRET_FILE: is empty" in caplog.text, timeout_s=5)
     assert is_signed_by(issued(client), made_up.MASTER_SECRET)
-    assert client.get("/readyz").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.get_json()["checks"]["secrets"] == "AUTHSVC_MASTER_SECRET_FILE"
     files.write("MASTER_SECRET", made_up.OTHER_MASTER_SECRET)
     wait_until(lambda: is_signed_by(issued(client), made_up.OTHER_MASTER_SECRET), timeout_s=5)
+    assert client.get("/readyz").get_json()["checks"]["secrets"] == "ok"
 
 
 def test_new_keys_of_users_and_verifiers_replace_the_old(start: Start, files: Files) -> None:

@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "authsvc"
 LAYERS = (
     {
         "errors",
+        "health",
+        "proxies",
         "clock",
         "balance",
         "capacity",
@@ -55,9 +57,9 @@ LAYERS = (
         "stores.redis",
         "stores.primaries",
         "stores.client",
+        "stores.names",
         "stores.lookout",
         "stores.redisurl",
-        "stores.names",
         "stores.measured",
     },
     {"fields"},

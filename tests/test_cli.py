@@ -23,7 +23,7 @@ from authsvc.secret import Secret
 from authsvc.stores import open_store
 from tests import made_up
 from tests.running import clean_environment
-from tests.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
+from tests.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
 
 RANDOM_STR = "made-up-random-string-01"
 VECTORS = [
@@ -264,9 +264,7 @@ def test_the_service_as_a_module(variables: dict[str, str]) -> None:
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor on loopback that accepts one masterSecret."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda asked: (
-            Told(404) if asked.credentials.endswith(f":{made_up.MASTER_SECRET}") else Told(401)
-        )
+        stand_in.tell = lambda asked: UNKNOWN if asked.credentials.endswith(f":{made_up.MASTER_SECRET}") else Told(401)
         yield stand_in
 
 
@@ -274,7 +272,7 @@ def test_check(variables: dict[str, str], stand_in: VendorStandIn) -> None:
     """Exit code 0 when all is well, with a line for each thing tried."""
     told = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check")
     assert told.exit_code == 0, told.output
-    assert f"ok    appkey {made_up.APPKEY}: the vendor accepts the credentials\n" in told.stdout
+    assert f"ok    appkey {made_up.APPKEY}: the vendor accepts the credentials ({stand_in.url})\n" in told.stdout
 
 
 def test_check_fails(variables: dict[str, str]) -> None:
@@ -303,3 +301,54 @@ def test_check_proves_a_new_secret(
     assert told.exit_code == exit_code
     assert words in told.output
     assert len(stand_in.asked) == 2
+
+
+def test_check_offline(variables: dict[str, str], stand_in: VendorStandIn) -> None:
+    """Exit code 0 without a vendor, who is not asked; a new secret cannot be proven so."""
+    told = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check", "--offline")
+    assert told.exit_code == 0, told.output
+    assert "note  offline: neither the vendor nor a JWKS URL was tried\n" in told.stdout
+    assert stand_in.asked == []
+    told = run(variables, "check", "--offline", "--master-secret-file", variables["AUTHSVC_MASTER_SECRET_FILE"])
+    assert told.exit_code == 2
+    assert "--offline does not try" in told.stderr
+
+
+def test_an_appkey_alone_proves_nothing(variables: dict[str, str]) -> None:
+    """`check --appkey` without a secret to prove is a mistake, and not a check of everything."""
+    told = run(variables, "check", "--appkey", made_up.APPKEY)
+    assert told.exit_code == 2
+    assert "--appkey says whose --master-secret-file it is" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(None, "cannot be read: No such file or directory"), (b"", "is empty"), (b"a b", "a masterSecret is 1 to 128")],
+)
+@pytest.mark.parametrize("command", ["check", "sign", "verify"])
+def test_a_bad_secret_file_is_the_options(
+    variables: dict[str, str], tmp_path: Path, command: str, content: bytes | None, fault: str
+) -> None:
+    """The option is named and not a variable that its user has not set; a fault of a variable keeps its name."""
+    if content is not None:
+        (tmp_path / "new").write_bytes(content)
+    appkey = ["--appkey", made_up.APPKEY] if command != "verify" else []
+    told = run(variables, command, *appkey, "--master-secret-file", str(tmp_path / "new"), stdin=signed())
+    assert told.exit_code == 2
+    assert told.stderr.startswith(f"authsvc: --master-secret-file: {fault}")
+    variables["AUTHSVC_FLAG"] = "7"
+    told = run(variables, "sign", "--appkey", "a b", "--master-secret-file", str(tmp_path / "new"))
+    assert [line.split(": ")[1] for line in told.stderr.splitlines()] == [
+        "--appkey",
+        "--master-secret-file",
+        "AUTHSVC_FLAG",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_proxy_that_is_none(variables: dict[str, str], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that does not repeat it, for it may hold a password."""
+    monkeypatch.setenv("HTTPS_PROXY", f"socks5://user:{made_up.VERIFIER_KEY}@proxy.example:1080")
+    told = run(variables | {"AUTHSVC_VENDOR_URL": "https://vendor.invalid"}, command)
+    assert told.exit_code == 2
+    assert told.stderr == "authsvc: HTTPS_PROXY: must be http:// or https:// and the proxy's host and port\n"

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from authsvc import fields
+from authsvc import environ, fields
 from authsvc.bind import Bind
+from authsvc.config import AppSettings
+from authsvc.errors import SettingsError
 from authsvc.secret import Secret
+from tests import made_up
 
 
 @pytest.mark.parametrize("appkey", ["a", "0123456789abcdef01234567", "A-Z_09", "x" * 64])
@@ -39,9 +42,10 @@ def test_no_master_secret(secret: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "url"),
     [
-        ({"STATE_DIRECTORY": "/var/lib/authsvc:/other"}, "sqlite:///var/lib/authsvc/store.db"),
-        ({"XDG_STATE_HOME": "/x"}, "sqlite:///x/authsvc/store.db"),
-        ({"HOME": "/home/app"}, "sqlite:///home/app/.local/state/authsvc/store.db"),
+        ({"STATE_DIRECTORY": "/var/lib/authsvc:/other"}, "sqlite:////var/lib/authsvc/store.db"),
+        ({"XDG_STATE_HOME": "/x"}, "sqlite:////x/authsvc/store.db"),
+        ({"XDG_STATE_HOME": "x", "HOME": "/home/app"}, "sqlite:////home/app/.local/state/authsvc/store.db"),
+        ({"HOME": "/home/app"}, "sqlite:////home/app/.local/state/authsvc/store.db"),
     ],
 )
 def test_default_store(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str) -> None:
@@ -52,6 +56,18 @@ def test_default_store(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str
         monkeypatch.setenv(name, value)
     assert fields.default_store().reveal() == url
     assert Path(url.removeprefix("sqlite://")).is_absolute()
+
+
+def test_no_default_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user may have no home directory: then the setting is required, and that is no traceback."""
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)  # nobody has it, so the system knows no home either
+    with pytest.raises(SettingsError) as refused:
+        environ.load({"AUTHSVC_APPKEY": made_up.APPKEY, "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET}, AppSettings)
+    assert refused.value.faults == [
+        "AUTHSVC_STORE_URL: is required, because this user has no home directory for the default"
+    ]
 
 
 def test_host_and_port() -> None:

@@ -173,15 +173,39 @@ def test_a_redirect_is_not_followed(jwks: Jwks[str], login: LoginService, status
     assert [path for path, _ in login.requests] == ["/jwks.json"]
 
 
-def test_a_server_that_is_down(jwks: Jwks[str], login: LoginService, caplog: pytest.LogCaptureFixture) -> None:
-    """A refused connection is answered as away, and one line in the log says why."""
+def test_a_server_that_is_down(
+    jwks: Jwks[str], login: LoginService, monotonic: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused connection is answered as away, and one line in the log says why, however often it is tried."""
     login.stop()
+    for _ in range(3):
+        with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
+            jwks.find("first")
+        monotonic.s += RETRY_S
+    assert caplog.messages == ["the JWKS URL is away: connection refused; see AUTHSVC_JWT_JWKS_URL"]
+
+
+def test_a_server_that_is_back(
+    jwks: Jwks[str], login: LoginService, monotonic: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is logged too."""
+    login.answer(b"", status=502)
     with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
         jwks.find("first")
-    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
-        "no keys from AUTHSVC_JWT_JWKS_URL"
+    monotonic.s += RETRY_S
+    login.publish(key("first"))
+    assert jwks.find("first")
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "the JWKS URL is away: HTTP Error 502: Bad Gateway",
+        "the JWKS URL is back",
     ]
-    assert "refused" in caplog.text
+
+
+def test_loopback_is_asked_directly(login: LoginService, monotonic: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment has another loopback than we."""
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert Jwks(login.url, read, monotonic_s=monotonic).find("first")
 
 
 def test_a_host_that_does_not_exist() -> None:

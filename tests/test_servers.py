@@ -1,6 +1,7 @@
 """The two servers as an operator meets them: real processes, sockets and signals."""
 
 import http.client
+import json
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from authsvc import __version__
 from authsvc.bind import Bind, free
 from authsvc.errors import SettingsError
 from tests import made_up
@@ -262,6 +264,19 @@ def test_ctrl_c_drains_too(service: Service, server: str) -> None:
     assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     os.killpg(service.process.pid, signal.SIGINT)
     assert service.process.wait(40) == 0  # granian gives a worker that does not stop 30 s
+
+
+@SERVERS
+def test_what_the_start_logs(service: Service, server: str) -> None:
+    """One line: the version, where and on what it serves, who may log in, and the store; no password."""
+    service.variables["AUTHSVC_STORE_URL"] = f"redis://user:{made_up.ACCOUNT_KEY}@127.0.0.1:9/1"
+    service.start("--server", server, "--workers", "2")
+    lines = [json.loads(line) for line in service.log().splitlines() if "2 worker(s)" in line]
+    (line,) = lines
+    assert line["event"] == (
+        f"authsvc {__version__} on 127.0.0.1:{service.port} with {server}, 2 worker(s); 1 app(s); ways of logging in:"
+        " Authorization: Bearer <token>, X-Forwarded-User from the gateway; store: Redis at 127.0.0.1:9"
+    )
 
 
 @SERVERS

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from authsvc.stores import open_store
 from authsvc.vendor import MAX_BYTES, TOTAL_S, Credentials, Vendor
 from tests.made_up import APPKEY, MASTER_SECRET
 from tests.running import free_port
-from tests.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.vendor_stand_in import UNKNOWN, Asked, Told, VendorStandIn, vendor_stand_in
 
 OURS = Credentials(APPKEY, MASTER_SECRET)
 NOW_MS = 1_750_000_000_000
@@ -274,8 +275,10 @@ def test_a_password_is_set(vendor: Vendor, stand_in: VendorStandIn) -> None:
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (Told(status=404, headers={"Date": "Sun, 15 Jun 2025 15:06:40 GMT"}), NOW_MS + 500),
-        (Told(status=404, headers={"Date": "yesterday"}), None),
+        (replace(UNKNOWN, headers={"Date": "Sun, 15 Jun 2025 15:06:40 GMT"}), NOW_MS + 500),
+        (replace(UNKNOWN, headers={"Date": "yesterday"}), None),
+        (Told.json({"url": "http://dl.im.jiguang.cn/x"}), None),
+        (Told.json({"code": 899003, "message": "parameter invalid"}, status=404), None),
     ],
 )
 def test_the_vendors_clock(vendor: Vendor, stand_in: VendorStandIn, told: Told, expected: int | None) -> None:
@@ -284,11 +287,84 @@ def test_the_vendors_clock(vendor: Vendor, stand_in: VendorStandIn, told: Told, 
     assert vendor.clock_ms(OURS) == expected
 
 
-def test_credentials_are_proven_by_a_call(vendor: Vendor, stand_in: VendorStandIn) -> None:
-    """The probe that asks for the clock is refused as any call is."""
-    stand_in.tell = lambda _: Told(status=401)
-    with pytest.raises(VendorRefused):
+@pytest.mark.parametrize(
+    "told",
+    [
+        Told(status=401),
+        Told.json({"error": {"code": 1004, "message": "basic authentication failed"}}, status=401),
+        Told.json({"error": {"code": 899016, "message": "No authority"}}, status=403),
+        Told.json({"error": {"code": 899008, "message": "Basic authentication failed"}}),
+    ],
+)
+def test_credentials_are_proven_by_a_call(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+    """The probe that asks for the clock is refused as any call is, and by any code of a 401 or 403."""
+    stand_in.tell = lambda _: told
+    with pytest.raises(VendorRefused, match="refuses this service's credentials"):
         vendor.clock_ms(OURS)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 405])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Welcome to the hotel</html>",
+        b"{}",
+        b'{"url": 7}',
+        b'{"status": 404, "error": "Not Found", "path": "/v1/resource"}',
+        b'{"error": {"code": 404}}',
+        b'{"code": "404", "message": "not found"}',
+    ],
+)
+def test_what_is_not_the_vendor_proves_nothing(
+    vendor: Vendor, stand_in: VendorStandIn, status: int, body: bytes
+) -> None:
+    """A captive portal, a proxy or another JSON service is no vendor that accepts credentials, whatever its status."""
+    stand_in.tell = lambda _: Told(status, b"" if status == 204 else body, {"Content-Type": "text/html"})
+    with pytest.raises(VendorRefused, match=rf"what answers is not the vendor's API \(status {status}, 'text/html'\)"):
+        vendor.clock_ms(OURS)
+
+
+def test_going_away_is_logged_once(vendor: Vendor, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """With its first cause when it counts as away, and again when it is back; a failure now and then is no news."""
+    stand_in.tell = lambda _: Told(status=503)
+    with pytest.raises(VendorBusy):
+        vendor.resource_url(OURS, "a")
+    assert logged(caplog) == []
+    for _ in range(FAILURES):
+        with pytest.raises(VendorBusy):
+            vendor.resource_url(OURS, "a")
+    (line,) = logged(caplog)
+    assert line == (
+        "the vendor is away: the vendor has trouble of its own (status 503, code None); see AUTHSVC_VENDOR_URL"
+    )
+    stand_in.tell = lambda _: UNKNOWN
+    breaker = vendor._breaker
+    breaker._probe_at_s = 0.0  # its pause is over
+    with pytest.raises(UnknownMedia):
+        vendor.resource_url(OURS, "a")
+    assert logged(caplog) == [line, "the vendor is back"]
+
+
+def test_refused_credentials_are_logged_once(
+    vendor: Vendor, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For each app: when they are refused first, and when they are accepted again."""
+    for _ in range(2):
+        for told, refusal in ((Told(status=401), VendorRefused), (UNKNOWN, UnknownMedia)):
+            stand_in.tell = lambda _, told=told: told  # type: ignore[misc] # a default binds it
+            for _ in range(2):
+                with pytest.raises(refusal):
+                    vendor.resource_url(OURS, "a")
+    refused = (
+        f"the vendor refuses this service's credentials for appkey {APPKEY} (status 401, code None);"
+        " compare the masterSecret with the vendor's console"
+    )
+    assert logged(caplog) == [refused, f"the vendor accepts the credentials for appkey {APPKEY} again"] * 2
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("authsvc.")]
 
 
 def test_every_failure_is_a_refusal(vendor: Vendor, stand_in: VendorStandIn) -> None:

@@ -4,6 +4,7 @@ A stand-in for the vendor's REST API: a real HTTP server on loopback that a test
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.certificates import Certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Told:
         return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json"} | named)
 
 
+# What the vendor says of credentials that it takes and a media_id that it does not know.
+UNKNOWN = Told.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400)
+
+
 class _Server(ThreadingHTTPServer):
     """One thread a connection, started one after the other: coverage's tracing cannot be begun in two at once."""
 
@@ -61,19 +68,27 @@ class _Server(ThreadingHTTPServer):
 class VendorStandIn:
     """Answers as `tell` says, after waiting for `thaw` if it is frozen; remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Certificates | None = None) -> None:
         self.asked: list[Asked] = []
         self.tell: Callable[[Asked], Told] = lambda asked: Told.json({"url": url_of(asked)})
         self._thawed = threading.Event()
         self._thawed.set()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def freeze(self) -> None:
         """Accept, and never answer until `thaw`."""
@@ -153,9 +168,9 @@ def url_of(asked: Asked, *, lives_s: int = 3600, now_s: float | None = None) -> 
 
 
 @contextmanager
-def vendor_stand_in() -> Iterator[VendorStandIn]:
-    """Run one, and close it at the end."""
-    stand_in = VendorStandIn()
+def vendor_stand_in(tls: Certificates | None = None) -> Iterator[VendorStandIn]:
+    """Run one, by TLS if there are certificates for it, and close it at the end."""
+    stand_in = VendorStandIn(tls)
     try:
         yield stand_in
     finally:

@@ -7,6 +7,7 @@ Imports `clock`, `errors`, `store` and `redisurl`.
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from authsvc import clock
 from authsvc.errors import SettingsError
@@ -20,6 +21,8 @@ def check_url(url: str) -> None:
     if scheme == "sqlite":
         if not re.fullmatch(r"/+[^/?#][^?#]*", rest):
             raise ValueError("must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db")
+        if not rest.startswith("//"):
+            _check_meant(Path(rest))
     elif scheme in redisurl.SCHEMES:
         redisurl.parse(url)
     else:
@@ -28,12 +31,41 @@ def check_url(url: str) -> None:
         )
 
 
+def _check_meant(path: Path) -> None:
+    """
+    Raise ValueError for a path after three slashes that whoever wrote it may have meant as a relative one.
+
+    SQLAlchemy reads it so, and four slashes as an absolute path, which they are here too.
+    """
+    _, top, *more = path.parts
+    if more and Path("/", top).is_dir():
+        return
+    there = "directly under /" if not more else f"under /{top}, which is no folder"
+    relative = path.relative_to("/")
+    raise ValueError(
+        f"sqlite:///{relative} is {path} here, {there}; SQLAlchemy reads it as {relative} in the working directory."
+        f" Write sqlite:////{relative} for the one, and the whole path, sqlite:////…/{relative}, for the other"
+    )
+
+
+def place(url: str) -> str:
+    """Return the kind of a store and where it is, of a URL that `check_url` accepts; no user, no password."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return f"SQLite file {_path(rest)}"
+    return redisurl.place(url)
+
+
+def _path(rest: str) -> str:
+    return "/" + rest.lstrip("/")
+
+
 def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     """
     Return the store at this URL. Connects to nothing yet.
 
     Args:
-        url: `sqlite:///absolute/path`, or a Redis as `redisurl` has it.
+        url: `sqlite:///absolute/path`, with three slashes or four, or a Redis as `redisurl` has it.
 
     Raises:
         SettingsError: the URL is none of these.
@@ -45,7 +77,7 @@ def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     if url.startswith("sqlite:"):
         from authsvc.stores.sqlite import SqliteStore
 
-        return SqliteStore(url.removeprefix("sqlite://"), now_ms=now_ms)
+        return SqliteStore(_path(url.removeprefix("sqlite://")), now_ms=now_ms)
     from authsvc.stores.redis import RedisStore
 
     return RedisStore(url, now_ms=now_ms)

@@ -1,5 +1,5 @@
 """
-A store whose calls are told of: each with how it ended and how long it took. Imports `store` and `errors`.
+A store whose calls are told of: each with how it ended and how long it took. Imports `store`, `errors` and `health`.
 """
 
 import time
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
+from authsvc.health import Health
 from authsvc.store import Pulse, Store
 
 T = TypeVar("T")
@@ -18,11 +19,13 @@ class MeasuredStore:
 
     Args:
         on_call: is told the operation, "ok", "away" or "memory-lost", and the time in seconds.
+        health: is told of each success and failure.
     """
 
-    def __init__(self, store: Store, on_call: Callable[[str, str, float], object]) -> None:
+    def __init__(self, store: Store, on_call: Callable[[str, str, float], object], health: Health) -> None:
         self._store = store
         self._on_call = on_call
+        self._health = health
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
@@ -51,12 +54,16 @@ class MeasuredStore:
     def _measured(self, operation: str, call: Callable[[], T]) -> T:
         begun_s, outcome = time.perf_counter(), "ok"
         try:
-            return call()
-        except StoreAway:
+            answer = call()
+        except StoreAway as exc:
             outcome = "away"
+            self._health.failed(exc)
             raise
         except MemoryLost:
             outcome = "memory-lost"
             raise
+        else:
+            self._health.succeeded()
+            return answer
         finally:
             self._on_call(operation, outcome, time.perf_counter() - begun_s)

@@ -11,7 +11,14 @@ from zlib import crc32
 
 import redis
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    TryAgainError,
+)
 
 from authsvc.errors import StoreAway
 from authsvc.stores.client import Client
@@ -27,6 +34,7 @@ TIMEOUT_S = 0.25
 RETRY_WITHIN_S = 0.5
 AWAY_S = 0.25
 
+CLUSTER = "this Redis is a node of a Cluster; begin the URL with redis+cluster:// or rediss+cluster://"
 T = TypeVar("T")
 
 
@@ -38,6 +46,7 @@ class Server:
         self.client = self._anew()
         self._away_until_s = 0.0
         self._answered_s = 0.0
+        self._remedy: str | None = None
 
     def begin_anew(self, failed: Client) -> None:
         """
@@ -56,14 +65,15 @@ class Server:
         """
         now_s = time.monotonic()
         if now_s < self._away_until_s:
-            raise StoreAway from TimeoutError("Redis was away a moment ago")
+            raise StoreAway(self._remedy) from TimeoutError("Redis was away a moment ago")
         is_trying = self._away_until_s > 0
         if is_trying:
             self._away_until_s = now_s + 1  # longer than the one call that tries can take
         return is_trying
 
-    def leave(self, *, failed: bool) -> None:
-        """Tell what came of it."""
+    def leave(self, *, failed: bool, remedy: str | None = None) -> None:
+        """Tell what came of it; `remedy` is what those who wait are told too."""
+        self._remedy = remedy
         now_s = time.monotonic()
         self._away_until_s = now_s + AWAY_S if failed else 0.0
         if not failed:
@@ -92,6 +102,7 @@ class Primaries:
     def __init__(self, url: RedisUrl) -> None:
         is_cluster = url.shape == "cluster"
         self.prefixes = [f"{PREFIX}{{{bucket:02}}}:" for bucket in range(BUCKETS)] if is_cluster else [PREFIX]
+        self._is_single = not url.shape
         self._find: Callable[[], Sequence[str]]
         if is_cluster:
             self._find = Nodes(url, [key_slot(prefix.encode()) for prefix in self.prefixes]).primaries
@@ -145,6 +156,9 @@ class Primaries:
                 client = server.client
                 answer = question(client)
         except (redis.RedisError, OSError) as exc:
+            if self._is_single and is_clusters_own(exc):
+                server.leave(failed=True, remedy=CLUSTER)
+                raise StoreAway(CLUSTER) from exc
             if is_moving(exc):
                 server.leave(failed=False)
             elif not server.is_slow(exc, began_s):
@@ -165,6 +179,12 @@ class Primaries:
         known |= {url: Server(url) for url in {*urls} - known.keys()}
         self._servers = [known[url] for url in urls]
         return self._servers[bucket]
+
+
+def is_clusters_own(failure: object) -> bool:
+    """Whether only a node of a Cluster answers so."""
+    is_own = isinstance(failure, AskError | ClusterCrossSlotError | ClusterDownError)
+    return is_own and not isinstance(failure, MasterDownError)
 
 
 def is_moving(failure: object) -> bool:

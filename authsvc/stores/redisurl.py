@@ -4,7 +4,7 @@ The URL of a Redis in any shape, taken apart. Pure, and imports nothing: `check_
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 MAX_WAIT = 9
@@ -80,6 +80,24 @@ def parse(url: str) -> RedisUrl:
         for sentinel, single in zip(sentinels, singles, strict=True)
     )
     return RedisUrl(shape, asked, name, int(wait), f"{found}/{database or 0}{tail}")
+
+
+def place(url: str) -> str:
+    """Return what kind of Redis a URL that `parse` accepts means, and where it is; no user, no password."""
+    scheme, _, shape = url.partition("://")[0].partition("+")
+    parsed = parse(url)
+    tls = " by TLS" if scheme == "rediss" else ""
+    if scheme == "unix":
+        return f"Redis at {urlsplit(url).path}"
+    hosts = ", ".join(_host_and_port(urlsplit(single)) for single in parsed.asked)
+    if shape == "sentinel":
+        return f"Redis, primary {parsed.master_name} of the sentinels at {hosts}{tls}"
+    return f"Redis {'Cluster ' if shape else ''}at {hosts}{tls}"
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    host = parts.hostname or "localhost"
+    return f"[{host}]:{parts.port or 6379}" if ":" in host else f"{host}:{parts.port or 6379}"
 
 
 def _check_well_formed(single: str, *, needs_host: bool) -> None:

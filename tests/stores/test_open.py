@@ -108,6 +108,58 @@ def test_refused(url: str, rule: str) -> None:
         stores.check_url(url)
 
 
+@pytest.mark.parametrize(
+    ("relative", "there"),
+    [
+        ("x.db", "directly under /"),
+        ("./x.db", "directly under /"),
+        ("no-such-folder/x.db", "under /no-such-folder, which is no folder"),
+        ("no-such-folder/a/b/x.db", "under /no-such-folder, which is no folder"),
+        ("~/x.db", "under /~, which is no folder"),
+    ],
+)
+def test_a_path_that_may_be_meant_as_a_relative_one(relative: str, there: str) -> None:
+    """Other software reads three slashes so. Both readings are told, and how to write each."""
+    path = relative.removeprefix("./")
+    with pytest.raises(SettingsError) as refused:
+        open_store(f"sqlite:///{relative}")
+    (fault,) = refused.value.faults
+    assert fault == (
+        f"AUTHSVC_STORE_URL: sqlite:///{path} is /{path} here, {there}; SQLAlchemy reads it as {path} in the working"
+        f" directory. Write sqlite:////{path} for the one, and the whole path, sqlite:////…/{path}, for the other"
+    )
+    stores.check_url(f"sqlite:////{path}")
+
+
+@pytest.mark.parametrize("slashes", ["///", "////"])
+def test_three_slashes_or_four(tmp_path: Path, slashes: str) -> None:
+    """Both are the same file."""
+    url = f"sqlite:{slashes}{tmp_path.relative_to('/')}/store.db"
+    with closing(open_store(url)) as store:
+        store.ping()
+    assert (tmp_path / "store.db").exists()
+    assert stores.place(url) == f"SQLite file {tmp_path}/store.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("unix://{user}/run/redis.sock?db=1", "Redis at /run/redis.sock"),
+        ("redis://", "Redis at localhost:6379"),
+        ("redis://{user}host:7000/3", "Redis at host:7000"),
+        ("rediss://{user}[::1]", "Redis at [::1]:6379 by TLS"),
+        (
+            "redis+sentinel://{user}one,two:26380/main/0?sentinel_password=canary",
+            "Redis, primary main of the sentinels at one:26379, two:26380",
+        ),
+        ("rediss+cluster://{user}one,two:7001", "Redis Cluster at one:6379, two:7001 by TLS"),
+    ],
+)
+def test_place(url: str, place: str) -> None:
+    """What kind it is and where, without who asks and by which password."""
+    assert stores.place(url.format(user=f"somebody:{made_up.VERIFIER_KEY}@")) == place
+
+
 @pytest.mark.parametrize("scheme", ["redis", "redis+sentinel", "rediss+cluster"])
 @pytest.mark.parametrize("mark", "/?#[]")
 def test_password_that_is_not_encoded(mark: str, scheme: str) -> None:
@@ -140,7 +192,7 @@ def test_nobody_there(url: str, call: Callable[[Store], object]) -> None:
 def test_redis_is_loaded_for_redis_only() -> None:
     """Those who use SQLite do not wait for redis-py to be imported."""
     script = (
-        "import sys; from authsvc.stores import open_store; open_store('sqlite:///x'); print('redis' in sys.modules)"
+        "import sys; from authsvc.stores import open_store; open_store('sqlite:////x'); print('redis' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
