@@ -8,6 +8,7 @@ import pytest
 
 from authsvc.apps import NOTE_EVERY_MS, App, Apps
 from authsvc.errors import InvalidRequest, UnknownAppkey
+from authsvc.health import Health
 from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -138,7 +139,9 @@ def test_apps_are_noted_apart(store: Store) -> None:
 def test_noted_now_and_then(store: Store) -> None:
     """At once when the apps have changed, and then every ten seconds; again right after the store was away."""
     calls: list[str] = []
-    counted = MeasuredStore(store, lambda operation, *_: calls.append(operation))
+    counted = MeasuredStore(
+        store, lambda operation, *_: calls.append(operation), Health("the store", "AUTHSVC_STORE_URL")
+    )
     apps = Apps([app("one")], T)
     apps.reconcile(open_store("unix:///nonexistent/redis.sock"), T)
     for at_ms, noted in (
