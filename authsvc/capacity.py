@@ -13,6 +13,7 @@ from pathlib import Path
 THREADS = 32
 BACKLOG = 2048  # connections that wait to be accepted
 READ_S = 5  # for all of a request; meanwhile it holds one of the threads
+ANSWERED_S = 10  # for all of a request and its answer, of which the slowest takes 4 s; a client may not read it
 KEPT_S = 75  # a connection without a request; longer than nginx's 60 s, or nginx would send one just as we close it
 OPEN_FILES = 16_384  # where the system lets it have so many
 OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own

@@ -14,7 +14,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.balance import PAUSE_S, Balance, shared_counts
-from authsvc.capacity import READ_S
+from authsvc.capacity import ANSWERED_S, READ_S
 from authsvc.drain import STOPPING
 from authsvc.wire import Input, Response, Socket
 
@@ -117,9 +117,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def murder_pending(self) -> None:
         super().murder_pending()
         for conn, begun_s in list(self._begun_s.items()):
-            if time.monotonic() - begun_s > READ_S:
+            age_s = time.monotonic() - begun_s
+            if age_s > READ_S:
                 with suppress(OSError):  # it has just been closed
-                    conn.sock.shutdown(socket.SHUT_RD)  # an answer that is under way still goes out
+                    # An answer that is under way still goes out, unless nobody reads it.
+                    conn.sock.shutdown(socket.SHUT_RDWR if age_s > ANSWERED_S else socket.SHUT_RD)
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
         super().set_accept_enabled(enabled)
