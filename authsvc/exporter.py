@@ -7,6 +7,7 @@ Imports nothing of the project.
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PATH = "/metrics"
-TIMEOUT_S = 5  # for a request to be sent; they are answered one by one
+TIMEOUT_S = 3  # for a request and its answer; they are answered one by one
 BACKLOG = 16
 
 
@@ -60,7 +61,20 @@ class _Server(WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
-    timeout = TIMEOUT_S
+    def setup(self) -> None:
+        super().setup()
+        # A time-out of the socket's would begin anew with each byte that comes.
+        self._limit = threading.Timer(TIMEOUT_S, self._give_up)
+        self._limit.daemon = True
+        self._limit.start()
+
+    def finish(self) -> None:
+        self._limit.cancel()
+        super().finish()
+
+    def _give_up(self) -> None:
+        with suppress(OSError):  # the client has gone
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its name there
         """Say nothing: a scrape is no news."""

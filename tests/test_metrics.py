@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -313,6 +315,28 @@ def test_where_metrics_cannot_be_served(service: Service) -> None:
         assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(20) == 2
     (line,) = service.log().splitlines()
     assert "AUTHSVC_METRICS_BIND: cannot listen on" in line
+
+
+def test_a_scraper_that_dribbles(scraped: Service) -> None:
+    """Who sends a request byte by byte, for ever, keeps the next one waiting for a moment alone."""
+    scraped.start("--workers", "1")
+    port = int(scraped.variables["AUTHSVC_METRICS_BIND"].rpartition(":")[2])
+    is_over = threading.Event()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+
+        def dribble() -> None:
+            with suppress(OSError):
+                while not is_over.wait(0.1):
+                    client.sendall(b"x")
+
+        thread = threading.Thread(target=dribble)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        thread.start()
+        try:
+            scrape(scraped)
+        finally:
+            is_over.set()
+            thread.join()
 
 
 def test_a_scraper_that_goes_away(scraped: Service) -> None:
