@@ -22,7 +22,7 @@ from authsvc.errors import StoreAway, TooManyRequests
 from authsvc.store import Store
 
 _WINDOWS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
-MAX_USERS = 65_536  # remembered in one worker, some 20 MB; past that the longest known is forgotten early
+MAX_USERS = 65_536  # remembered in one worker, some 30 MB; past that, those who have spent least are forgotten early
 
 # Counts are exchanged in pieces with a pause between them, because requests wait while Python handles a piece: some two
 # milliseconds for two hundred users. However many users there are, a slow store is asked a few times only.
@@ -62,10 +62,10 @@ class _Tally:
     """
     One user's window, from `begins_ms` to before `ends_ms`.
 
-    `shared` is what the store knows of, `pending` what it has yet to be told.
+    `shared` is what the store knows of, `pending` what it has yet to be told; `level` is where `Limiter` keeps it.
     """
 
-    __slots__ = ("begins_ms", "ends_ms", "pending", "shared", "window")
+    __slots__ = ("begins_ms", "ends_ms", "level", "pending", "shared", "window")
 
     def __init__(self, window: int, begins_ms: int, ends_ms: int) -> None:
         self.window = window
@@ -73,6 +73,7 @@ class _Tally:
         self.ends_ms = ends_ms
         self.shared = 0
         self.pending = 0
+        self.level = 0
 
 
 _Key = tuple[str, str]
@@ -81,13 +82,23 @@ _Key = tuple[str, str]
 class Limiter:
     """Counts hits by (appkey, user). Safe to use from many threads."""
 
-    def __init__(self, rate: Rate, store: Store, *, what: str = "rate") -> None:
-        """Take the rate, the store to reconcile with, and a word that tells these counts there from others."""
+    def __init__(self, rate: Rate, store: Store, *, what: str = "rate", max_users: int = MAX_USERS) -> None:
+        """
+        Take the rate and the store to reconcile with.
+
+        Args:
+            what: a word that tells these counts in the store from others.
+            max_users: how many users are remembered.
+        """
         self.rate = rate
+        self._max_users = max_users
         self._what = what
         self._store = store
         self._lock = threading.Lock()
-        self._tallies: OrderedDict[_Key, _Tally] = OrderedDict()
+        self._tallies: dict[_Key, _Tally] = {}
+        # The same by the number of bits of what was spent when that was last looked at, the longest known first. It is
+        # looked at only when somebody has to be forgotten: a hit moves nobody.
+        self._levels: list[OrderedDict[_Key, _Tally]] = [OrderedDict() for _ in range(rate.limit.bit_length() + 1)]
         self._dirty: dict[_Key, _Tally] = {}
 
     def __len__(self) -> int:
@@ -154,12 +165,37 @@ class Limiter:
         shift_ms = zlib.crc32(key[1].encode()) % window_ms
         window = (now_ms + shift_ms) // window_ms
         begins_ms = window * window_ms - shift_ms
-        tally = self._tallies[key] = _Tally(window, begins_ms, begins_ms + window_ms)
-        self._tallies.move_to_end(key)
-        if len(self._tallies) > MAX_USERS:
-            forgotten, _ = self._tallies.popitem(last=False)
-            self._dirty.pop(forgotten, None)
+        former = self._tallies.get(key)
+        if former is not None:
+            del self._levels[former.level][key]
+        elif len(self._tallies) >= self._max_users:
+            self._forget(self._least_spent(now_ms))
+        tally = self._tallies[key] = self._levels[0][key] = _Tally(window, begins_ms, begins_ms + window_ms)
         return tally
+
+    def _least_spent(self, now_ms: int) -> _Key:
+        """
+        Return a user whose window is over, or else one who has spent least of it, to a factor of two.
+
+        Were it the longest known, a flood of other users would give whoever has spent his limit a new one.
+        """
+        for level in filter(None, self._levels):
+            key, tally = next(iter(level.items()))
+            if not tally.begins_ms <= now_ms < tally.ends_ms:
+                return key
+        while True:
+            level = next(filter(None, self._levels))
+            key, tally = next(iter(level.items()))
+            spent = min(tally.shared + tally.pending, self.rate.limit).bit_length()
+            if spent == tally.level:
+                return key
+            del level[key]
+            self._levels[spent][key] = tally
+            tally.level = spent
+
+    def _forget(self, key: _Key) -> None:
+        del self._levels[self._tallies.pop(key).level][key]
+        self._dirty.pop(key, None)
 
     def _name(self, key: _Key, window: int) -> str:
         appkey, user_id = key

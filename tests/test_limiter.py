@@ -328,20 +328,93 @@ def test_memory_is_bounded() -> None:
     assert found["left"] == [4, 5]
 
 
+USERS = 1_000
+
+
+@pytest.fixture
+def small(store: Counting) -> Limiter:
+    """Five a minute, with room for a thousand users."""
+    return Limiter(RATE, store, max_users=USERS)  # type: ignore[arg-type] # as above
+
+
+def flood(limiter: Limiter, users: int, now_ms: int = MING_MS, name: str = "other") -> None:
+    """One hit of each of many users."""
+    for number in range(users):
+        limiter.hit(f"{name}-{number}", APPKEY, now_ms)
+
+
 @pytest.mark.parametrize("is_told", [False, True])
-def test_the_longest_known_is_forgotten(limiter: Limiter, store: Counting, is_told: bool) -> None:  # noqa: FBT001 -- a column
+def test_of_those_who_spent_as_much_the_longest_known_is_forgotten(
+    small: Limiter, store: Counting, *, is_told: bool
+) -> None:
     """One user more than are remembered costs the first one's count, whether the store was told of him or not."""
-    for number in range(MAX_USERS):
-        limiter.hit(f"user-{number}", APPKEY, MING_MS)
+    flood(small, USERS)
     if is_told:
-        limiter.reconcile()
-    limiter.hit(f"user-{MAX_USERS}", APPKEY, MING_MS)
-    assert len(limiter) == MAX_USERS
-    assert passed(limiter, "user-1") == 4
-    assert passed(limiter, "user-0") == 5
+        small.reconcile()
+    small.hit("one-more", APPKEY, MING_MS)
+    assert len(small) == USERS
+    assert passed(small, "other-1") == 4
+    assert passed(small, "other-0") == 5
     store.counted.clear()
-    limiter.reconcile()
-    assert sum(map(len, store.counted)) <= MAX_USERS
+    small.reconcile()
+    assert sum(map(len, store.counted)) <= USERS
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_who_has_spent_most_is_not_forgotten(small: Limiter, *, is_told: bool) -> None:
+    """However many others come, a hundred users who spent their limit one after the other get no hit more."""
+    for number in range(100):
+        assert passed(small, f"eve-{number}") == 5
+    for round_ in range(2):
+        flood(small, 3 * USERS, name=f"round-{round_}")
+        if is_told:
+            small.reconcile()
+        assert sum(passed(small, f"eve-{number}") for number in range(100)) == 0
+        assert len(small) == USERS
+
+
+def test_who_has_spent_less_is_forgotten_first(small: Limiter) -> None:
+    """Users who come later take the places of those who spent one hit, and of nobody who spent more."""
+    for hits in (4, 2, 1):
+        for _ in range(hits):
+            flood(small, 100, name=f"spent-{hits}")
+    flood(small, USERS - 300)
+    flood(small, USERS - 200, name="later")
+    for hits in (4, 2):
+        assert [passed(small, f"spent-{hits}-{number}") for number in range(100)] == [5 - hits] * 100
+    assert passed(small, "spent-1-0") == 5
+
+
+@pytest.mark.parametrize("rate", [Rate(1, MINUTE_MS), Rate(999_999_999, MINUTE_MS)])
+def test_any_rate_forgets(store: Counting, rate: Rate) -> None:
+    """The smallest and the largest limit, with more hits than that known of from other workers."""
+    limiters = [Limiter(rate, store, max_users=10) for _ in range(2)]  # type: ignore[arg-type] # as above
+    for limiter in limiters:
+        limiter.hit("ming", APPKEY, MING_MS)
+    for limiter in (*limiters, *limiters):
+        limiter.reconcile()
+        flood(limiter, 100)
+        assert len(limiter) == 10
+
+
+def test_whose_window_is_over_is_forgotten_first(small: Limiter) -> None:
+    """Who spent all of an earlier window keeps nobody from being remembered in this one."""
+    for number in range(USERS):
+        assert passed(small, f"eve-{number}") == 5
+    now_ms = MING_MS + 2 * MINUTE_MS
+    flood(small, USERS, now_ms, name="later")
+    assert len(small) == USERS
+    assert all(passed(small, f"later-{number}", now_ms) == 4 for number in range(USERS))
+
+
+def test_a_new_window_begins_with_nothing_spent(small: Limiter) -> None:
+    """Who spent all of the window before, and little of this one, is forgotten as others who did."""
+    assert passed(small, "ming", MING_MS) == 5
+    flood(small, USERS, MING_MS)  # which has it looked at
+    now_ms = MING_MS + MINUTE_MS
+    small.hit("ming", APPKEY, now_ms)
+    flood(small, 2 * USERS, now_ms, name="later")
+    assert passed(small, "ming", now_ms) == 5
 
 
 def hammer(url: str, barrier: Barrier, interval_s: float, for_s: float) -> int:
