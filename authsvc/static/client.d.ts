@@ -13,7 +13,17 @@ export class AuthsvcError extends Error {
   readonly status: number;
   /** Of the refusal: the path of its help page. */
   readonly type: string | null;
+  /** Why a connection is over that might go on; null for any other error. */
+  readonly reason: Reason | null;
 }
+
+export type Reason =
+  | "stopped"
+  | "logged-out"
+  | "logged-in-elsewhere"
+  | "account-disabled"
+  | "account-deleted"
+  | "password-changed";
 
 export type Retry = "never" | "now" | "after";
 
@@ -24,6 +34,7 @@ export interface Told {
   requestId: string | null;
   status: number;
   type: string | null;
+  reason: Reason | null;
 }
 
 /** Exactly what JIM.init takes; good once, for ten minutes. */
@@ -69,7 +80,10 @@ export type Fetch = (
 export interface ClientOptions {
   /** Where the service is, without a slash at the end; "" is this page's own origin. */
   baseUrl?: string;
-  /** Bearer token, asked for before each request. */
+  /**
+   * Bearer token, asked for before each request. A function that throws, rejects or takes longer than timeoutMs is tried
+   * again later, as a service that does not answer; to end it, throw an AuthsvcError with retry "never".
+   */
   token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>);
   /** Whether cookies go along, as of fetch; "same-origin" if left out. */
   credentials?: "omit" | "same-origin" | "include";
@@ -106,6 +120,8 @@ export interface JMessage {
   isConnect(): boolean;
   isInit?(): boolean;
   isLogin?(): boolean;
+  /** Called where connect is to log in and the SDK is logged in already: the gateway refuses a second login. */
+  loginOut?(): void;
   onDisconnect(then: () => void): void;
 }
 
@@ -126,13 +142,16 @@ export interface State {
 }
 
 export interface ConnectOptions extends Wanted {
-  /** true: with the account that the service gives; or that of the page, or how to get it. */
+  /**
+   * true: with the account that the service gives; or that of the page, or how to get it. A function may take its time, and
+   * is tried again if it throws or rejects, unless with an AuthsvcError whose retry is "never".
+   */
   login?: boolean | Login | (() => Login | Promise<Login>);
   /** Message roaming; left out: what the service says if it logs in, else what the SDK does. */
   flag?: 0 | 1;
   /** Hears of every step. */
   onState?: (state: State) => void;
-  /** Ends it, as stop() does. */
+  /** Ends it, as stop() does; a page may connect again with the same SDK. */
   signal?: AbortSignal;
 }
 
@@ -149,17 +168,20 @@ export interface Client {
   bootstrap(wanted?: Wanted): Promise<Bootstrap>;
   /**
    * Initialises the SDK and keeps it initialised: after each break of the connection with a fresh payload.
-   * Resolves when it first stands; rejects with an AuthsvcError when that cannot be. What may pass is waited for.
-   * JIM.onDisconnect is taken; listen to onState instead.
+   * Resolves when it first stands; rejects with an AuthsvcError when that cannot be. What may pass is waited for. It is
+   * over, and says so by onState, when the gateway has logged the user out: see the error's reason.
+   * JIM.onDisconnect is taken; listen to onState instead. Register handlers with JIM.onMsgReceive and the like, at any
+   * time: they stay. The SDK's socket may be another after each break, and listeners on it are gone then.
    */
   connect(JIM: JMessage, wanted?: ConnectOptions): Promise<Connection>;
   /**
    * Where a media_id's file is now. Calls of one tick become one request; a URL is kept until shortly before it
-   * expires. Rejects with an AuthsvcError, code 880005 if there is no such file.
+   * expires; `fresh` says that the one given before has stopped working, and asks for another. Rejects with an AuthsvcError,
+   * code 880005 if there is no such file.
    */
-  resourceUrl(mediaId: string): Promise<string>;
+  resourceUrl(mediaId: string, wanted?: { fresh?: boolean }): Promise<string>;
   /**
-   * Shows a media_id's picture; when its URL has gone stale, once more with a fresh one. Resolves when it is loaded,
+   * Shows a media_id's picture; when its URL has stopped working, once more with a fresh one. Resolves when it is loaded,
    * with false if the element was meanwhile given another picture.
    */
   showImage(img: HTMLImageElement, mediaId: string): Promise<boolean>;

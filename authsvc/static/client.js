@@ -1,6 +1,7 @@
 // The page's half of authsvc: a fresh payload just before JIM.init, a connection that comes back by itself, and media.
 // It signs nothing and knows no secret. Syntax up to ES2017 only, and nothing of the browser that it cannot do without:
-// the oldest browsers with ES modules run it, and so does a WeChat mini-program.
+// the oldest browsers with ES modules run it, and so does a WeChat mini-program. What each function takes and returns is
+// in client.d.ts.
 
 const REQUEST_MS = 10000;
 const SOCKET_POLL_MS = 200;
@@ -16,48 +17,36 @@ const KEPT = 1000; // URLs
 // What the vendor's gateway says of a payload that a fresh one may cure, and of what no repetition will.
 const AT_ONCE = [880102, 880106, 889001];
 const HOPELESS = [880002, 880003, 880004, 880101, 880103, 880104, 880110, 880111, 882002, 882003, 882004];
+const LOST_ACCOUNT = [880103, 880104]; // no such account, another password: the service can put that right
+
+// Why the gateway has logged a user out, by the `extra` of event type 1; type 2 has one reason.
+const KICKED = ["logged-in-elsewhere", "account-disabled", "account-deleted"];
 
 /** Why something did not work: what authsvc or the vendor said, or that nobody answered. */
 export class AuthsvcError extends Error {
-  /**
-   * @param {string} message
-   * @param {object} [told]
-   * @param {number|null} [told.code] the vendor's code, or authsvc's 889xxx; null if nobody gave one
-   * @param {"never"|"now"|"after"} [told.retry] whether to try again: "now" with a fresh payload, "after" a while
-   * @param {number} [told.retryAfterMs] milliseconds that the service asks to wait, 0 if it does not say
-   * @param {string|null} [told.requestId] what to look for in the service's log
-   * @param {number} [told.status] of the HTTP answer; 0 if there was none
-   * @param {string|null} [told.type] of the refusal, the path of its help page
-   */
   constructor(message, told) {
     super(message);
+    Object.setPrototypeOf(this, AuthsvcError.prototype); // compiled to ES5 it would be a plain Error
     this.name = "AuthsvcError";
-    Object.assign(this, { code: null, retry: "after", retryAfterMs: 0, requestId: null, status: 0, type: null }, told);
+    const nothing = { code: null, retry: "after", retryAfterMs: 0, requestId: null, status: 0, type: null, reason: null };
+    Object.assign(this, nothing, told);
   }
 }
 
-/**
- * Returns the functions below, bound to one service.
- *
- * @param {object} [options]
- * @param {string} [options.baseUrl] where the service is, without a slash at the end; "" is this page's own origin
- * @param {string|function(): (string|Promise<string>)} [options.token] Bearer token, asked for before each request
- * @param {"omit"|"same-origin"|"include"} [options.credentials] whether cookies go along; as of fetch
- * @param {typeof fetch} [options.fetch] in the place of the page's own
- * @param {number} [options.timeoutMs] milliseconds that one request may take
- * @param {object} [options.clock] for tests: now() in milliseconds of no certain origin, setTimeout, clearTimeout
- * @param {function(): number} [options.random] for tests
- */
+const isOurs = (error) => Boolean(error) && error.name === "AuthsvcError"; // of another copy of this module, too
+
+/** Returns the functions below, bound to one service. */
 export function createClient(options) {
   const given = options || {};
   const baseUrl = given.baseUrl || "";
   const timeoutMs = given.timeoutMs || REQUEST_MS;
   const random = given.random || Math.random;
-  const clock = given.clock || CLOCK;
+  const clock = given.clock || pageClock();
   const urls = new Map(); // of media: media_id -> {url, until}, oldest first
-  let batch = null; // the media_ids asked for in this tick: media_id -> {promise, resolve, reject}
+  const batches = {}; // the media_ids asked for in this tick, by whether fresh: media_id -> {promise, resolve, reject}
   let notBefore = -Infinity; // another tab was told to wait until then
   let tabs = null;
+  let connects = 0; // under way
 
   // ---- requests
 
@@ -65,7 +54,7 @@ export function createClient(options) {
     const headers = { Accept: "application/json" };
     const text = body && Object.keys(body).length ? JSON.stringify(body) : undefined;
     if (text) headers["Content-Type"] = "application/json";
-    const token = typeof given.token === "function" ? await given.token() : given.token;
+    const token = typeof given.token === "function" ? await attempt(given.token, "token()", timeoutMs) : given.token;
     if (token) headers.Authorization = "Bearer " + token;
     const sentAt = clock.now(); // an age counted from here is never too small
     const answer = await send(baseUrl + path, { method: "POST", headers, body: text });
@@ -77,30 +66,37 @@ export function createClient(options) {
 
   async function send(url, request) {
     const stop = typeof AbortController === "function" ? new AbortController() : null;
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = clock.setTimeout(() => {
-        reject(new AuthsvcError("the service did not answer within " + timeoutMs + " ms"));
-        if (stop) stop.abort();
-      }, timeoutMs);
-    });
     const extra = { credentials: given.credentials || "same-origin", cache: "no-store" };
     if (stop) extra.signal = stop.signal;
+    const run = () => whole((given.fetch || fetch)(url, Object.assign(request, extra)));
+    return attempt(run, "the request to the service", timeoutMs, () => stop && stop.abort());
+  }
+
+  /** What the service or a function of the page comes to, in time; a failure of any kind becomes an AuthsvcError. */
+  async function attempt(run, what, ms, giveUp) {
+    let timer;
+    const late = new Promise((_, reject) => {
+      if (!ms) return; // it asks the user
+      timer = clock.setTimeout(() => {
+        reject(new AuthsvcError(what + " took longer than " + ms + " ms"));
+        if (giveUp) giveUp();
+      }, ms);
+    });
     try {
-      return await Promise.race([whole((given.fetch || fetch)(url, Object.assign(request, extra))), late]);
+      return await Promise.race([new Promise((resolve) => resolve(run())), late]);
     } catch (error) {
-      throw error instanceof AuthsvcError ? error : new AuthsvcError("the service cannot be reached: " + error.message);
+      throw isOurs(error) ? error : new AuthsvcError(what + " failed: " + ((error && error.message) || error));
     } finally {
       clock.clearTimeout(timer);
     }
   }
 
-  /** @returns a signed payload, ready for JIM.init and good once; ask just before it is needed. */
+  /** A signed payload, ready for JIM.init and good once; ask just before it is needed. */
   async function fetchAuthPayload(wanted) {
     return payloadOf((await ask("/v1/auth-payload", chosen(wanted))).told);
   }
 
-  /** @returns all that a page needs to boot: sdk, init, server_time_ms, expires_in_ms and login. */
+  /** All that a page needs to boot: sdk, init, server_time_ms, expires_in_ms and login. */
   async function bootstrap(wanted) {
     return (await ask("/v1/bootstrap", chosen(wanted))).told;
   }
@@ -108,35 +104,26 @@ export function createClient(options) {
   // ---- the connection
 
   /**
-   * Initialises the SDK and keeps it initialised: after each break of the connection with a fresh payload.
-   *
-   * @param JIM the SDK's object. Its onDisconnect is taken; listen to onState instead.
-   * @param {object} [wanted]
-   * @param {string} [wanted.appkey] which app, if it is not the service's default
-   * @param {boolean|object|function} [wanted.login] true: with the account that the service gives;
-   *   or {username, password, is_md5}; or a function that returns that or a promise of it
-   * @param {0|1} [wanted.flag] message roaming; left out: what the service says if it logs in, else what the SDK does
-   * @param {function({name: string, error?: AuthsvcError, delayMs?: number})} [wanted.onState] hears of every step
-   * @param {AbortSignal} [wanted.signal] ends it, as stop() does
-   * @returns {Promise<{stop: function(), state: string}>} when it first stands; rejects with an AuthsvcError when that
-   *   cannot be. What may pass is waited for.
+   * Initialises the SDK and keeps it initialised: after each break of the connection with a fresh payload. JIM.onDisconnect
+   * is taken. Returns a promise of the connection when it first stands; what may pass is waited for.
    */
   function connect(JIM, wanted) {
     const w = wanted || {};
     for (const name of ["init", "login", "isConnect", "onDisconnect"]) {
       if (!JIM || typeof JIM[name] !== "function") throw new TypeError("JIM." + name + " is no function; is it the SDK?");
     }
-    let socket = null; // the SDK's, while it has the same
-    let listeners = null; // that were on it before the first login
+    const isAccountGiven = w.login === true;
+    const line = lineOf(JIM);
     let isLost = false;
     let wasLoggedIn = false;
     let isOver = false;
+    let renews = false; // the account that the service gave was refused
     let failures = 0;
     let pausedUntil = 0;
     let isCutOff = false; // the last failure was that nobody answered
     let look = () => {}; // checks what is being waited for
     let settle; // the promise
-    const connection = { state: "connecting", stop: () => end(new AuthsvcError("stopped", { retry: "never" })) };
+    const connection = { state: "connecting", stop: () => end(ended("stopped")) };
 
     function tell(name, more) {
       connection.state = name;
@@ -172,57 +159,69 @@ export function createClient(options) {
       look();
     }
 
-    /**
-     * Listens for the loss of the SDK's socket itself, because the SDK tells of it only when logged in. And cleans up
-     * after the SDK: where it has made itself another socket it leaves the old one reconnecting for ever, so that each
-     * break would double them; where it has not, what it hung on it at the last login would deliver each message twice.
-     */
-    function holdSocket() {
-      const current = JIM.channel && JIM.channel.client;
-      if (!current || !current._callbacks || !current.on) return;
-      if (socket && current !== socket) {
-        socket.off();
-        socket.close();
-      }
-      if (current === socket) current._callbacks = copied(listeners);
-      else listeners = copied(current._callbacks);
-      socket = current;
-      socket.on("disconnect", (reason) => {
-        if (current === socket && reason !== "io client disconnect") lose(); // that one is the SDK's own loginOut
-      });
+    /** The gateway has logged the user out. Once the SDK has heard of it too: it rebuilds its socket then. */
+    function leave(reason) {
+      Promise.resolve().then(() => end(ended(reason)));
     }
 
     async function establish() {
       tell("connecting");
-      await until(() => JIM.isConnect(), () => SOCKET_POLL_MS);
+      if (w.login && JIM.isLogin && JIM.isLogin() && JIM.loginOut) JIM.loginOut(); // of before: two logins are refused
+      line.hold();
+      await until(() => line.opensInInit || JIM.isConnect(), () => SOCKET_POLL_MS);
       await until(() => clock.now() >= notBefore, () => notBefore - clock.now());
       if (isOver) return;
-      holdSocket();
+      let login = typeof w.login === "function" ? await attempt(w.login, "login()") : w.login;
+      if (isOver) return;
       JIM.onDisconnect(lose);
       isLost = false;
       tell("signing");
-      const isAccountGiven = w.login === true;
-      const answer = await ask(isAccountGiven ? "/v1/bootstrap" : "/v1/auth-payload", chosen(w));
+      const body = Object.assign({}, chosen(w), renews && { renew_login: true });
+      const answer = await ask(isAccountGiven ? "/v1/bootstrap" : "/v1/auth-payload", body);
       const told = answer.told;
       const livesMs = isAccountGiven ? told.expires_in_ms : answer.header("X-Expires-In-Ms");
       const payload = payloadOf(isAccountGiven ? told.init : told);
       const flag = w.flag !== undefined ? w.flag : isAccountGiven ? told.init.flag : undefined;
       if (flag !== undefined) payload.flag = flag;
-      if (isAccountGiven && !told.login) {
-        throw new AuthsvcError("the service gives no IM accounts; login must be {username, password}", { retry: "never" });
+      if (isAccountGiven) login = told.login;
+      if (isAccountGiven && !login) {
+        const help = "set AUTHSVC_ACCOUNT_KEY there (openssl rand -hex 32), or give login as {username, password}";
+        throw new AuthsvcError("the service gives no IM accounts: " + help, { retry: "never" });
       }
-      const login = await (isAccountGiven ? told.login : typeof w.login === "function" ? w.login() : w.login);
       if (isOver) return;
-      if (isLost || !JIM.isConnect() || (livesMs && clock.now() - answer.sentAt > livesMs - MARGIN_MS)) {
+      const isDown = isLost || !(line.opensInInit || JIM.isConnect());
+      if (isDown || (livesMs && clock.now() - answer.sentAt > livesMs - MARGIN_MS)) {
         throw new AuthsvcError("the payload has waited too long", { retry: "now" });
       }
       tell("initialising");
-      await settled(() => JIM.init(payload));
+      await answered(() => JIM.init(payload));
+      if (isOver) return;
       if (JIM.isInit && !JIM.isInit()) throw new AuthsvcError("the SDK did not take the gateway's answer");
-      if (login && !isOver) {
+      if (login) {
         tell("logging-in");
-        await settled(() => JIM.login(Object.assign({}, login)));
+        line.expectLogin();
+        await answered(() => JIM.login(Object.assign({}, login)));
+        line.noteLogin();
       }
+    }
+
+    /** Waits for the SDK's answer to the call, no longer than the connection lasts: the SDK would wait for minutes. */
+    async function answered(call) {
+      let outcome = null;
+      let wasUp = false;
+      const note = (error) => {
+        outcome = { error };
+        look();
+      };
+      settled(call).then(() => note(null), note);
+      line.hold(); // which may just have opened it
+      await until(() => {
+        const isDown = wasUp && !JIM.isConnect();
+        wasUp = wasUp || JIM.isConnect();
+        return outcome || isLost || isDown;
+      }, () => WATCH_MS);
+      if (!outcome && !isOver) throw new AuthsvcError("the connection broke before the gateway answered");
+      if (outcome && outcome.error) throw outcome.error;
     }
 
     /** Waits until the connection is lost; throws if somebody has logged out, or was logged out from elsewhere. */
@@ -232,7 +231,7 @@ export function createClient(options) {
         wasLoggedIn = wasLoggedIn || Boolean(JIM.isLogin && JIM.isLogin());
         return isLost || isLoggedOut() || !JIM.isConnect();
       }, () => WATCH_MS);
-      if (!isOver && isLoggedOut()) throw new AuthsvcError("logged out", { retry: "never" });
+      if (!isOver && isLoggedOut()) throw ended("logged-out");
       wasLoggedIn = false;
     }
 
@@ -243,7 +242,7 @@ export function createClient(options) {
           await establish();
           if (isOver) return;
           const since = clock.now();
-          isCutOff = false;
+          isCutOff = renews = false;
           mayTryAtOnce = true;
           tell("ready");
           settle.resolve(connection);
@@ -254,9 +253,13 @@ export function createClient(options) {
           await pause(backOff()); // or all pages of a gateway that has restarted would come at once
         } catch (error) {
           if (isOver) return;
+          if (isAccountGiven && !renews && !error.status && LOST_ACCOUNT.indexOf(error.code) >= 0) {
+            renews = true; // once, until a login has succeeded
+            error.retry = "now";
+          }
           // What the gateway said while the connection broke may be about the break; what the service says is final.
           const isFinal = error.retry === "never" && (error.status || !isLost);
-          if (!(error instanceof AuthsvcError) || isFinal) return end(error);
+          if (!isOurs(error) || isFinal) return end(error);
           isCutOff = error.status === 0 && error.code === null;
           if (error.retry === "now" && mayTryAtOnce) {
             mayTryAtOnce = false;
@@ -272,12 +275,14 @@ export function createClient(options) {
       }
     }
 
-    /** @returns milliseconds, drawn anew from 0 up to a limit that doubles with each failure. */
+    /** Milliseconds, drawn anew from 0 up to a limit that doubles with each failure. */
     function backOff() {
       return random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * Math.pow(2, failures));
     }
 
     function wake(event) {
+      if (event.type === "pagehide") return leaveTabs();
+      if (event.type === "pageshow") listenToTabs();
       if (event.type === "online" && isCutOff) {
         pausedUntil = Math.min(pausedUntil, clock.now() + random() * FIRST_PAUSE_MS);
       }
@@ -289,13 +294,19 @@ export function createClient(options) {
       isOver = true;
       look();
       listen("removeEventListener", wake);
+      connects -= 1;
+      if (!connects) leaveTabs();
       if (w.signal) w.signal.removeEventListener("abort", connection.stop);
+      if (line.lose === lose) line.lose = line.leave = () => {};
       tell("stopped", { error });
       settle.reject(error);
     }
 
+    connects += 1;
     listenToTabs();
     listen("addEventListener", wake);
+    line.lose = lose;
+    line.leave = leave;
     const promise = new Promise((resolve, reject) => { settle = { resolve, reject }; });
     if (w.signal) w.signal.addEventListener("abort", connection.stop);
     if (w.signal && w.signal.aborted) connection.stop();
@@ -315,25 +326,28 @@ export function createClient(options) {
     if (tabs.unref) tabs.unref();
   }
 
+  /** An open channel would keep the page out of the back/forward cache. */
+  function leaveTabs() {
+    if (tabs) tabs.close();
+    tabs = null;
+  }
+
   function warnTabs(waitMs) {
     if (tabs) tabs.postMessage({ waitMs });
   }
 
   // ---- media
 
-  /**
-   * Where a media_id's file is now. Calls of one tick become one request; a URL is kept until shortly before it expires.
-   *
-   * @param {string} mediaId
-   * @returns {Promise<string>} the URL; rejects with an AuthsvcError, code 880005 if there is no such file
-   */
-  function resourceUrl(mediaId) {
+  /** Where a media_id's file is now. Calls of one tick become one request; a URL is kept until shortly before it expires. */
+  function resourceUrl(mediaId, wanted) {
+    const fresh = Boolean(wanted && wanted.fresh);
     const known = urls.get(mediaId);
-    if (known && clock.now() < known.until) return Promise.resolve(known.url);
-    if (!batch) {
-      batch = new Map();
-      clock.setTimeout(flush, 0);
+    if (!fresh && known && clock.now() < known.until) return Promise.resolve(known.url);
+    if (!batches[fresh]) {
+      batches[fresh] = new Map();
+      clock.setTimeout(() => flush(fresh), 0);
     }
+    const batch = batches[fresh];
     if (!batch.has(mediaId)) {
       const waiting = {};
       waiting.promise = new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject }));
@@ -342,15 +356,15 @@ export function createClient(options) {
     return batch.get(mediaId).promise;
   }
 
-  function flush() {
-    const asked = Array.from(batch);
-    batch = null;
-    while (asked.length) resolveMedia(new Map(asked.splice(0, BATCH)));
+  function flush(fresh) {
+    const asked = Array.from(batches[fresh]);
+    delete batches[fresh];
+    while (asked.length) resolveMedia(new Map(asked.splice(0, BATCH)), fresh);
   }
 
-  async function resolveMedia(asked) {
+  async function resolveMedia(asked, fresh) {
     try {
-      const answer = await ask("/v1/resources", { media_ids: Array.from(asked.keys()) });
+      const answer = await ask("/v1/resources", Object.assign({ media_ids: Array.from(asked.keys()) }, fresh && { fresh }));
       const serverMs = answer.header("X-Server-Time-Ms");
       asked.forEach((waiting, mediaId) => {
         const found = (answer.told.results || {})[mediaId] || { message: "the service says nothing of " + mediaId };
@@ -370,21 +384,18 @@ export function createClient(options) {
     }
   }
 
-  /**
-   * Shows a media_id's picture in an img element; when its URL has gone stale, once more with a fresh one.
-   *
-   * @returns {Promise<boolean>} when it is loaded; false if the element was meanwhile given another picture
-   */
+  /** Shows a media_id's picture in an img element; when its URL has stopped working, once more with a fresh one. */
   async function showImage(img, mediaId) {
     shown.set(img, mediaId);
-    for (const isLast of [false, true]) {
-      const url = await resourceUrl(mediaId);
+    for (const fresh of [false, true]) {
+      const url = await resourceUrl(mediaId, { fresh });
       if (shown.get(img) !== mediaId) return false;
-      if (await loads(img, url)) return shown.get(img) === mediaId;
+      const isLoaded = await loads(img, url);
       if (shown.get(img) !== mediaId) return false;
-      urls.delete(mediaId);
-      if (isLast) throw new AuthsvcError("the picture cannot be loaded: " + mediaId, { retry: "never" });
+      if (isLoaded) return true;
     }
+    urls.delete(mediaId);
+    throw new AuthsvcError("the picture cannot be loaded: " + mediaId, { retry: "never" });
   }
 
   return { fetchAuthPayload, bootstrap, connect, resourceUrl, showImage };
@@ -392,12 +403,29 @@ export function createClient(options) {
 
 // ---- what needs no service
 
-const CLOCK = {
-  // A mini-program has no performance.now; only ages are counted, never moments.
-  now: () => (typeof performance === "object" && performance.now ? performance.now() : Date.now()),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
-};
+const LITTLE_MS = 1000; // by which two clocks may disagree for no reason
+
+/**
+ * The page's timers, and a clock for ages: the monotonic one, which on some systems stands still in sleep, put forward by
+ * as much as the wall clock has gained on it. Where somebody sets the wall clock forward, ages come out too large, which
+ * costs a fresh payload; that it was set back is seen, and makes none too small.
+ */
+function pageClock() {
+  const monotonic = () => (typeof performance === "object" && performance.now ? performance.now() : 0); // mini-programs
+  const gap = () => Date.now() - monotonic();
+  let slept = 0;
+  let known = gap();
+  return {
+    now() {
+      const gained = gap() - known;
+      if (gained > 0) slept += gained;
+      if (gained > 0 || gained < -LITTLE_MS) known += gained;
+      return monotonic() + slept;
+    },
+    setTimeout: (run, ms) => setTimeout(run, ms),
+    clearTimeout: (timer) => clearTimeout(timer),
+  };
+}
 
 const shown = new WeakMap(); // img -> the media_id that it was last asked to show
 
@@ -435,11 +463,19 @@ function refusal(answer, told) {
   return new AuthsvcError((isOurs && (told.message || told.detail)) || "the service answered " + answer.status, {
     code: isOurs && typeof told.code === "number" ? told.code : null,
     retry: isOurs ? told.retry : passes ? "after" : "never",
-    retryAfterMs: 1000 * (Number(answer.headers.get("Retry-After")) || 0),
+    retryAfterMs: waitMs(answer.headers),
     requestId: (isOurs && told.request_id) || null,
     status: answer.status,
     type: (isOurs && told.type) || null,
   });
+}
+
+/** Milliseconds. Retry-After counts seconds, or, as gateways send it, is a date, by the sender's own clock. */
+function waitMs(headers) {
+  const told = headers.get("Retry-After");
+  const isDate = told && isNaN(told);
+  const ms = isDate ? Date.parse(told) - (Date.parse(headers.get("Date")) || Date.now()) : 1000 * told;
+  return ms > 0 ? ms : 0;
 }
 
 /** A promise of the SDK's answer to the call. */
@@ -454,19 +490,104 @@ function settled(call) {
       })
       .onTimeout(() => reject(new AuthsvcError("the gateway did not answer")));
   }).catch((error) => {
-    throw error instanceof AuthsvcError ? error : new AuthsvcError(String((error && error.message) || error));
+    throw isOurs(error) ? error : new AuthsvcError(String((error && error.message) || error));
   });
 }
 
-function copied(callbacks) {
-  const copy = {};
-  for (const name of Object.keys(callbacks)) copy[name] = callbacks[name].slice();
-  return copy;
+/** Why a connection is over that might go on. */
+function ended(reason) {
+  return new AuthsvcError("the connection has ended: " + reason, { retry: "never", reason });
+}
+
+// ---- the SDK's socket
+
+const lines = new WeakMap(); // JIM -> its line
+
+/**
+ * The SDK's socket, one at a time and with each listener once, for as long as the SDK's object lives. Its version 2.6.0
+ * makes another socket at each disconnect, and the mini-program's one at each init, and both leave the old one
+ * reconnecting: it is closed the moment it is replaced. Version 2.5.0 keeps its socket, but at each login hangs all its
+ * listeners on it once more: those of the last login are taken off when the connection is lost, and no others.
+ */
+function lineOf(JIM) {
+  if (lines.has(JIM)) return lines.get(JIM);
+  let channel = null;
+  let socket = null;
+  let before = null; // the listeners just before the SDK takes the answer to a login
+  let hung = []; // those that it hung then
+  const line = {
+    opensInInit: !(JIM.channel && JIM.channel.client), // as the mini-program's SDK does
+    lose() {},
+    leave() {},
+
+    /** Takes the socket that there is, and each that the SDK makes itself from now on. */
+    hold() {
+      if (JIM.channel && JIM.channel !== channel) {
+        channel = JIM.channel;
+        let client = channel.client;
+        Object.defineProperty(channel, "client", {
+          configurable: true,
+          enumerable: true,
+          get: () => client,
+          set: (made) => take((client = made)),
+        });
+      }
+      if (channel) take(channel.client);
+    },
+
+    expectLogin() {
+      if (socket) socket.on("login", noteBefore);
+    },
+
+    noteLogin() {
+      if (before) hung = listeners().filter((listener) => before.indexOf(listener) < 0);
+      before = null;
+    },
+  };
+  lines.set(JIM, line);
+  return line;
+
+  function take(made) {
+    if (made === socket || !made || !made.on || !made.off) return;
+    if (socket) {
+      socket.off();
+      socket.close();
+    }
+    socket = made;
+    hung = [];
+    // The SDK tells of a loss only when logged in, and of a kick only to the one handler of the page.
+    made.on("disconnect", (reason) => {
+      takeOff();
+      if (reason !== "io client disconnect") line.lose(); // that one is the SDK's own loginOut
+    });
+    made.on("event_notification", (told) => {
+      const type = Number(told && told.event_type);
+      if (type === 1) line.leave(KICKED[told.extra] || "logged-out");
+      if (type === 2) line.leave("password-changed");
+    });
+  }
+
+  function noteBefore() {
+    socket.off("login", noteBefore);
+    before = listeners();
+  }
+
+  function takeOff() {
+    const all = socket._callbacks || {};
+    for (const name of Object.keys(all)) all[name] = all[name].filter((listener) => hung.indexOf(listener) < 0);
+    hung = [];
+  }
+
+  function listeners() {
+    const all = socket._callbacks || {};
+    return [].concat(...Object.keys(all).map((name) => all[name]));
+  }
 }
 
 function listen(method, wake) {
   if (typeof document === "object" && document[method]) document[method]("visibilitychange", wake);
-  if (typeof window === "object" && window[method]) window[method]("online", wake);
+  if (typeof window !== "object" || !window[method]) return;
+  for (const name of ["online", "pagehide", "pageshow"]) window[method](name, wake);
 }
 
 function loads(img, url) {

@@ -1,5 +1,10 @@
-// A stand-in for the vendor's SDK file, for the demo without it: the calls that a page needs to initialise, log in and
-// find a picture, and the same events, retransmissions and reconnects on the socket. Sends no messages.
+// A stand-in for the vendor's SDK file, for the demo and for tests without it: the calls that a page needs to initialise,
+// log in, receive and find a picture, and the same events, retransmissions and reconnects on the socket. Sends no messages.
+// The vendor's versions differ in what they do with their socket; `new JMessage({ version })` takes the habits of one:
+//
+//   "2.5.0"         keeps its socket, and at each login hangs its listeners on it once more
+//   "2.6.0"         makes another socket at each disconnect, and leaves the old one reconnecting
+//   "mini-program"  has no socket before init, and makes another at each
 (function () {
   "use strict";
 
@@ -10,24 +15,40 @@
   const FIRST_PAUSE_MS = 1000;
   const LONGEST_PAUSE_MS = 5000;
 
-  // One Socket.IO 2 connection (Engine.IO 3) over WebSocket, which comes back by itself until it is closed.
-  class Channel {
-    constructor(address, onEvent, onLost) {
+  // One Socket.IO 2 connection (Engine.IO 3) over WebSocket, which comes back by itself until it is closed. Its listeners
+  // are kept as the library of the vendor's SDK keeps them.
+  class Socket {
+    constructor(address) {
       this.address = address;
-      this.onEvent = onEvent;
-      this.onLost = onLost;
-      this.isUp = false;
+      this.connected = false;
       this.isClosed = false;
       this.waiting = []; // events from before it was up
       this.failures = 0;
+      this._callbacks = {};
       this.open();
+    }
+
+    on(name, listener) {
+      (this._callbacks["$" + name] = this._callbacks["$" + name] || []).push(listener);
+      return this;
+    }
+
+    off(name, listener) {
+      if (name === undefined) this._callbacks = {};
+      else if (listener === undefined) delete this._callbacks["$" + name];
+      else this._callbacks["$" + name] = (this._callbacks["$" + name] || []).filter((known) => known !== listener);
+      return this;
+    }
+
+    fire(name, ...data) {
+      for (const listener of (this._callbacks["$" + name] || []).slice()) listener(...data);
     }
 
     open() {
       const socket = new WebSocket(this.address + "/socket.io/?EIO=3&transport=websocket");
       this.socket = socket;
       socket.onmessage = (message) => this.hear(String(message.data));
-      socket.onclose = () => this.lose();
+      socket.onclose = () => this.lose("transport close");
     }
 
     hear(packet) {
@@ -40,30 +61,32 @@
           this.silence = setTimeout(() => this.socket.close(), told.pingTimeout);
         }, told.pingInterval);
       } else if (packet === "40") {
-        this.isUp = true;
+        this.connected = true;
         this.failures = 0;
         for (const event of this.waiting.splice(0)) this.socket.send(event);
       } else if (packet.startsWith("42")) {
         const [name, data] = JSON.parse(packet.slice(2));
-        this.onEvent(name, data);
+        this.fire(name, data);
+        this.fire("*", name, data);
       }
     }
 
-    lose() {
+    lose(reason) {
       clearInterval(this.pinging);
       clearTimeout(this.silence);
-      const wasUp = this.isUp;
-      this.isUp = false;
-      if (this.isClosed) return;
-      const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.failures) * (0.5 + Math.random());
-      this.failures += 1;
-      this.reopening = setTimeout(() => this.open(), pauseMs);
-      if (wasUp) this.onLost();
+      const wasUp = this.connected;
+      this.connected = false;
+      if (!this.isClosed) {
+        const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.failures) * (0.5 + Math.random());
+        this.failures += 1;
+        this.reopening = setTimeout(() => this.open(), pauseMs);
+      }
+      if (wasUp) this.fire("disconnect", reason);
     }
 
     emit(name, data) {
       const event = "42" + JSON.stringify([name, data]);
-      if (this.isUp) this.socket.send(event);
+      if (this.connected) this.socket.send(event);
       else this.waiting.push(event);
     }
 
@@ -71,6 +94,7 @@
       this.isClosed = true;
       clearTimeout(this.reopening);
       this.socket.close();
+      this.lose("io client disconnect");
     }
   }
 
@@ -120,29 +144,52 @@
   window.JMessage = class JMessage {
     constructor(options) {
       this.options = options;
-      this.requests = new Map(); // those under way, by rid
+      this.version = options.version || "2.5.0";
       this.appkey = null;
       this.user = null;
-      this.connect();
+      this.handlers = {};
+      this.channel = {};
+      if (this.version !== "mini-program") this.connect();
+      for (const name of ["onDisconnect", "onMsgReceive", "onEventNotification"]) {
+        this[name] = (handler) => { this.handlers[name] = handler; };
+      }
     }
 
     connect() {
-      const client = new Channel(this.options.address, (name, data) => this.hear(name, data), () => this.lose());
-      this.channel = { client };
+      this.requests = new Map(); // those under way, by rid
+      this.channel.client = new Socket(this.options.address);
+      this.channel.client.on("*", (name, data) => this.hear(name, data));
     }
 
-    isConnect() { return this.channel.client.isUp; }
+    isConnect() { return Boolean(this.channel.client && this.channel.client.connected); }
     isInit() { return this.appkey !== null; }
     isLogin() { return this.user !== null; }
-    onDisconnect(handler) { this.disconnected = handler; }
+
+    tell(name, data) {
+      if (this.handlers[name]) this.handlers[name](data);
+    }
 
     init(payload) {
+      this.isLeaving = false;
+      if (this.version === "mini-program") this.connect();
       return this.ask("c_init", Object.assign({}, payload, { fromPlatForm: "j" }), () => { this.appkey = payload.appkey; });
     }
 
     login(account) {
       const data = this.accountOf(account);
-      return this.ask("login", data, () => { this.user = data.username; }, LOGIN_WAIT_MS);
+      return this.ask("login", data, () => this.listen(data.username), LOGIN_WAIT_MS);
+    }
+
+    listen(username) {
+      this.user = username;
+      const { client } = this.channel;
+      client.off("login");
+      client.on("msg_sync", (data) => this.tell("onMsgReceive", data));
+      client.on("event_notification", (data) => {
+        this.tell("onEventNotification", data);
+        if (data.event_type === 1 || data.event_type === 2) this.loginOut();
+      });
+      client.on("disconnect", () => this.lose());
     }
 
     register(account) {
@@ -156,6 +203,8 @@
 
     // Rebuilds the channel: the page has to init again, with a fresh payload.
     loginOut() {
+      if (!this.isLogin()) return;
+      this.isLeaving = true;
       this.channel.client.close();
       this.forget();
       this.connect();
@@ -190,9 +239,11 @@
 
     // The vendor's SDK tells of it only to those who had logged in.
     lose() {
-      if (!this.isLogin()) return;
-      this.forget();
-      if (this.disconnected) this.disconnected();
+      if (!this.isLeaving) {
+        this.forget();
+        this.tell("onDisconnect");
+      }
+      if (this.version === "2.6.0") this.connect();
     }
 
     forget() {

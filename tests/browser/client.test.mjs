@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AuthsvcError, createClient } from "../../authsvc/static/client.js";
+// `CLIENT` is another form of the module that has to behave the same: compiled to ES5, as old bundles have it.
+const { AuthsvcError, createClient } = await import(process.env.CLIENT || "../../authsvc/static/client.js");
 
 const PAYLOAD = { appkey: "k".repeat(24), random_str: "r".repeat(32), signature: "0".repeat(32), timestamp: "1795456800000" };
 const LOGIN = { username: "ming", password: "f".repeat(32), is_md5: true };
@@ -80,19 +81,96 @@ const refused = (status, code, retry, headers) => ({
 });
 const BUSY = refused(503, 882005, "after");
 
-/** The vendor's SDK, as far as the module sees it: it writes into what it is given, and tells of breaks when logged in. */
-class Sdk {
+/** The SDK's socket: an emitter that tells of its end, and how many of them are open. */
+class Socket {
+  static open = new Set();
+  _callbacks = {};
   connected = true;
+  constructor() {
+    Socket.open.add(this);
+  }
+  on(name, then) {
+    (this._callbacks[`$${name}`] ??= []).push(then);
+  }
+  off(name, then) {
+    if (!name) this._callbacks = {};
+    else this._callbacks[`$${name}`] = (this._callbacks[`$${name}`] ?? []).filter((known) => known !== then);
+  }
+  fire(name, data) {
+    for (const then of [...(this._callbacks[`$${name}`] ?? [])]) then(data);
+  }
+  close() {
+    Socket.open.delete(this);
+    const wasConnected = this.connected;
+    this.connected = false;
+    if (wasConnected) this.fire("disconnect", "io client disconnect");
+  }
+  /** Breaks, and reconnects at once by itself, as each socket does that nobody has closed. */
+  break() {
+    this.connected = false;
+    this.fire("disconnect", "transport close");
+    this.connected = Socket.open.has(this);
+  }
+}
+
+/**
+ * The vendor's SDK, as far as the module sees it: it writes into what it is given, and tells of breaks when logged in.
+ * `version` is whose habits it has with its socket.
+ */
+class Sdk {
   inits = [];
   logins = [];
   answers = []; // of the gateway: a code, or "timeout" or "silence"; success when there are none left
   user = null;
+  channel = {};
+  constructor(version = "2.5.0") {
+    this.version = version;
+    if (version !== "mini-program") this.#connect();
+  }
+  #connect() {
+    this.channel.client = new Socket();
+  }
+  get connected() {
+    return Boolean(this.channel.client?.connected);
+  }
+  set connected(connected) {
+    this.channel.client.connected = connected;
+  }
   isConnect = () => this.connected;
   isInit = () => this.initialised;
   isLogin = () => this.user !== null;
   onDisconnect = (then) => (this.told = then);
-  init = (payload) => this.#call(payload, this.inits, () => (this.initialised = true));
-  login = (login) => this.#call(login, this.logins, () => (this.user = login.username));
+  onMsgReceive = (then) => (this.received = then);
+  onEventNotification = (then) => (this.notified = then);
+  init = (payload) => {
+    if (this.version === "mini-program") this.#connect();
+    return this.#call(payload, this.inits, () => (this.initialised = true));
+  };
+  login = (login) =>
+    this.#call(login, this.logins, () => {
+      const { client } = this.channel;
+      client.fire("login", {});
+      client._callbacks.$login = []; // all of them, as it does
+      this.user = login.username;
+      client.on("msg_sync", (message) => this.received?.(message));
+      client.on("event_notification", (told) => {
+        this.notified?.(told);
+        if (told.event_type < 3) this.loginOut();
+      });
+      client.on("disconnect", (reason) => this.#lose(reason));
+    });
+  loginOut = () => {
+    this.user = null;
+    this.initialised = false;
+    this.channel.client.close();
+    this.#connect();
+  };
+  #lose(reason) {
+    this.initialised = false;
+    this.user = null;
+    if (reason !== "io client disconnect") this.told();
+    if (this.version === "2.6.0") this.#connect();
+  }
   #call(given, list, done) {
     list.push({ ...given });
     given.fromPlatForm = "j";
@@ -241,6 +319,12 @@ test("a service without accounts cannot log in", async () => {
   assert.equal(run.names().at(-1), "stopped");
 });
 
+test("why a service has no accounts is said with what to do", async () => {
+  const run = connecting(new Service(booted(null)), new Sdk(), { login: true });
+  await run.clock.pass(0);
+  assert.match(run.error.message, /AUTHSVC_ACCOUNT_KEY.*openssl rand -hex 32.*\{username, password\}/);
+});
+
 test("what is no SDK is said at once", () => {
   for (const wrong of [undefined, {}, { init() {} }]) assert.throws(() => client(new Service(issued())).connect(wrong), TypeError);
 });
@@ -387,9 +471,8 @@ test("a laptop that slept for twenty minutes: one check, one init", async () => 
 test("a payload that was slept over is not handed out", async () => {
   const sdk = new Sdk();
   let wake;
-  const service = new Service(issued(1), issued(2));
-  const login = () => (wake ? LOGIN : new Promise((resolve) => (wake = () => resolve(LOGIN))));
-  const run = connecting(service, sdk, { login });
+  const service = new Service(() => new Promise((resolve) => (wake = () => resolve(issued(1)))), issued(2));
+  const run = connecting(service, sdk, { login: LOGIN }, { timeoutMs: 2 * LIFE_MS });
   await run.clock.pass(0);
   await run.clock.sleep(LIFE_MS - 4999); // by the monotonic clock, whatever the wall's says
   wake();
@@ -447,40 +530,322 @@ test("a fault of the page's own listener breaks nothing here", async () => {
   await assert.rejects(it.clock.pass(0), /the page's/);
 });
 
-test("sockets that the SDK leaves behind are closed, and listeners are not doubled", async () => {
-  class Socket {
-    _callbacks = { $ack: ["the SDK's"] };
-    closed = 0;
-    on(name, then) {
-      (this._callbacks["$" + name] ??= []).push(then);
+for (const version of ["2.5.0", "2.6.0", "mini-program"]) {
+  test(`each handler runs once a message over three breaks, whenever it was registered: ${version}`, async () => {
+    const sdk = new Sdk(version);
+    const heard = { before: 0, after: 0, beforeOnTheSocket: 0, meanwhileOnTheSocket: 0, afterOnTheSocket: 0 };
+    const keepsItsSocket = version === "2.5.0";
+    const onTheSocket = (name) => keepsItsSocket && sdk.channel.client.on("msg_sync", () => (heard[name] += 1));
+    sdk.onMsgReceive(() => (heard.before += 1));
+    onTheSocket("beforeOnTheSocket");
+    const onState = ({ name }) => name === "logging-in" && !sdk.logins.length && queueMicrotask(() => onTheSocket("meanwhileOnTheSocket"));
+    const it = client(new Service(issued()));
+    const connecting = it.connect(sdk, { login: LOGIN, onState });
+    await it.clock.pass(0);
+    await connecting;
+    sdk.onEventNotification(() => (heard.after += 1));
+    onTheSocket("afterOnTheSocket");
+    for (let times = 1; times <= 4; times++) {
+      sdk.channel.client.fire("msg_sync", {});
+      sdk.channel.client.fire("event_notification", { event_type: 9 });
+      assert.deepEqual(Object.values(heard), [times, times, ...Array(3).fill(keepsItsSocket ? times : 0)]);
+      sdk.channel.client.break();
+      await it.clock.pass(60000);
+      assert.equal(sdk.logins.length, times + 1);
     }
-    off() {
-      this._callbacks = {};
+  });
+
+  test(`one connection is left after 25 drops, and after a logout: ${version}`, async () => {
+    Socket.open.clear();
+    const sdk = new Sdk(version);
+    const run = connecting(new Service(issued()), sdk, { login: LOGIN });
+    await run.clock.pass(0);
+    for (let drop = 0; drop < 25; drop++) {
+      for (const socket of [...Socket.open]) socket.break();
+      await run.clock.pass(137 * (drop % 9));
     }
-    close() {
-      this.closed += 1;
-    }
+    await run.clock.pass(120000);
+    assert.equal(run.connection.state, "ready");
+    assert.deepEqual([...Socket.open], [sdk.channel.client]);
+    sdk.loginOut();
+    await run.clock.pass(2000);
+    assert.equal(run.connection.state, "stopped");
+    assert.deepEqual([...Socket.open], [sdk.channel.client]);
+  });
+
+  for (const closes of [false, true]) {
+    test(`a kick is the end, and says why: ${version}, ${closes ? "" : "not "}closed by the gateway`, async () => {
+      for (const [told, reason] of [
+        [{ event_type: 1, extra: 0 }, "logged-in-elsewhere"],
+        [{ event_type: 1, extra: 1 }, "account-disabled"],
+        [{ event_type: 1, extra: 2 }, "account-deleted"],
+        [{ event_type: 1, extra: 9 }, "logged-out"],
+        [{ event_type: 2 }, "password-changed"],
+      ]) {
+        for (const fails of [false, true]) {
+          const sdk = new Sdk(version);
+          const service = new Service(issued());
+          const run = connecting(service, sdk, { login: LOGIN });
+          await run.clock.pass(0);
+          const socket = sdk.channel.client;
+          if (fails) sdk.onEventNotification(() => { throw new Error("the page's"); }); // then the SDK does not log out
+          if (fails) assert.throws(() => socket.fire("event_notification", told), /the page's/);
+          else socket.fire("event_notification", told);
+          if (closes) socket.break();
+          await run.clock.pass(3600000);
+          const { error } = run.states.at(-1);
+          assert.deepEqual([run.connection.state, error.reason, error.retry], ["stopped", reason, "never"]);
+          assert.match(error.message, new RegExp(reason));
+          assert.deepEqual([service.asked.length, sdk.logins.length, run.clock.timers.size], [1, 1, 0]);
+        }
+      }
+    });
   }
+}
+
+test("a kick that comes while a page is logging in is the end, too", async () => {
   const sdk = new Sdk();
-  const first = new Socket();
-  sdk.channel = { client: first };
+  sdk.answers = [0, "silence"];
   const run = connecting(new Service(issued()), sdk, { login: LOGIN });
   await run.clock.pass(0);
-  first.on("msg_sync", "of the first login");
-  sdk.drop(); // an SDK that keeps its socket
-  await run.clock.pass(5000);
-  assert.equal(first._callbacks.$msg_sync, undefined);
-  assert.equal(first._callbacks.$disconnect.length, 1);
-  assert.equal(first.closed, 0);
-  const second = new Socket();
-  sdk.channel.client = second; // an SDK that makes another
-  sdk.drop();
-  await run.clock.pass(5000);
-  assert.deepEqual([first.closed, first._callbacks], [1, {}]);
-  assert.equal(run.connection.state, "ready");
-  second._callbacks.$disconnect[0]("transport close"); // not logged in, the SDK would not tell
+  sdk.channel.client.fire("event_notification", { event_type: 1, extra: 0 });
+  await run.clock.pass(3600000);
+  assert.deepEqual([run.error.reason, sdk.logins.length], ["logged-in-elsewhere", 1]);
+});
+
+test("the end of one connect leaves the next one its socket", async () => {
+  const sdk = new Sdk();
+  const first = connecting(new Service(issued()), sdk);
+  await first.clock.pass(0);
+  const second = connecting(new Service(issued()), sdk);
+  await second.clock.pass(0);
+  first.connection.stop();
+  sdk.channel.client.fire("disconnect", "transport close"); // the SDK, which is not logged in, does not tell
+  await second.clock.pass(0);
+  assert.equal(second.names().at(-1), "disconnected");
+});
+
+test("an SDK that opens its socket only in init is not waited for", async () => {
+  const service = new Service(issued());
+  const sdk = new Sdk("mini-program");
+  const run = connecting(service, sdk, { login: LOGIN });
   await run.clock.pass(0);
-  assert.equal(run.names().at(-1), "disconnected");
+  assert.equal(run.connection.state, "ready");
+  sdk.channel.client.connected = false; // and does not come back by itself
+  await run.clock.pass(2500);
+  assert.equal(run.connection.state, "ready");
+  assert.deepEqual([sdk.inits.length, service.asked.length], [2, 2]);
+});
+
+test("a connection that breaks while the SDK waits for an answer is not waited for", async () => {
+  for (const answers of [["silence"], [0, "silence"]]) {
+    const sdk = new Sdk();
+    sdk.answers = answers;
+    const run = connecting(new Service(issued()), sdk, { login: LOGIN });
+    await run.clock.pass(10);
+    sdk.channel.client.break(); // the SDK would wait for 30 s at least, and 150 s at most
+    await run.clock.pass(1000);
+    assert.equal(run.connection.state, "ready");
+  }
+  const sdk = new Sdk();
+  sdk.answers = ["silence"];
+  const run = connecting(new Service(issued()), sdk);
+  await run.clock.pass(10);
+  sdk.connected = false; // and nobody tells of it
+  await run.clock.pass(1000);
+  sdk.connected = true;
+  await run.clock.pass(1000);
+  assert.equal(run.connection.state, "ready");
+});
+
+test("a page that was left while it logged in can connect again with the same SDK", async () => {
+  const sdk = new Sdk();
+  const abort = new AbortController();
+  const onState = ({ name }) => name === "logging-in" && queueMicrotask(() => abort.abort());
+  const it = client(new Service(issued()));
+  const left = it.connect(sdk, { login: LOGIN, signal: abort.signal, onState }).catch((error) => error);
+  await it.clock.pass(0);
+  assert.equal((await left).reason, "stopped");
+  assert.equal(sdk.isLogin(), true); // its login went on; the gateway refuses a second one, 880107
+  const heard = [];
+  sdk.onMsgReceive((message) => heard.push(message));
+  const old = sdk.channel.client;
+  const again = connecting(new Service(issued()), sdk, { login: LOGIN });
+  await again.clock.pass(0);
+  assert.equal(again.connection.state, "ready");
+  assert.equal(old.connected, false);
+  sdk.channel.client.fire("msg_sync", "once");
+  assert.deepEqual(heard, ["once"]);
+});
+
+test("who has logged in by himself stays in, where connect is not to log in", async () => {
+  const sdk = new Sdk();
+  sdk.login({ username: "ming" }).onSuccess(() => {});
+  const run = connecting(new Service(issued()), sdk);
+  await run.clock.pass(0);
+  assert.deepEqual([run.connection.state, sdk.user], ["ready", "ming"]);
+});
+
+for (const code of [880103, 880104]) {
+  test(`${code} at login with the service's account has it renewed, once`, async () => {
+    const service = new Service(booted());
+    const sdk = new Sdk();
+    sdk.answers = [0, code];
+    const run = connecting(service, sdk, { login: true });
+    await run.clock.pass(0);
+    assert.equal(run.connection.state, "ready");
+    assert.deepEqual(service.asked.map(({ body }) => body), [undefined, { renew_login: true }]);
+    sdk.channel.client.break();
+    await run.clock.pass(1000);
+    assert.deepEqual(service.asked.at(-1).body, undefined);
+    sdk.answers = [0, code, 0, code];
+    sdk.channel.client.break();
+    await run.clock.pass(3600000);
+    const { error } = run.states.at(-1);
+    assert.deepEqual([run.connection.state, error.code, error.retry], ["stopped", code, "never"]);
+    assert.deepEqual(service.asked.slice(3).map(({ body }) => body), [undefined, { renew_login: true }]);
+  });
+}
+
+test("a renewal that the service has no time for is asked for again", async () => {
+  const service = new Service(booted(), BUSY, booted());
+  const sdk = new Sdk();
+  sdk.answers = [0, 880103];
+  const run = connecting(service, sdk, { login: true, appkey: "another" });
+  await run.clock.pass(5000);
+  assert.equal(run.connection.state, "ready");
+  const renewal = { appkey: "another", renew_login: true };
+  assert.deepEqual(service.asked.map(({ body }) => body), [{ appkey: "another" }, renewal, renewal]);
+});
+
+test("a service that refuses with the code of a lost account is not asked to renew it", async () => {
+  const service = new Service(refused(403, 880103, "never"));
+  const run = connecting(service, new Sdk(), { login: true });
+  await run.clock.pass(3600000);
+  assert.deepEqual([run.error.status, service.asked.length], [403, 1]);
+});
+
+test("a token that cannot be had now is asked for again", async () => {
+  const outcomes = [() => { throw new Error("expired"); }, () => Promise.reject("offline"), () => new Promise(() => {}), () => "good"];
+  const service = new Service(issued());
+  const run = connecting(service, new Sdk(), {}, { token: () => outcomes.shift()(), timeoutMs: 3000 });
+  await run.clock.pass(10000);
+  assert.equal(run.connection.state, "ready");
+  assert.deepEqual(service.asked.map(({ headers }) => headers.Authorization), ["Bearer good"]);
+  const failures = run.states.filter(({ name }) => name === "retrying").map(({ error }) => error.message);
+  assert.deepEqual(failures, ["token() failed: expired", "token() failed: offline", "token() took longer than 3000 ms"]);
+});
+
+test("a token that says never is the end; and a request alone tells of it too", async () => {
+  const token = () => { throw new AuthsvcError("logged out of the app", { retry: "never" }); };
+  const run = connecting(new Service(issued()), new Sdk(), {}, { token });
+  await run.clock.pass(3600000);
+  assert.equal(run.error.message, "logged out of the app");
+  const error = await client(new Service(issued()), { token: () => { throw new TypeError("Failed"); } }).bootstrap().catch((e) => e);
+  assert.deepEqual([error.name, error.retry], ["AuthsvcError", "after"]);
+});
+
+test("a login that cannot be had now is asked for again; the user may take his time, and no payload waits for him", async () => {
+  const outcomes = [() => { throw new Error("offline"); }, () => new Promise((resolve) => (typed = () => resolve(LOGIN)))];
+  let typed;
+  const service = new Service(issued());
+  const sdk = new Sdk();
+  const run = connecting(service, sdk, { login: () => outcomes.shift()() });
+  await run.clock.pass(2 * LIFE_MS);
+  assert.equal(service.asked.length, 0);
+  typed();
+  await run.clock.pass(0);
+  assert.deepEqual([run.connection.state, service.asked.length, sdk.logins], ["ready", 1, [LOGIN]]);
+});
+
+test("a fetch that throws at once is a service that cannot be reached", async () => {
+  const error = await createClient({ fetch: () => { throw new Error("no such domain in the list"); } }).bootstrap().catch((e) => e);
+  assert.deepEqual([error.name, error.retry], ["AuthsvcError", "after"]);
+});
+
+test("Retry-After may be a date, as gateways send it", async () => {
+  const now = "Mon, 30 Nov 2026 12:00:00 GMT";
+  const later = "Mon, 30 Nov 2026 12:02:00 GMT";
+  for (const [headers, waitMs] of [
+    [{ "Retry-After": later, Date: now }, 120000], // by the sender's clock
+    [{ "Retry-After": now, Date: later }, 0],
+    [{ "Retry-After": new Date(Date.now() + 60000).toUTCString() }, 60000], // a page of another origin cannot read Date
+    [{ "Retry-After": "soon" }, 0],
+    [{ "Retry-After": "-1" }, 0],
+    [{ "Retry-After": "2.5" }, 2500],
+    [{}, 0],
+  ]) {
+    const error = await client(new Service({ status: 503, text: "<html>", headers })).bootstrap().catch((e) => e);
+    assert.ok(Math.abs(error.retryAfterMs - waitMs) < 1500, `${JSON.stringify(headers)}: ${error.retryAfterMs}`);
+  }
+});
+
+/** How old a URL that was just kept is to the page's own clocks, after they have moved so: [monotonic, wall] each time. */
+async function isKept(...moves) {
+  const real = { performance: Object.getOwnPropertyDescriptor(globalThis, "performance"), now: Date.now };
+  let [monotonic, wall] = [5000, 1795456800000];
+  Object.defineProperty(globalThis, "performance", { configurable: true, value: { now: () => monotonic } });
+  Date.now = () => wall;
+  try {
+    const service = new Service(located(["a"], null)); // kept for 60 s
+    const it = createClient({ fetch: service.fetch });
+    await it.resourceUrl("a");
+    for (const [steady, told] of moves) {
+      monotonic += steady;
+      wall += told;
+      await it.resourceUrl("a");
+    }
+    return service.asked.length === 1;
+  } finally {
+    Date.now = real.now;
+    Object.defineProperty(globalThis, "performance", real.performance);
+  }
+}
+
+test("an age is counted by the later of two clocks, and never too small", async () => {
+  const HOUR = 3600000;
+  assert.equal(await isKept([59000, 59000]), true);
+  assert.equal(await isKept([60000, 60000]), false);
+  assert.equal(await isKept([0, 60000]), false); // asleep, and the monotonic clock stood still
+  assert.equal(await isKept([0, 20000], [0, 20000], [0, 20000]), false);
+  assert.equal(await isKept([1000, -HOUR], [0, 60000]), false); // the wall clock was set back, then it slept
+  assert.equal(await isKept([1000, -HOUR], [57000, 57000]), true); // set back alone makes nothing older
+  assert.equal(await isKept([60000, -HOUR]), false); // nor younger
+  assert.equal(await isKept([0, HOUR], [0, -HOUR]), false); // set forward, it only costs a request
+  assert.equal(await isKept(...Array(40).fill([1000, 1900]), ...Array(1).fill([0, 0])), false);
+  assert.equal(await isKept(...Array(50).fill([[500, 520], [500, 480]]).flat()), true); // two clocks are never quite one
+});
+
+test("a page in the back/forward cache has no channel to other tabs, and one that comes back has", async () => {
+  const events = { document: new EventTarget(), window: new EventTarget() };
+  let channels = 0;
+  class Channel {
+    constructor() { channels += 1; }
+    close() { channels -= 1; }
+  }
+  Object.assign(globalThis, events, { BroadcastChannel: Channel });
+  try {
+    const it = client(new Service(issued()));
+    const sdks = [new Sdk(), new Sdk()];
+    const connections = Promise.all(sdks.map((sdk) => it.connect(sdk)));
+    await it.clock.pass(0);
+    const [first, second] = await connections;
+    assert.equal(channels, 1);
+    events.window.dispatchEvent(new Event("pagehide"));
+    assert.equal(channels, 0);
+    sdks[0].connected = false;
+    events.window.dispatchEvent(new Event("pageshow"));
+    await settle();
+    assert.deepEqual([channels, first.state], [1, "disconnected"]); // what happened meanwhile is seen at once
+    first.stop();
+    assert.equal(channels, 1);
+    second.stop();
+    assert.equal(channels, 0);
+    events.window.dispatchEvent(new Event("pageshow"));
+    assert.equal(channels, 0);
+  } finally {
+    for (const name of ["document", "window", "BroadcastChannel"]) delete globalThis[name];
+  }
 });
 
 test("tabs share how long to wait, and nothing else", async () => {
@@ -489,6 +854,9 @@ test("tabs share how long to wait, and nothing else", async () => {
     constructor(name) {
       this.name = name;
       channels.push(this);
+    }
+    close() {
+      channels.splice(channels.indexOf(this), 1);
     }
     postMessage(data) {
       said.push(data);
@@ -621,11 +989,21 @@ test("a picture is shown; a stale URL gets one fresh one", async () => {
   await it.clock.pass(0);
   await it.clock.pass(0);
   assert.equal(await shown, true);
-  assert.equal(service.asked.length, 2);
+  assert.deepEqual(service.asked.map(({ body }) => body.fresh), [undefined, true]);
   img.works = [false];
   const failed = it.showImage(img, "a").catch((error) => error);
   for (let times = 0; times < 4; times++) await it.clock.pass(0);
   assert.equal((await failed).retry, "never");
+  assert.deepEqual(service.asked.map(({ body }) => body.fresh), [undefined, true, true]);
+});
+
+test("a fresh URL is asked for apart from those that memory may answer", async () => {
+  const service = new Service((request) => located(JSON.parse(request.body).media_ids, null));
+  const it = client(service);
+  const asked = [it.resourceUrl("a"), it.resourceUrl("b", { fresh: true }), it.resourceUrl("c", { fresh: false })];
+  await it.clock.pass(0);
+  await Promise.all(asked);
+  assert.deepEqual(service.asked.map(({ body }) => body), [{ media_ids: ["a", "c"] }, { media_ids: ["b"], fresh: true }]);
 });
 
 test("an element that was given another picture shows that one", async () => {

@@ -2,12 +2,20 @@
 A real Chromium for the tests here, and its pages.
 """
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import needed
+from tests.browser.sandboxes import SandboxProcess
+from tests.conftest import Seen
+from tests.running import Service
+
+# The vendor's SDK files, where there are some: paths, with a colon between two.
+VENDOR_SDKS = list(filter(None, os.environ.get("JMESSAGE_SDK", "").split(os.pathsep)))
 
 # As root there is no sandbox to be had; the rest keeps a browser that nobody sits at from calling its maker.
 ARGUMENTS = [
@@ -32,12 +40,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of a browser that has seen nothing yet, in English. Fails the test for any error that the page has."""
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that has seen nothing yet, in English. Fails the test for any error that a page of it has."""
     errors: list[str] = []
     with browser.new_context(locale="en-US") as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(10_000)
-        yield page
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.set_default_timeout(10_000)
+        yield context
     assert errors == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of that browser."""
+    return context.new_page()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[SandboxProcess]:
+    """The vendor's stand-in beside the service. Not started yet."""
+    sandbox = SandboxProcess(tmp_path, service=f"http://127.0.0.1:{service.port}")
+    yield sandbox
+    sandbox.stop()
+    seen.texts.append(sandbox.log())

@@ -23,7 +23,7 @@ function sdk() {
     calls = new Map();
   });
   return {
-    socket,
+    channel: { client: socket },
     isConnect: () => socket.connected,
     isInit: () => isInit,
     isLogin: () => false,

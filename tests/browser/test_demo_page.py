@@ -1,7 +1,6 @@
 """The demo page, as a newcomer uses it: `authsvc demo` as a real process, the page in a real browser."""
 
 import itertools
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.browser.conftest import VENDOR_SDKS
 from tests.conftest import Seen
 from tests.demo_process import Demo
 from tests.running import free_port
@@ -21,11 +21,11 @@ from tests.running import free_port
 STEPS = ("login", "issue", "connect", "picture", "replay", "forgery", "expired")
 REFUSED = {"replay": "889001", "forgery": "880102", "expired": "880106"}
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-SDKS = [None, *filter(None, [os.environ.get("JMESSAGE_SDK")])]  # our stand-in, and the vendor's file where one is given
+SDKS = [None, *VENDOR_SDKS]  # our stand-in, and the vendor's files where some are given
 BACK_MS = 30_000  # the SDK waits up to 7.5 s between its tries, client.js draws its own on top
 
 
-@pytest.fixture(scope="module", params=SDKS, ids=lambda sdk: "vendor" if sdk else "stand-in")
+@pytest.fixture(scope="module", params=SDKS, ids=lambda sdk: Path(sdk).name if sdk else "stand-in")
 def arguments(request: pytest.FixtureRequest) -> list[str]:
     """Which SDK the demo is to use."""
     return ["--sdk", request.param] if request.param else []

@@ -7,60 +7,23 @@ Pages whose servers restart under them: they come back, none loops, and nobody s
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, Any, cast
 
-import pytest
-
-from tests import made_up
+from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen, bearer_of
 from tests.node import FOLDER, node
-from tests.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.running import Service, clean_environment
 
 PAGES = int(os.environ.get("PAGES", "250"))
 
 
-@pytest.fixture
-def start_sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Start the vendor's stand-in, each time at the same place."""
-    log, port = tmp_path / "sandbox.log", free_port()
-    variables = {
-        "AUTHSVC_APPKEY": made_up.APPKEY,
-        "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET,
-        "AUTHSVC_VERIFIER_KEYS": made_up.VERIFIER_KEY,
-    }
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> subprocess.Popen[bytes]:
-        where = ("--bind", f"127.0.0.1:{port}", "--service", f"http://127.0.0.1:{service.port}")
-        with log.open("ab") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "authsvc", "sandbox", *where],
-                env=clean_environment() | variables,
-                stdout=file,
-                stderr=file,
-            )
-        started.append(process)
-        wait_until(lambda: is_listening(port), timeout_s=20, what=log.read_text)
-        return process
-
-    start.port = port  # type: ignore[attr-defined]
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(10)
-    seen.texts.append(log.read_text())
-
-
-def test_many_pages(service: Service, start_sandbox: Callable[[], subprocess.Popen[bytes]], seen: Seen) -> None:
+def test_many_pages(service: Service, sandbox: SandboxProcess, seen: Seen) -> None:
     """When gateway and service restart at once, every page settles with a few requests, and none is answered 5xx."""
-    sandbox = start_sandbox()
+    sandbox.start()
     service.start("--workers", "2")
     tokens = [bearer_of(f"user-{number}")["Authorization"].removeprefix("Bearer ") for number in range(PAGES)]
     variables = {
-        "SANDBOX": f"http://127.0.0.1:{start_sandbox.port}",  # type: ignore[attr-defined]
+        "SANDBOX": sandbox.url,
         "SERVICE": f"http://127.0.0.1:{service.port}",
         "TOKENS": ",".join(tokens),
     }
@@ -70,11 +33,10 @@ def test_many_pages(service: Service, start_sandbox: Callable[[], subprocess.Pop
         try:
             first = told(pages)
             assert first["ready"] == PAGES, first
-            sandbox.terminate()
+            sandbox.stop()
             service.stop()
-            sandbox.wait(10)
             service.start("--workers", "2")
-            start_sandbox()
+            sandbox.start()
             say(pages, "restarted")
             again = told(pages)
             say(pages, "end")

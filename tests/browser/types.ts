@@ -2,7 +2,7 @@
 
 import {
   AuthsvcError, bootstrap, connect, createClient, fetchAuthPayload, resourceUrl, showImage,
-  type AuthPayload, type Bootstrap, type Client, type Connection, type JMessage, type Retry,
+  type AuthPayload, type Bootstrap, type Client, type Connection, type JMessage, type Reason, type Retry,
 } from "../../authsvc/static/client.js";
 
 declare const JIM: JMessage;
@@ -21,12 +21,13 @@ export async function page(): Promise<string> {
   connection.stop();
   await client.connect(JIM, { login: () => ({ username: "ming", password: "word" }) });
   try {
-    const isShown: boolean = await showImage(img, await resourceUrl("qiniu/a"));
+    const isShown: boolean = await showImage(img, await resourceUrl("qiniu/a", { fresh: true }));
     return payload.timestamp + booted.login?.username + connection.state + isShown;
   } catch (error) {
     if (!(error instanceof AuthsvcError)) throw error;
     const retry: Retry = error.retry;
-    return `${error.code} ${retry} ${error.retryAfterMs} ${error.status} ${error.type}`;
+    const reason: Reason | null = error.reason;
+    return `${error.code} ${retry} ${reason === "logged-in-elsewhere"} ${error.retryAfterMs} ${error.status} ${error.type}`;
   }
 }
 
