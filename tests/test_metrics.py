@@ -229,16 +229,18 @@ def test_a_system_without_proc(tmp_path: Path) -> None:
 def test_another_users_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is one that this process may not send a signal, such as the first of all."""
     with tempfile.TemporaryDirectory() as name:  # pytest's folders are closed to anybody else
-        folder, me = Path(name), os.geteuid()
+        folder, me = Path(name), os.getuid()
         alive = folder / "counter_1.db"
         alive.write_bytes(b"\0" * 65_536)
         folder.chmod(0o777)
         monkeypatch.setenv(metrics.FOLDER_VARIABLE, name)
-        os.seteuid(me or 65_534)
+        os.setresuid(me or 65_534, me or 65_534, me)
         try:
+            with pytest.raises(PermissionError):
+                os.kill(1, 0)
             tidy()
         finally:
-            os.seteuid(me)
+            os.setresuid(me, me, me)
         assert alive.exists()
 
 
