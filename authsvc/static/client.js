@@ -50,11 +50,12 @@ export function createClient(options) {
 
   // ---- requests
 
-  async function ask(path, body) {
+  async function ask(path, body, isOver) {
     const headers = { Accept: "application/json" };
     const text = body && Object.keys(body).length ? JSON.stringify(body) : undefined;
     if (text) headers["Content-Type"] = "application/json";
     const token = typeof given.token === "function" ? await attempt(given.token, "token()", timeoutMs) : given.token;
+    if (isOver && isOver()) throw ended("stopped"); // while the token was fetched; nobody would use the answer
     if (token) headers.Authorization = "Bearer " + token;
     const sentAt = clock.now(); // an age counted from here is never too small
     const answer = await send(baseUrl + path, { method: "POST", headers, body: text });
@@ -177,7 +178,7 @@ export function createClient(options) {
       isLost = false;
       tell("signing");
       const body = Object.assign({}, chosen(w), renews && { renew_login: true });
-      const answer = await ask(isAccountGiven ? "/v1/bootstrap" : "/v1/auth-payload", body);
+      const answer = await ask(isAccountGiven ? "/v1/bootstrap" : "/v1/auth-payload", body, () => isOver);
       const told = answer.told;
       const livesMs = isAccountGiven ? told.expires_in_ms : answer.header("X-Expires-In-Ms");
       const payload = payloadOf(isAccountGiven ? told.init : told);

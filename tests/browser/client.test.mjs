@@ -678,6 +678,43 @@ test("a page that was left while it logged in can connect again with the same SD
   assert.deepEqual(heard, ["once"]);
 });
 
+for (const name of ["connecting", "signing", "initialising", "logging-in", "ready", "disconnected", "retrying"]) {
+  test(`an abort while it is ${name} leaves nothing behind`, async () => {
+    const service = new Service(issued(), BUSY, issued());
+    const sdk = new Sdk();
+    const abort = new AbortController();
+    const states = [];
+    const it = client(service);
+    const onState = (state) => {
+      states.push(state.name);
+      if (state.name === name && !abort.signal.aborted) queueMicrotask(() => abort.abort());
+    };
+    it.connect(sdk, { login: LOGIN, signal: abort.signal, onState }).catch(() => {});
+    await it.clock.pass(0);
+    sdk.channel.client.break();
+    await it.clock.pass(60000);
+    assert.deepEqual([abort.signal.aborted, states.at(-1), it.clock.timers.size], [true, "stopped", 0]);
+    const done = [service.asked.length, sdk.inits.length, sdk.logins.length];
+    sdk.channel.client.fire("event_notification", { event_type: 1 });
+    sdk.channel.client.break();
+    await it.clock.pass(3600000);
+    assert.deepEqual([service.asked.length, sdk.inits.length, sdk.logins.length], done);
+    assert.equal(states.filter((state) => state === "stopped").length, 1);
+  });
+}
+
+test("a stop while the token is fetched asks for nothing more", async () => {
+  let give;
+  const service = new Service(issued());
+  const abort = new AbortController();
+  const run = connecting(service, new Sdk(), { signal: abort.signal }, { token: () => new Promise((resolve) => (give = resolve)) });
+  await run.clock.pass(10);
+  abort.abort();
+  give("token");
+  await run.clock.pass(3600000);
+  assert.deepEqual([run.error.reason, service.asked.length, run.clock.timers.size], ["stopped", 0, 0]);
+});
+
 test("who has logged in by himself stays in, where connect is not to log in", async () => {
   const sdk = new Sdk();
   sdk.login({ username: "ming" }).onSuccess(() => {});

@@ -163,7 +163,7 @@ def test_two_tabs_of_one_user_never_fight(
 
 
 def test_a_changed_password_is_the_end(page: Page, vendor: Gateway, service: str, sdk: str) -> None:
-    """Event type 2 stops it as a kick does, also where the page's own handler fails before the SDK logs out."""
+    """Event type 2 stops it as a kick does, and reaches the page's own handler too."""
     chat = Chat(page, vendor, service, sdk)
     page.evaluate("JIM.onEventNotification(() => setTimeout(hear('told')))")
     vendor.push("event_notification", KICKED | {"event_type": 2})
