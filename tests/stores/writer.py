@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Barrier
 
 from authsvc import clock, issuing, verifying
 from authsvc.apps import App, Apps
+from authsvc.errors import StoreAway
 from authsvc.secret import Secret
 from authsvc.stores import open_store
 from tests import made_up
@@ -17,9 +18,9 @@ from tests import made_up
 THREADS = 4
 
 
-def write(url: str, for_s: float, interval_s: float, start: Barrier, found: "Queue[tuple[int, float]]") -> None:
+def write(url: str, for_s: float, interval_s: float, start: Barrier, found: "Queue[tuple[int, int, float]]") -> None:
     """
-    Verify payloads, each accepted; report how many, and the longest time that one took, in seconds.
+    Verify payloads; report how many were accepted and how many met a store that was away, and the longest wait in s.
 
     Args:
         interval_s: from one payload of a thread to the next, at least; 0 for as fast as it can.
@@ -28,21 +29,25 @@ def write(url: str, for_s: float, interval_s: float, start: Barrier, found: "Que
     apps = Apps([App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))], clock.now_ms())
     app = apps.find(made_up.APPKEY)
 
-    def verify_all(thread: int) -> tuple[int, float]:
-        number, worst_s, next_s = 0, 0.0, began_s + thread * interval_s / THREADS
+    def verify_all(thread: int) -> tuple[int, int, float]:
+        accepted, away, worst_s, next_s = 0, 0, 0.0, began_s + thread * interval_s / THREADS
         while next_s < began_s + for_s:
             time.sleep(max(0.0, next_s - time.monotonic()))
             begun_s = time.monotonic()
             issued = issuing.issue(app, random_str=None, store=store, now_ms=clock.now_ms())
-            verifying.verify(issued, holder=None, apps=apps, store=store, now_ms=clock.now_ms())
+            try:
+                verifying.verify(issued, holder=None, apps=apps, store=store, now_ms=clock.now_ms())
+                accepted += 1
+            except StoreAway:
+                away += 1
             ended_s = time.monotonic()
-            number, worst_s, next_s = number + 1, max(worst_s, ended_s - begun_s), max(next_s + interval_s, ended_s)
-        return number, worst_s
+            worst_s, next_s = max(worst_s, ended_s - begun_s), max(next_s + interval_s, ended_s)
+        return accepted, away, worst_s
 
     store.ping()
     start.wait(60)
     began_s = time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(verify_all, range(THREADS)))
-    found.put((sum(number for number, _ in results), max(worst_s for _, worst_s in results)))
+        accepted, away, worst_s = zip(*pool.map(verify_all, range(THREADS)), strict=True)
+    found.put((sum(accepted), sum(away), max(worst_s)))
     store.close()
