@@ -98,10 +98,10 @@ class Jwks(Generic[_Key]):
 
     def find(self, kid: str | None, serves: Callable[[_Key], bool] = lambda _key: True) -> _Key:
         """
-        Return the key with this id; without an id, the only key.
+        Return the key with this id; without an id, the only key, or the only one that serves.
 
         Args:
-            serves: chooses between keys that have the same id.
+            serves: chooses between keys that have the same id, or none.
 
         Raises:
             NotLoggedIn: there is no key with this id, or no id and several keys.
@@ -115,9 +115,10 @@ class Jwks(Generic[_Key]):
                 raise KeysAway
         if kid is None:
             # A key id is optional in a token (RFC 7515, 4.1.4), and with a single key there is nothing to choose.
-            if len(known.keys) > 1:
+            found = [key for _, key in known.keys if len(known.keys) == 1 or serves(key)]
+            if len(found) != 1:
                 raise NotLoggedIn("the token names no key (kid), and the login service has several")
-            return known.keys[0][1]
+            return found[0]
         key = known.find(kid, serves)
         if key is None and asked_s - known.fetched_s >= COOL_DOWN_S:
             newer = self._newer(known, wait_s=TIMEOUT_S)

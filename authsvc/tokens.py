@@ -43,13 +43,15 @@ _YEAR_10000_S = 253_402_300_800
 for _name in ("Ed25519", "Ed448"):
     with suppress(ValueError):  # a PyJWT that knows the names of RFC 9864 by itself
         jwt.register_algorithm(_name, OKPAlgorithm())
-# What concerns `iat`, `nbf` and the user is checked here: PyJWT has one leeway for all times, and wants `sub` as text.
+# Times but `exp`, and ids, are checked here. PyJWT has one leeway for all times, and wants `sub` and `jti` as text,
+# while some libraries number them and write null for what is not there.
 _OPTIONS: Final[Options] = {
     "require": ["exp"],
     "enforce_minimum_key_length": True,
     "verify_iat": False,
     "verify_nbf": False,
     "verify_sub": False,
+    "verify_jti": False,
 }
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands before its root
     (exceptions.ExpiredSignatureError, "the token has expired"),
@@ -57,7 +59,6 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands befo
     (exceptions.InvalidIssuerError, "the token is from another issuer (iss)"),
     (exceptions.InvalidSignatureError, "the token's signature does not match"),
     (exceptions.InvalidAlgorithmError, "the token's algorithm (alg) is not the one that is accepted with its key"),
-    (exceptions.InvalidJTIError, "the token's jti must be a string"),
     (jwt.PyJWTError, "the token is malformed"),
 )
 
@@ -195,12 +196,15 @@ class Tokens:
         issuer = claims.get("iss")
         if not isinstance(issuer, str | None):
             raise NotLoggedIn("the token's iss must be a string")
-        issued_ms = _date_ms(claims, "iat") if "iat" in claims else None
-        begins_ms = _date_ms(claims, "nbf") if "nbf" in claims else 0
+        issued_ms = None if claims.get("iat") is None else _date_ms(claims, "iat")
+        begins_ms = 0 if claims.get("nbf") is None else _date_ms(claims, "nbf")
         check_not_ahead(max(issued_ms or 0, begins_ms), "the token is not valid yet", leeway_s=rules.leeway_s)
+        user_id = _id(claims, rules.user_claim)
+        if user_id is None:
+            raise NotLoggedIn(f"the token has no {rules.user_claim}")
         return Token(
-            user_id=_user_id(claims, rules.user_claim),
-            jti=claims.get("jti"),
+            user_id=checked_user_id(user_id, f"the token's {rules.user_claim}"),
+            jti=_id(claims, "jti"),
             issuer=issuer,
             issued_ms=issued_ms,
             expires_ms=_date_ms(claims, "exp") + rules.leeway_s * 1000,
@@ -326,14 +330,12 @@ def _needed(algorithm: str) -> str:
     return "an Ed25519 or Ed448 key" if algorithm == "EdDSA" else f"an {algorithm} key"
 
 
-def _user_id(claims: Mapping[str, Any], claim: str) -> str:
-    """Return who the user is; some login services number them, and the number's text is the id."""
+def _id(claims: Mapping[str, Any], claim: str) -> str | None:
+    """Return an id, of a whole number its text; None if there is none."""
     value = claims.get(claim)
-    if value is None:
-        raise NotLoggedIn(f"the token has no {claim}")
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise NotLoggedIn(f"the token's {claim} must be a string or a whole number")
-    return checked_user_id(str(value), f"the token's {claim}")
+    return None if value is None else str(value)
 
 
 def _says_it_has_expired(token: str, leeway_s: int) -> bool:

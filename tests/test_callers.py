@@ -236,7 +236,15 @@ def test_ids_of_different_issuers_do_not_collide(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("claims", "is_good"),
-    [({}, False), ({"jti": ""}, False), ({"jti": "j" * 256}, False), ({"jti": "j" * 255}, True), ({"jti": "号"}, True)],
+    [
+        ({}, False),
+        ({"jti": ""}, False),
+        ({"jti": "j" * 256}, False),
+        ({"jti": "j" * 255}, True),
+        ({"jti": "号"}, True),
+        ({"jti": 7}, True),
+        ({"jti": None}, False),
+    ],
 )
 def test_a_single_use_token_needs_an_id(store: Store, claims: dict[str, Any], is_good: bool) -> None:  # noqa: FBT001 -- a column
     """Without an id nothing could be remembered."""

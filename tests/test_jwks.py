@@ -324,8 +324,12 @@ def test_a_token_without_key_id(jwks: Jwks[str], login: LoginService, monotonic:
     assert jwks.find(None) == "nameless key"
     login.publish(key("first"), key("second"))
     monotonic.s += FRESH_S
-    with pytest.raises(NotLoggedIn, match=r"^the token names no key \(kid\), and the login service has several$"):
+    several = r"^the token names no key \(kid\), and the login service has several$"
+    with pytest.raises(NotLoggedIn, match=several):
         jwks.find(None)
+    assert jwks.find(None, lambda found: found == "second key") == "second key"
+    with pytest.raises(NotLoggedIn, match=several):
+        jwks.find(None, lambda _found: False)
 
 
 def test_key_ids_of_a_wrong_kind(jwks: Jwks[str], login: LoginService) -> None:
