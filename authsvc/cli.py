@@ -220,8 +220,9 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
       authsvc serve
     """
     try:
-        from authsvc.sandbox import gateway, server
+        from authsvc.sandbox import server
         from authsvc.sandbox.persistence import Folder
+        from authsvc.sandbox.verification import Service
     except ImportError:
         raise SettingsError(["authsvc sandbox: is not installed; pip install 'authsvc[sandbox]'"]) from None
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
@@ -235,7 +236,7 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
     server.serve(
         where,
         settings.apps,
-        gateway.Service(service.rstrip("/"), settings.verifier_keys[0].reveal()),
+        Service(service.rstrip("/"), settings.verifier_keys[0].reveal()),
         folder=None if state is None else Folder(state),
         ready=lambda: click.echo(
             f"The sandbox is at http://{where}/ (Ctrl-C stops it). A page connects to it and uploads to it with\n"

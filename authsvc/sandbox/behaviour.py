@@ -26,6 +26,12 @@ GATEWAY = {
     "gone": "drops every connection and takes no new one",
 }
 
+DEVICES = {
+    "kinds": "one device of a kind at a time: mobile, PC, web; a second one kicks the first",
+    "one": "one device at a time",
+    "any": "as many as there are, so that two pages can be two devices of a user",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
@@ -33,6 +39,7 @@ class Behaviour:
 
     rest: str = "ok"
     gateway: str = "ok"
+    devices: str = "kinds"
     delay_s: float = 2.0
     url_lives_s: int = 3600
 
@@ -44,8 +51,8 @@ class Behaviour:
 
 
 def _check(name: str, value: object) -> None:
-    words = {"rest": REST, "gateway": GATEWAY}.get(name)
-    if words is not None and value not in words:
+    words = {"rest": REST, "gateway": GATEWAY, "devices": DEVICES}.get(name)
+    if words is not None and not (isinstance(value, str) and value in words):
         raise ValueError(f"{name}: must be one of {', '.join(words)}")
     if name in ("delay_s", "url_lives_s"):
         if isinstance(value, bool) or not isinstance(value, int | float if name == "delay_s" else int):

@@ -12,11 +12,17 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from typing import cast
 
 from aiohttp import WSMsgType, web
 
+from authsvc.sandbox import jsontext
+
 PING_INTERVAL_MS = 25_000
 PING_TIMEOUT_MS = 60_000  # browsers let a hidden page's timers run once a minute
+MAX_BACKLOG = 4 * 1024 * 1024  # characters that a client has not taken yet
+MAX_CONNECTIONS = 5_000
 POLL_S = 25  # how long a poll waits for something to tell
 MAX_PACKET = 1024 * 1024  # beyond it the connection ends; what an event may have is the gateway's rule
 
@@ -30,7 +36,9 @@ class Socket:
     def __init__(self) -> None:
         self.sid = secrets.token_hex(10)
         self.is_open = True
+        self.cut: Callable[[], None] | None = None  # ends the connection at once
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._backlog = 0
         self._is_polled = False
         self._is_moving = False
 
@@ -41,11 +49,16 @@ class Socket:
     def close(self) -> None:
         """End the connection, after all that is to be sent."""
         self.is_open = False
-        self.send(_CLOSE)
+        self._waiting.put_nowait(_CLOSE)
 
     def send(self, packet: str) -> None:
-        """Send a packet as it is."""
-        self._waiting.put_nowait(packet)
+        """Send a packet as it is. Who takes nothing off for too long is cut off: the rest would fill the memory."""
+        if self._backlog <= MAX_BACKLOG:
+            self._backlog += len(packet)
+            self._waiting.put_nowait(packet)
+        elif self.cut is not None:
+            cut, self.cut = self.cut, None
+            cut()
 
     def move(self, *, begins: bool) -> None:
         """Let polls come back at once while the client moves to a WebSocket: it waits for its last one."""
@@ -55,7 +68,7 @@ class Socket:
 
     async def next(self) -> str:
         """Wait for the next packet that is to be sent."""
-        return await self._waiting.get()
+        return self._taken(await self._waiting.get())
 
     async def poll(self) -> list[str]:
         """Wait a while for something to tell, return all of it. Raises BlockingIOError while another poll waits."""
@@ -71,17 +84,21 @@ class Socket:
             finally:
                 self._is_polled = False
         while not self._waiting.empty():
-            packets.append(self._waiting.get_nowait())
+            packets.append(self._taken(self._waiting.get_nowait()))
         return packets or [_NOOP]
+
+    def _taken(self, packet: str) -> str:
+        self._backlog -= len(packet)
+        return packet
 
 
 class Hub:
     """
-    All connections. `on_event(socket, event, data, size)` gets each event of a client with the length of its packet,
+    All connections. `on_event(socket, event, data, size)` gets each event of a client with the text that it came as,
     `on_gone(socket)` is called at its end.
     """
 
-    def __init__(self, on_event: Callable[[Socket, str, object, int], None], on_gone: Callable[[Socket], None]) -> None:
+    def __init__(self, on_event: Callable[[Socket, str, object, str], None], on_gone: Callable[[Socket], None]) -> None:
         self.sockets: dict[str, Socket] = {}
         self.is_closed_to_new = False
         self._on_event = on_event
@@ -97,12 +114,16 @@ class Hub:
         for socket in list(self.sockets.values()):
             self._forget(socket)
 
+    def drop(self, socket: Socket) -> None:
+        """Close one connection."""
+        self._forget(socket)
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if self.is_closed_to_new:
+        sid = request.query.get("sid")
+        if self.is_closed_to_new or (sid is None and len(self.sockets) >= MAX_CONNECTIONS):
             return web.Response(status=503)
         if request.query.get("EIO") != "3":
             return _refused(request, 5, "Unsupported protocol version")
-        sid = request.query.get("sid")
         if sid is not None and sid not in self.sockets:
             return _refused(request, 1, "Session ID unknown")
         if request.query.get("transport") == "websocket":
@@ -117,6 +138,7 @@ class Hub:
 
     def _opened(self, upgrades: list[str]) -> Socket:
         socket = Socket()
+        socket.cut = partial(self._forget, socket)
         self.sockets[socket.sid] = socket
         told = {
             "sid": socket.sid,
@@ -143,13 +165,13 @@ class Hub:
             self._on_gone(socket)
 
     async def _websocket(self, request: web.Request, polling: Socket | None) -> web.StreamResponse:
-        ws = web.WebSocketResponse(max_msg_size=MAX_PACKET)
+        ws = web.WebSocketResponse(max_msg_size=MAX_PACKET, compress=False)
         await ws.prepare(request)
         writing: asyncio.Task[None] | None = None
         socket = polling
         if socket is None:
             socket = self._opened([])
-            writing = asyncio.create_task(_write(ws, socket))
+            writing = _writing(request, ws, socket)
         async for message in ws:
             if message.type is not WSMsgType.TEXT or not socket.is_open:
                 break
@@ -157,7 +179,7 @@ class Hub:
                 await ws.send_str(_PONG + "probe")
                 socket.move(begins=True)
             elif writing is None and message.data == _UPGRADE:
-                writing = asyncio.create_task(_write(ws, socket))
+                writing = _writing(request, ws, socket)
             elif writing is not None:
                 self._hear(socket, message.data)
         if writing is None:
@@ -199,13 +221,13 @@ class Hub:
     def _dispatch(self, socket: Socket, text: str) -> None:
         digits = len(text) - len(text.lstrip("0123456789"))
         try:
-            event, *data = json.loads(text[digits:])
-        except (ValueError, TypeError, RecursionError):
+            event, *data = jsontext.parse(text[digits:])
+        except (ValueError, TypeError):
             return
         if digits:  # the client wants to know that it has arrived
             socket.send(f"{_ACK}{text[:digits]}[]")
         if isinstance(event, str):
-            self._on_event(socket, event, data[0] if data else None, len(text))
+            self._on_event(socket, event, data[0] if data else None, text)
 
 
 def encoded(packets: list[str]) -> str:
@@ -223,6 +245,12 @@ def decoded(body: str) -> Iterator[str]:
         if length < 1 or len(packet) != 2 * length:
             raise ValueError("a packet is shorter than it says")
         yield packet.decode("utf-16-le")
+
+
+def _writing(request: web.Request, ws: web.WebSocketResponse, socket: Socket) -> asyncio.Task[None]:
+    """Begin to send what is to be sent; who does not read it can be cut off."""
+    socket.cut = cast("asyncio.Transport", request.transport).abort
+    return asyncio.create_task(_write(ws, socket))
 
 
 async def _write(ws: web.WebSocketResponse, socket: Socket) -> None:

@@ -51,12 +51,13 @@ class Files:
         known, content = self._storage.files.get(media_id), self._contents.get(media_id)
         return None if known is None or content is None else File(content, known.name, known.format)
 
-    def add(self, kind: str, name: str, content: bytes) -> dict[str, object]:
+    def add(self, kind: str, name: str, content: bytes, *, number: int) -> dict[str, object]:
         """
         Keep a file and return what the vendor answers to its upload.
 
         Args:
             kind: "image", "file" or "voice".
+            number: that no other file has; it is in the media_id.
 
         Raises:
             ValueError: an image that is none.
@@ -70,7 +71,7 @@ class Files:
             told |= {"width": width, "height": height, "format": file_format}
         elif kind == "file":
             told |= {"fname": name}
-        media_id = f"qiniu/{kind}/r/{secrets.token_hex(8).upper()}" + (f".{file_format}" if file_format else "")
+        media_id = f"qiniu/{kind}/r/{number:016X}" + (f".{file_format}" if file_format else "")
         self._storage.files[media_id] = Upload(name, file_format)
         self._contents[media_id] = content
         if len(self._storage.files) > KEPT:

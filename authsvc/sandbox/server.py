@@ -4,11 +4,9 @@ The sandbox as one server on a loopback address.
 
 import asyncio
 import ipaddress
-import json
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from types import FrameType
 
 from aiohttp import ClientSession, web
@@ -17,15 +15,19 @@ from authsvc import clock
 from authsvc.apps import App
 from authsvc.bind import Bind, free
 from authsvc.errors import SettingsError
-from authsvc.sandbox.behaviour import Behaviour
+from authsvc.sandbox.control import Control
+from authsvc.sandbox.core import Clock, Core
 from authsvc.sandbox.engineio import Hub
 from authsvc.sandbox.files import MAX_BYTES, Files
-from authsvc.sandbox.gateway import Gateway, Service
+from authsvc.sandbox.gateway import Gateway
 from authsvc.sandbox.persistence import Folder
-from authsvc.sandbox.rest import Rest, error
+from authsvc.sandbox.rest.calls import Calls
+from authsvc.sandbox.rest.files import FileRoutes
 from authsvc.sandbox.state import State
-from authsvc.sandbox.users import Users
+from authsvc.sandbox.verification import Service
 
+CORE = web.AppKey("core", Core)
+HUB = web.AppKey("hub", Hub)
 SAVE_S = 1.0  # what a sandbox that is killed may lose
 
 
@@ -96,26 +98,12 @@ async def create_app(
     """
     state = State() if folder is None else folder.load()
     files = Files(state.storage, {} if folder is None else folder.contents)
-    users, behaviour = Users(state), Behaviour()
+    core = Core(state, files, Clock(now_ms), f"http://{bind}")
     http = ClientSession()
-    base = f"http://{bind}"
-
-    def url_of(media_id: str) -> str:
-        return files.url(base, media_id, now_ms() // 1000 + behaviour.url_lives_s)
-
-    async def tell(_request: web.Request) -> web.Response:
-        return web.json_response(asdict(behaviour) | {"connections": len(hub.sockets)})
-
-    async def change(request: web.Request) -> web.Response:
-        nonlocal behaviour
-        try:
-            behaviour, drops = await _asked(request, behaviour)
-        except ValueError as exc:
-            return error(400, 899003, str(exc))
-        hub.is_closed_to_new = behaviour.gateway == "gone"
-        if drops or hub.is_closed_to_new:
-            hub.drop_all()
-        return await tell(request)
+    gateway = Gateway(service, http, core)
+    hub = Hub(gateway.on_event, gateway.on_gone)
+    calls = Calls({app.appkey: app.master_secret.reveal() for app in apps}, core)
+    file_routes = FileRoutes(calls, core)
 
     async def close(_app: web.Application) -> None:
         hub.drop_all()
@@ -130,21 +118,19 @@ async def create_app(
         saving.cancel()
         folder.save(state)
 
-    gateway = Gateway(service, http, users, files, url_of=url_of, behaviour=lambda: behaviour, now_ms=now_ms)
-    hub = Hub(gateway.on_event, gateway.on_gone)
-    rest = Rest(
-        {app.appkey: app.master_secret.reveal() for app in apps},
-        users,
-        files,
-        url_of=url_of,
-        is_valid_url=lambda path: files.is_valid(base + path, now_ms()),
-        behaviour=lambda: behaviour,
-        now_ms=now_ms,
-    )
     app = web.Application(client_max_size=2 * MAX_BYTES)
+    app[CORE], app[HUB] = core, hub
     app.on_shutdown.append(close)
     app.cleanup_ctx.append(saved)
-    app.add_routes([web.get("/sandbox", tell), web.post("/sandbox", change), *hub.routes(), *rest.routes()])
+    app.add_routes(
+        [
+            *Control(core, hub, apps[0].appkey).routes(),
+            *hub.routes(),
+            *file_routes.calls(),
+            *calls.routes(),
+            *file_routes.routes(),
+        ]
+    )
     return app
 
 
@@ -152,17 +138,3 @@ async def _save_often(folder: Folder, state: State) -> None:
     while True:
         await asyncio.sleep(SAVE_S)
         folder.save(state)
-
-
-async def _asked(request: web.Request, behaviour: Behaviour) -> tuple[Behaviour, bool]:
-    """Return the behaviour that the request asks for, and whether to drop all connections. Raises ValueError."""
-    try:
-        asked = json.loads(await request.text())
-    except (ValueError, RecursionError):
-        asked = None
-    if request.content_type != "application/json" or not isinstance(asked, dict):  # a foreign page cannot send that
-        raise ValueError("body: must be a JSON object, with Content-Type: application/json")
-    drops = asked.pop("drop", False)
-    if not isinstance(drops, bool):
-        raise ValueError("drop: must be true or false")  # noqa: TRY004 -- the asker's fault
-    return behaviour.changed(asked), drops

@@ -79,7 +79,7 @@ class Gateway:
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         await asyncio.sleep(0)  # in which transports that were closed let go of their sockets
 
-    def _answer(self, socket: Socket, event: str, data: Any, _size: int) -> None:
+    def _answer(self, socket: Socket, event: str, data: Any, _text: str) -> None:
         socket.emit("ack", {"rid": data["rid"]})
         if event == "login":
             self._log_in(socket, data["username"])

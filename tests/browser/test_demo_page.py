@@ -218,13 +218,15 @@ def test_asleep(browser: Browser, demo: Demo) -> None:
 
 
 def test_two_tabs(page: Page, demo: Demo) -> None:
-    """Two tabs of one user connect side by side, each with payloads of its own, and both come back."""
+    """The second tab of a user kicks the first, as at the vendor: the first says so, the other goes on."""
     connect(page, demo)
     other = page.context.new_page()
     connect(other, demo)
-    page.click("#drop")
-    wait_connected(page, 2)
+    expect(page.locator("#states .state.bad")).to_have_count(1)
+    assert states(page)[-1].startswith("Ended")
+    other.click("#drop")
     wait_connected(other, 2)
+    assert states(page)[-1].startswith("Ended")
     assert set(payloads(page)).isdisjoint(payloads(other))
 
 

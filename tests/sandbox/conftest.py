@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 import pytest
@@ -17,9 +18,11 @@ from werkzeug.serving import make_server
 
 from authsvc.apps import App
 from authsvc.bind import Bind
-from authsvc.sandbox.gateway import Service
+from authsvc.sandbox.core import Core
+from authsvc.sandbox.engineio import Hub
 from authsvc.sandbox.persistence import Folder
-from authsvc.sandbox.server import create_app
+from authsvc.sandbox.server import CORE, HUB, create_app
+from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
 from tests import made_up
 from tests.conftest import Clock, Seen
@@ -60,6 +63,11 @@ class Line:
         """Return the next event."""
         packet = self.hear()
         assert packet is not None
+        return self.read(packet)
+
+    @staticmethod
+    def read(packet: str) -> tuple[str, dict[str, Any]]:
+        """Return the event that a packet is."""
         assert packet.startswith("42")
         event, data = json.loads(packet[2:])
         return event, data
@@ -82,9 +90,12 @@ class Sandbox:
     """The sandbox, in a thread with an event loop of its own."""
 
     http: ClientSession
+    core: Core
+    hub: Hub
+    app: web.Application
 
     def __init__(
-        self, service: Service, clock: Clock, folder: Folder | None = None, *, bind: Bind | None = None
+        self, service: Service, clock: Callable[[], int], folder: Folder | None = None, *, bind: Bind | None = None
     ) -> None:
         self.bind = bind or Bind("127.0.0.1", free_port())
         self.url = f"http://{self.bind}"
@@ -93,9 +104,10 @@ class Sandbox:
         self._thread.start()
         self._runner = self.run(self._start(service, clock, folder))
 
-    async def _start(self, service: Service, clock: Clock, folder: Folder | None) -> web.AppRunner:
+    async def _start(self, service: Service, clock: Callable[[], int], folder: Folder | None) -> web.AppRunner:
         apps = [App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))]
         app = await create_app(self.bind, apps, service, now_ms=clock, folder=folder)
+        self.core, self.hub, self.app = app[CORE], app[HUB], app
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, self.bind.host, self.bind.port).start()
@@ -119,8 +131,14 @@ class Sandbox:
         assert isinstance(told, dict)
         return told
 
+    def told(self) -> dict[str, Any]:
+        """Return what it says of itself."""
+        told = self.ask("GET", "/sandbox").json()
+        assert isinstance(told, dict)
+        return told
+
     def connections(self) -> int:
-        return int(self.ask("GET", "/sandbox").json()["connections"])
+        return int(self.told()["connections"])
 
     def close(self) -> None:
         self.run(self._end())
@@ -137,9 +155,9 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-@pytest.fixture
-def verifying(app: Flask) -> Iterator[Service]:
-    """The service, listening; its clock is the fixture `clock`."""
+@contextmanager
+def listening(app: Flask) -> Iterator[Service]:
+    """Serve the service on a loopback port, in threads of this process."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -147,6 +165,13 @@ def verifying(app: Flask) -> Iterator[Service]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def verifying(app: Flask) -> Iterator[Service]:
+    """The service, listening; its clock is the fixture `clock`."""
+    with listening(app) as service:
+        yield service
 
 
 @pytest.fixture

@@ -9,7 +9,13 @@ from tests.sandbox.conftest import Sandbox
 def test_only_what_is_asked_changes() -> None:
     """What is not named stays as it is."""
     changed = Behaviour().changed({"rest": "slow"}).changed({"delay_s": 0.5, "url_lives_s": 60})
-    assert changed == Behaviour(rest="slow", gateway="ok", delay_s=0.5, url_lives_s=60)
+    assert changed == Behaviour(rest="slow", delay_s=0.5, url_lives_s=60)
+
+
+def test_a_member_that_is_none() -> None:
+    """It is named, with those that are known."""
+    with pytest.raises(ValueError, match="speed: is unknown; known are rest, gateway, devices, delay_s, url_lives_s"):
+        Behaviour().changed({"speed": 1})
 
 
 @pytest.mark.parametrize(
@@ -17,27 +23,29 @@ def test_only_what_is_asked_changes() -> None:
     [
         ({"rest": "deaf"}, "rest: must be one of ok, slow, wrong, full, refuse, failing, gone"),
         ({"gateway": 1}, "gateway: must be one of ok, slow, wrong, full, silent, deaf, gone"),
+        ({"gateway": []}, "gateway: must be one of ok, slow, wrong, full, silent, deaf, gone"),
+        ({"devices": "two"}, "devices: must be one of kinds, one, any"),
         ({"delay_s": "2"}, "delay_s: must be a number of seconds"),
         ({"delay_s": True}, "delay_s: must be a number of seconds"),
         ({"delay_s": -1}, "delay_s: must be 0 to 86400 seconds"),
         ({"url_lives_s": 1.5}, "url_lives_s: must be a number of seconds"),
         ({"url_lives_s": 86_401}, "url_lives_s: must be 0 to 86400 seconds"),
-        ({"speed": 1}, "speed: is unknown; known are rest, gateway, delay_s, url_lives_s"),
         ({"drop": 1}, "drop: must be true or false"),
         ([], "body: must be a JSON object, with Content-Type: application/json"),
     ],
 )
 def test_nonsense_is_refused(sandbox: Sandbox, asked: object, reason: str) -> None:
     """The refusal names the member and the rule, and nothing is changed."""
+    before = sandbox.ask("GET", "/sandbox").json()
     answer = sandbox.ask("POST", "/sandbox", json=asked)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, reason)
-    assert sandbox.ask("GET", "/sandbox").json() == {
-        "rest": "ok",
-        "gateway": "ok",
-        "delay_s": 2.0,
-        "url_lives_s": 3600,
-        "connections": 0,
-    }
+    assert sandbox.ask("GET", "/sandbox").json() == before
+
+
+def test_unknown_member(sandbox: Sandbox) -> None:
+    """What is known is listed."""
+    message = sandbox.ask("POST", "/sandbox", json={"speed": 1}).json()["error"]["message"]
+    assert message.startswith("speed: is unknown; known are rest, gateway, devices, delay_s, url_lives_s, reset, ids")
 
 
 @pytest.mark.parametrize(

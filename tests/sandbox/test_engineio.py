@@ -1,5 +1,6 @@
 """The dialect, packet by packet."""
 
+import asyncio
 import json
 import socket
 import time
@@ -148,6 +149,40 @@ def test_a_packet_that_no_client_sends(sandbox: Sandbox, line: Line) -> None:
     other = Line.opened(sandbox)
     other.say("2" + "x" * engineio.MAX_PACKET)
     assert other.hear() is None
+    line.say("2")
+    assert line.hear() == "3"
+
+
+def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory that waits for him is bounded; nobody else is disturbed, whichever way the connection came."""
+    monkeypatch.setattr(engineio, "MAX_BACKLOG", 100_000)
+    path = opened_by_polling(sandbox)
+    with socket.create_connection((sandbox.bind.host, sandbox.bind.port)) as other:
+        other.sendall(
+            b"GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        wait_until(lambda: sandbox.connections() == 3, timeout_s=5)
+
+        async def push() -> None:
+            for _ in range(500):
+                for open_socket in list(sandbox.hub.sockets.values()):
+                    if open_socket.sid != mine:
+                        open_socket.emit("event", "x" * 50_000)
+                await asyncio.sleep(0)
+
+        mine = next(iter(sandbox.hub.sockets))
+        sandbox.run(push())
+        wait_until(lambda: sandbox.connections() == 1, timeout_s=5)
+    assert sandbox.ask("GET", path).status_code == 400
+    line.say("2")
+    assert line.hear() == "3"
+
+
+def test_connections_are_bounded(sandbox: Sandbox, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is refused, those that are there stay."""
+    monkeypatch.setattr(engineio, "MAX_CONNECTIONS", 1)
+    assert sandbox.ask("GET", POLLING).status_code == 503
     line.say("2")
     assert line.hear() == "3"
 

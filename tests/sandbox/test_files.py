@@ -1,6 +1,7 @@
 """The sandbox's files and their URLs."""
 
 import io
+import itertools
 import zlib
 
 import imagesize
@@ -11,6 +12,7 @@ from authsvc.sandbox.state import Storage
 
 BASE = "http://127.0.0.1:8100"
 NOW_S = 1_750_000_000
+NUMBERS = itertools.count(1)
 
 
 def test_there_is_a_picture_from_the_start() -> None:
@@ -25,7 +27,7 @@ def test_an_image() -> None:
     """The vendor tells its size and format, and an id that ends in it."""
     files = Files(Storage(), {})
     content = picture(16)
-    told = files.add("image", "photo.png", content)
+    told = files.add("image", "photo.png", content, number=next(NUMBERS))
     media_id = str(told["media_id"])
     assert media_id.startswith("qiniu/image/r/")
     assert media_id.endswith(".png")
@@ -39,21 +41,21 @@ def test_an_image() -> None:
 def test_other_files() -> None:
     """A file has its name, a voice has none; neither has to be a picture."""
     files = Files(Storage(), {})
-    assert files.add("file", "小抄.txt", b"text")["fname"] == "小抄.txt"
-    assert "fname" not in files.add("voice", "a.amr", b"sound")
+    assert files.add("file", "小抄.txt", b"text", number=next(NUMBERS))["fname"] == "小抄.txt"
+    assert "fname" not in files.add("voice", "a.amr", b"sound", number=next(NUMBERS))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG, or so it says", b"<svg/>"])
 def test_no_image(content: bytes) -> None:
     """What is no picture is refused as one."""
     with pytest.raises(ValueError, match="type: image takes jpg, png, gif and bmp"):
-        Files(Storage(), {}).add("image", "photo.png", content)
+        Files(Storage(), {}).add("image", "photo.png", content, number=next(NUMBERS))
 
 
 def test_the_oldest_make_room() -> None:
     """The memory is bounded."""
     files = Files(Storage(), {})
-    ids = [str(files.add("file", str(number), b"")["media_id"]) for number in range(KEPT)]
+    ids = [str(files.add("file", str(number), b"", number=next(NUMBERS))["media_id"]) for number in range(KEPT)]
     assert files.get(PICTURE_ID) is None
     assert all(files.get(media_id) for media_id in ids)
 

@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 
 from authsvc import payload
 from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS
+from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import PICTURE_ID
-from authsvc.sandbox.gateway import Service
-from authsvc.sandbox.users import md5_of
+from authsvc.sandbox.verification import Service
 from tests import made_up
 from tests.conftest import Clock, Seen
 from tests.running import free_port
@@ -121,7 +121,10 @@ def test_register(line: Line, issued: dict[str, object]) -> None:
     assert line.ask("register", account) == NEVER_LOGGED_IN
     line.ask("c_init", issued)
     assert line.ask("register", account) == GOOD
-    assert line.ask("register", account) == {"code": 882002, "message": "user exit"}
+    assert line.ask("register", account) == {
+        "code": 882002,
+        "message": "user exit，no such user，password error，uid invalid，gid invalid",
+    }
     assert line.ask("register", account | {"username": "m"})["code"] == 880003
 
 
@@ -166,7 +169,10 @@ def test_sync_check_echoes(logged_in: Line, keys: dict[str, object]) -> None:
 @pytest.mark.parametrize("size", [11_000, 150_000])
 def test_an_event_that_is_too_long(logged_in: Line, size: int) -> None:
     """It is refused by the vendor's code, and the connection serves what follows."""
-    assert logged_in.ask("get_resource", {"media_id": "小" * size}) == {"code": 880206, "message": "message too long"}
+    assert logged_in.ask("get_resource", {"media_id": "小" * size}) == {
+        "code": 880206,
+        "message": "length of message exceed limit",
+    }
     assert logged_in.ask("get_resource", {"media_id": PICTURE_ID})["code"] == 0
     assert logged_in.ask("get_resource", {"media_id": "m" * 65_000})["code"] == 880005
 

@@ -10,9 +10,9 @@ from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.limiter import Rate
+from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import MAX_BYTES, PICTURE_ID, picture
-from authsvc.sandbox.rest import QUOTA
-from authsvc.sandbox.users import md5_of
+from authsvc.sandbox.rest.calls import QUOTA
 from authsvc.store import Store
 from authsvc.vendor import Credentials, Vendor
 from tests import made_up

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from authsvc.sandbox.gateway import Service
+from authsvc.sandbox.verification import Service
 from tests.conftest import Seen, bearer_of
 from tests.node import MODULES, run_node
 from tests.sandbox.conftest import Sandbox

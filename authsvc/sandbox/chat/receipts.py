@@ -1,0 +1,63 @@
+"""
+Who has read a message that asked for a receipt.
+"""
+
+from authsvc.sandbox.call import Call, whole
+from authsvc.sandbox.chat.conversations import of_group, of_user
+from authsvc.sandbox.core import Core, short
+from authsvc.sandbox.errors import Refused
+from authsvc.sandbox.state import KEPT_EVENTS, Message, User
+
+REPORTED_ELSEWHERE = 201  # an event
+MAX_REPORTED = 500
+
+
+def report(call: Call) -> dict[str, object]:
+    """Take note of what was read, and let each sender know."""
+    reader, sessions = call.user, call.data.get("sessions")
+    if not isinstance(sessions, list) or not all(isinstance(session, dict) for session in sessions):
+        raise Refused(880002, "sessions: must be a list of objects")
+    for session in sessions:
+        msg_ids = session.get("msg_ids")
+        if not isinstance(msg_ids, list) or len(msg_ids) > MAX_REPORTED:
+            raise Refused(880002, f"msg_ids: must be a list of at most {MAX_REPORTED}")
+        read = [
+            message
+            for message in (call.core.state.messages.get(whole(msg_id, "msg_ids")) for msg_id in msg_ids)
+            if message is not None and message.need_receipt and reader.uid in message.unread
+        ]
+        for message in read:
+            message.unread.discard(reader.uid)
+            message.read.add(reader.uid)
+        for sender in call.core.users(dict.fromkeys(message.sender for message in read)):
+            _tell(call.core, sender, reader, [message for message in read if message.sender == sender.uid])
+        described = {name: session.get(name) for name in ("type", "gid", "appkey", "username") if name in session}
+        call.own_devices(REPORTED_ELSEWHERE, description=described, msg_ids=msg_ids)
+    return {}
+
+
+def unread_list(call: Call) -> dict[str, object]:
+    message = call.core.state.messages.get(call.number("msg_id"))
+    if message is None or message.sender != call.user.uid:
+        raise Refused(880008)
+    unread, read = ([short(user) for user in call.core.users(uids)] for uids in (message.unread, message.read))
+    return {"msg_unread_list": {"unread_list": unread, "read_list": read}}
+
+
+def _tell(core: Core, sender: User, reader: User, messages: list[Message]) -> None:
+    for is_group in (False, True):
+        changed = [message for message in messages if message.is_group is is_group]
+        for to in dict.fromkeys(message.to for message in changed):
+            receipt: dict[str, object] = (of_group(to) if is_group else of_user(reader)) | {
+                "receipt_msgs": [
+                    {"msg_id": message.msg_id, "unread_count": len(message.unread)}
+                    for message in changed
+                    if message.to == to
+                ]
+            }
+            if not core.push(sender, "receipt_change", receipt):
+                sender.receipts.append(receipt | {"key": core.new_id()})
+                del sender.receipts[:-KEPT_EVENTS]
+
+
+CALLS = {"receipt_report": report, "msg_unread_list": unread_list}
