@@ -37,7 +37,7 @@ from authsvc.app import check_ways, preload, ways_of
 from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
-from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
+from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
 from authsvc.ids import fresh_id
 
 REFUSED = 1
@@ -224,7 +224,7 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
         from authsvc.sandbox.persistence import Folder
         from authsvc.sandbox.verification import Service
     except ImportError:
-        raise SettingsError(["authsvc sandbox: is not installed; pip install 'authsvc[sandbox]'"]) from None
+        raise ExtraMissing("authsvc sandbox", "sandbox") from None
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
     where = server.check_bind(_bind(bind))
     settings = environ.load(os.environ, SandboxSettings)

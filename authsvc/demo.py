@@ -27,7 +27,7 @@ from authsvc import clock, payload, servers
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.config import Settings
-from authsvc.errors import SettingsError
+from authsvc.errors import ExtraMissing, SettingsError
 from authsvc.ids import fresh_id
 from authsvc.limiter import Rate
 from authsvc.secret import Secret
@@ -93,7 +93,7 @@ def _beside(bind: Bind) -> Bind:
 def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> Iterator[None]:
     """Run the sandbox. It ends when its stdin does, and so even when this process dies without a word."""
     if importlib.util.find_spec("aiohttp") is None:
-        raise SettingsError(["authsvc demo: needs the sandbox; pip install 'authsvc[sandbox]'"])
+        raise ExtraMissing("authsvc demo: the sandbox", "sandbox")
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
     variables["AUTHSVC_APPKEY"] = str(settings.appkey)
     for name, secret in (("MASTER_SECRET", settings.master_secret), ("VERIFIER_KEYS", settings.verifier_keys[0])):

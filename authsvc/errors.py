@@ -20,6 +20,18 @@ class SettingsError(AuthsvcError):
         self.faults = faults
 
 
+class ExtraMissing(SettingsError):
+    """
+    Something is asked for whose libraries are an extra that is not installed.
+
+    The hint names no package of an index: authsvc is on none, and the name could be a stranger's there.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        hint = f"in a checkout: pip install '.[{extra}]'; with a wheel file: pip install './WHEEL_FILE[{extra}]'"
+        super().__init__([f"{what}: is not installed; {hint}"])
+
+
 class Refusal(AuthsvcError):
     """
     A request that is answered with a reason instead of its result.

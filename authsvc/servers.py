@@ -30,7 +30,7 @@ from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.capacity import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
 from authsvc.drain import STOPPING, Drain, blocked
-from authsvc.errors import SettingsError
+from authsvc.errors import ExtraMissing, SettingsError
 from authsvc.metrics import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def serve(
     """
     run = {"gunicorn": _serve_gunicorn, "granian": _serve_granian}[server]
     if server == "granian" and importlib.util.find_spec("granian") is None:
-        raise SettingsError(["--server granian: is not installed; pip install 'granian<3'"])
+        raise ExtraMissing("--server granian", "granian")
     free(bind)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     listener = None if metrics_bind is None else _listen(metrics_bind)

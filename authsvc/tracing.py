@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from authsvc.errors import SettingsError
+from authsvc.errors import ExtraMissing, SettingsError
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -62,7 +62,7 @@ def check(variables: Mapping[str, str]) -> None:
     if variables.get("OTEL_TRACES_EXPORTER", "otlp") not in _EXPORTERS:
         raise SettingsError(["OTEL_TRACES_EXPORTER: must be otlp, console or none"])
     if importlib.util.find_spec("opentelemetry") is None:
-        raise SettingsError(["OTEL_TRACES_EXPORTER: OpenTelemetry is not installed; pip install 'authsvc[otel]'"])
+        raise ExtraMissing("OTEL_TRACES_EXPORTER: OpenTelemetry", "otel")
 
 
 def create(variables: Mapping[str, str]) -> Tracing:

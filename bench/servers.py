@@ -88,7 +88,7 @@ def missing(name: str) -> str | None:
             return "no node"
         return None if (PEERS / "node_modules").is_dir() else "no npm packages: make bench installs them"
     if name == "fastapi" and not all(map(importlib.util.find_spec, ("fastapi", "uvicorn"))):
-        return "no FastAPI: pip install 'authsvc[bench]'"
+        return "no FastAPI: pip install '.[bench]'"
     return None
 
 

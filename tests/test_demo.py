@@ -163,7 +163,7 @@ def test_without_the_extra(settings: Settings, tmp_path: Path, monkeypatch: pyte
     """Without what the sandbox needs the demo says what to install."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with (
-        pytest.raises(SettingsError, match=r"pip install 'authsvc\[sandbox\]'"),
+        pytest.raises(SettingsError, match=r"pip install '\.\[sandbox\]'"),
         demo._sandbox(sandbox_of(settings), settings, tmp_path, service=Bind("127.0.0.1", 1)),
     ):
         pass

@@ -140,6 +140,17 @@ def test_the_wheel_has_what_the_service_reads(tmp_path: Path) -> None:
     assert {"authsvc/py.typed", "authsvc/static/client.js", "authsvc/static/client.d.ts"} <= packed
 
 
+def test_no_hint_names_a_package_of_an_index() -> None:
+    """authsvc is on no index, so a hint to install it by its name would install a stranger's package."""
+    found = [path for folder in ("authsvc", "bench", "deploy") for path in (ROOT / folder).rglob("*.*")]
+    texts = {path: path.read_text(errors="replace") for path in [*found, *ROOT.glob("*.*")] if path.is_file()}
+    texts = {path: text for path, text in texts.items() if not is_ignored(path)}
+    assert {ROOT / "README.md", ROOT / "authsvc" / "cli.py", ROOT / "deploy" / "README.md"} <= texts.keys()
+    by_name = re.compile(r"\bpip install\b[^\n`]*[\s'\"]authsvc(\[|[\s'\"`=<>~]|$)", re.MULTILINE)
+    assert by_name.search("pip install 'authsvc[sandbox]'")
+    assert {name for name, text in texts.items() if by_name.search(text)} == set()
+
+
 def test_the_top_level_stays_short() -> None:
     """A new file or folder there has to be wanted."""
     assert {path.name for path in ROOT.iterdir() if path.name != ".git" and not is_ignored(path)} <= TOP

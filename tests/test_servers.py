@@ -143,7 +143,7 @@ def test_granian_is_an_extra(service: Service, tmp_path: Path) -> None:
     )
     service.variables["PYTHONPATH"] = str(tmp_path)
     assert service.launch("--server", "granian", "--bind", f"127.0.0.1:{service.port}").wait(20) == 2
-    assert "pip install 'granian<3'" in service.log()
+    assert "pip install '.[granian]'" in service.log()
     assert "Traceback" not in service.log()
 
 

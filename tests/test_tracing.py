@@ -72,7 +72,7 @@ def test_an_exporter_that_is_not_known() -> None:
 def test_the_extra_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said how to get it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(SettingsError, match=r"pip install 'authsvc\[otel\]'"):
+    with pytest.raises(SettingsError, match=r"OpenTelemetry: is not installed; .* pip install '\.\[otel\]'"):
         tracing.check({"OTEL_TRACES_EXPORTER": "otlp"})
 
 
