@@ -6,13 +6,23 @@ while it comes would take a tenth of the start. Frozen, it is not looked through
 """
 
 import gc
+import sys
+
+POSIX = frozenset({"fcntl", "resource"})  # modules of Python's own that Windows does not have
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Exits with 2, as for settings that cannot be used, on a system that cannot run it."""
     gc.disable()
-    from authsvc import cli
-
+    try:
+        from authsvc import cli
+    except ModuleNotFoundError as exc:
+        if exc.name not in POSIX:
+            raise
+        sys.stderr.write(
+            f"authsvc: runs on Linux; this Python has no {exc.name}: on Windows, use WSL 2 or a container\n"
+        )
+        sys.exit(2)
     gc.freeze()
     gc.enable()
     cli.main(prog_name="authsvc")
