@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.config import Settings
+from authsvc.stores.sqlite import BOOT_ID
 from tests import made_up, needed
 from tests.conftest import bearer_of
 from tests.readme import ROOT
@@ -53,6 +54,27 @@ def test_it_is_hardened(unit: Path) -> None:
     told = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
     assert told
     assert float(told[1]) <= MOST_EXPOSED
+
+
+def test_it_can_read_the_boot_id() -> None:
+    """In a /proc as the unit has it mounted; the store could not tell a power cut from a restart without it."""
+    told = dict(re.findall(r"^(ProtectProc|ProcSubset)=(\w+)$", UNIT.read_text(), re.MULTILINE))
+    assert can_read_the_boot_id(hidepid=told["ProtectProc"], subset=told.get("ProcSubset"))
+    assert not can_read_the_boot_id(hidepid="invisible", subset="pid")
+
+
+def can_read_the_boot_id(*, hidepid: str, subset: str | None) -> bool:
+    options = f"hidepid={hidepid}" + (f",subset={subset}" if subset else "")
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = [needed.program("unshare"), *as_root, "--mount", "--pid", "--fork", "sh", "-ec"]
+    done = subprocess.run(
+        [*command, f"mount -t proc -o {options} proc /proc; echo mounted; cat {BOOT_ID}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("mounted"), done.stderr
+    return done.returncode == 0
 
 
 def test_its_stop_leaves_time_for_the_drain() -> None:
