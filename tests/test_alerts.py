@@ -104,6 +104,10 @@ def series(name: str, values: str) -> dict[str, str]:
             ],
             None,
         ),
+        ("AuthsvcFails", [('authsvc_requests_total{instance="a",status="500"}', "_x11 7x9")], {"instance": "a"}),
+        ("AuthsvcFails", [('authsvc_requests_total{instance="a",status="500"}', "7x20")], None),
+        ("AuthsvcFails", [('authsvc_requests_total{instance="a",status="500"}', "7x12 8x8")], {"instance": "a"}),
+        ("AuthsvcFails", [('authsvc_requests_total{instance="a",status="503"}', "_x11 7x9")], None),
         ("AuthsvcClockSkewed", [('authsvc_clock_offset_seconds{instance="a"}', "-11x20")], {"instance": "a"}),
         (
             "AuthsvcVendorRefuses",
