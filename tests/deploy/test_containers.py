@@ -1,6 +1,7 @@
 """Tests of the Dockerfile, compose.yaml and kubernetes.yaml: as far as it goes without an engine and a cluster."""
 
 import fnmatch
+import ipaddress
 import os
 import re
 import subprocess
@@ -28,6 +29,7 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 STAGES = dockerfile.read(DEPLOY / "Dockerfile")
+NOBODY = "http://127.0.0.1:9"  # a proxy where nobody listens
 SECRETIVE = re.compile("secret|password|token|key", re.IGNORECASE)
 
 
@@ -91,8 +93,8 @@ class Image:
         """Return the command on a root that is read-only but for /tmp and the state, without any capability."""
         if os.geteuid() != 0:
             return command
-        writable = [self.root / "tmp", self.root / "var/lib/authsvc"]
-        mounts = "".join(f"mount -t tmpfs tmpfs {path}\n" for path in writable)
+        writable = {self.root / "tmp": "1777", self.root / "var/lib/authsvc": "0755"}
+        mounts = "".join(f"mount -t tmpfs -o mode={mode} tmpfs {path}\n" for path, mode in writable.items())
         script = f"""set -eu
         mount --make-rprivate /
         mount -o remount,bind,ro /
@@ -129,7 +131,9 @@ def test_the_image_serves(image: Image, service: Service) -> None:
         given = clean_environment() | variables | service.variables | {"TMPDIR": str(image.root / "tmp")}
         service.process = subprocess.Popen(command, env=given, stdout=log, stderr=log)
     wait_until(service.is_alive, timeout_s=20, what=service.log)
-    assert subprocess.run(health, capture_output=True, check=False, timeout=10).returncode == 0
+    for proxied in ({}, {"HTTP_PROXY": NOBODY, "http_proxy": NOBODY, "ALL_PROXY": NOBODY}):
+        done = subprocess.run(health, capture_output=True, check=False, timeout=10, env=clean_environment() | proxied)
+        assert done.returncode == 0, done.stderr
     issued = service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming"))
     verifier = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
     assert service.ask("POST", "/v1/auth-payload/verify", headers=verifier, body=issued.json()).status == 200
@@ -152,7 +156,7 @@ def test_compose_services_are_hardened(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["healthcheck"]["test"]
+    assert name.startswith("authsvc-") or service["healthcheck"]["test"]  # the image of authsvc has its own
     assert ":latest" not in service["image"]
     assert ":" in service["image"]
     assert set(service.get("cap_add", [])) <= {"CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"}
@@ -166,6 +170,39 @@ def test_the_images_have_the_version() -> None:
     images = [COMPOSE["services"][name]["image"] for name in ("authsvc-1", "authsvc-2")]
     images += [container["image"] for container in pod()["containers"]]
     assert {image.rpartition(":")[2] for image in images} == {authsvc.__version__}
+
+
+def test_compose_makes_no_container_depend_on_another_ones_network() -> None:
+    """A network that is shared is gone, for those who still run, once its owner is made anew."""
+    for service in COMPOSE["services"].values():
+        assert "network_mode" not in service
+        assert service["networks"]
+
+
+def test_the_gateway_of_compose_finds_the_instances(tmp_path: Path) -> None:
+    """Its command puts their fixed addresses, which are free for them, in the place of those under systemd."""
+    script = COMPOSE["services"]["nginx"]["command"][2]
+    (mounted,) = [entry for entry in COMPOSE["services"]["nginx"]["volumes"] if entry.startswith("./nginx.conf:")]
+    assert mounted.split(":")[1] in script
+    script = script.replace(mounted.split(":")[1], str(DEPLOY / "nginx.conf"))
+    script = script.replace("/etc/nginx/conf.d", str(tmp_path)).replace("exec nginx", "exec echo")
+    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "-g daemon off;"
+    upstreams = re.findall(
+        r"^upstream authsvc\w* \{.*?^\}", (tmp_path / "authsvc.conf").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (step,) = final().all("CMD")
+    port = step.arguments()[2].rpartition(":")[2]
+    services = [COMPOSE["services"][name] for name in ("authsvc-1", "authsvc-2")]
+    addresses = [service["networks"]["inside"]["ipv4_address"] for service in services]
+    assert len(upstreams) == 2
+    for upstream in upstreams:
+        assert re.findall(r"server (\S+)", upstream) == [f"{address}:{port}" for address in addresses]
+    (pool,) = COMPOSE["networks"]["inside"]["ipam"]["config"]
+    for address in map(ipaddress.ip_address, addresses):
+        assert address in ipaddress.ip_network(pool["subnet"])
+        assert address not in ipaddress.ip_network(pool["ip_range"])
+    assert not any("command" in service for service in services)
 
 
 def test_compose_gives_secrets_as_files() -> None:
