@@ -25,6 +25,7 @@ from tests.readme import ROOT
 from tests.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
 NAME = "app.example"
+ALLOWED = "https://other.example"
 CONF = (ROOT / "deploy" / "nginx.conf").read_text()
 ADDRESSES = (f"127.{a}.{b}.{c}" for a in count(1) for b in range(256) for c in range(1, 255))
 
@@ -72,6 +73,7 @@ class Gateway:
             "/etc/nginx/authsvc-gateway-secret": str(secret),
             "/etc/nginx/tls": str(folder),
             "/var/log/nginx": str(folder),
+            f'# "{ALLOWED}" $http_origin;': f'"{ALLOWED}" $http_origin;',
         }
         conf = CONF
         for old, new in replaced.items():
@@ -112,12 +114,12 @@ class Gateway:
         """Return how a client that knows the certificate connects."""
         return ssl.create_default_context(cafile=self.certificate)
 
-    def send(self, *pieces: bytes) -> bytes:
-        """Send bytes over TLS, from an address of its own for nginx's limit, and return all that comes back."""
+    def send(self, *pieces: bytes, address: str | None = None) -> bytes:
+        """Send bytes over TLS, from an address of its own for nginx's limit if none is given; return the answer."""
         answer = b""
         with (
             socket.create_connection(
-                ("127.0.0.1", self.port), timeout=15, source_address=(next(ADDRESSES), 0)
+                ("127.0.0.1", self.port), timeout=15, source_address=(address or next(ADDRESSES), 0)
             ) as plain,
             self.context().wrap_socket(plain, server_hostname=NAME) as connection,
             suppress(OSError),

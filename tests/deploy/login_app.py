@@ -5,8 +5,11 @@ Started by tests as a process of its own: `python login_app.py PORT`. Every conn
 """
 
 import asyncio
+import re
 import sys
 
+# What the user `old` is given: his session anew, for the client to keep.
+RENEWED = ("session=new; Expires=Wed, 21 Oct 2099 07:28:00 GMT; HttpOnly; Path=/", "remember=me; Path=/; Secure")
 ANSWER = "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
 
 
@@ -21,9 +24,14 @@ def answer(head: str) -> str:
     user = headers.get("cookie", "").removeprefix("session=")
     if user == "broken":
         return ANSWER.format(status="500 Broken", length=0, headers="", body="")
-    if not user:
-        return ANSWER.format(status="401 Nobody", length=0, headers="", body="")
+    if user == "form":
+        return ANSWER.format(status="302 Found", length=0, headers="Location: /login?next=/auth/check\r\n", body="")
+    if not user or user == "ended":
+        ended = "" if not user else "Set-Cookie: session=; Max-Age=0; Path=/\r\n"
+        return ANSWER.format(status="401 Nobody", length=0, headers=ended, body="")
     who = "" if user == "nameless" else f"X-User: {user}\r\nX-Forwarded-User: {user}\r\n"
+    if user == "old":
+        who += "".join(f"Set-Cookie: {cookie}\r\n" for cookie in RENEWED)
     return ANSWER.format(status="200 Known", length=0, headers=who, body="")
 
 
@@ -33,6 +41,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     except asyncio.IncompleteReadError:  # somebody has looked whether this listens
         head = b""
     if head:
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
         writer.write(answer(head.decode("latin-1")).encode("latin-1"))
     writer.close()
 

@@ -1,9 +1,10 @@
 """
 The little of systemd that the set-up in deploy/README.md asks for, on units under a folder and with real processes.
 
-`python systemctl.py ROOT daemon-reload | enable --now NAME… | restart NAME… | reload nginx`. A unit's environment, its
-credentials and its start, with `%i` and `%d`, are as its file says, and its notification is waited for; of its sandbox
-only MemoryDenyWriteExecute is made. What is started is noted in ROOT/run/NAME.pid.
+`python systemctl.py ROOT VERB NAME…`, with the verbs daemon-reload, enable --now, disable --now, restart, and reload
+for nginx. A unit's environment, its credentials and its start, with `%i` and `%d`, are as its file says, and its
+notification is waited for; of its sandbox only MemoryDenyWriteExecute is made. What is started is noted in
+ROOT/run/NAME.pid.
 """
 
 import ctypes
@@ -99,9 +100,10 @@ def main(root: Path, verb: str, *arguments: str) -> None:
         if name == "nginx":
             subprocess.run(["nginx", "-s", verb], check=True)
             continue
-        if verb == "restart":
+        if verb in {"disable", "restart"}:
             stop(root, name)
-        start(root, name)
+        if verb != "disable":
+            start(root, name)
 
 
 if __name__ == "__main__":

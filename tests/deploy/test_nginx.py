@@ -1,7 +1,10 @@
 """Tests of deploy/nginx.conf: nobody becomes a user by what he sends, and what it answers itself has our shape."""
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -9,8 +12,10 @@ import pytest
 from authsvc import problems
 from tests import made_up, needed
 from tests.deploy import gateway as gateways
-from tests.deploy.gateway import NAME, Gateway, read, request
-from tests.running import Answer, Service
+from tests.deploy.gateway import ADDRESSES, ALLOWED, CONF, NAME, Gateway, read, request
+from tests.deploy.login_app import RENEWED
+from tests.running import Answer, Service, clean_environment, is_listening, wait_until
+from tests.vendor_stand_in import Told, url_of, vendor_stand_in
 
 ISSUE = "POST /v1/auth-payload"
 EMPTY = "Content-Length: 0"
@@ -32,8 +37,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     with ExitStack() as stack:
         app = stack.enter_context(gateways.login_app())
+        vendor = stack.enter_context(vendor_stand_in())
+        vendor.tell = lambda asked: Told.json({"url": url_of(asked)})
         first, second = stack.enter_context(
-            gateways.pair(folder, AUTHSVC_RATE_LIMIT="20/minute", AUTHSVC_SIGNATURE_ROUTE="true")
+            gateways.pair(
+                folder,
+                AUTHSVC_RATE_LIMIT="20/minute",
+                AUTHSVC_SIGNATURE_ROUTE="true",
+                AUTHSVC_ALLOWED_ORIGINS=ALLOWED,
+                AUTHSVC_VENDOR_URL=vendor.url,
+            )
         )
         first.start("--workers", "1")
         gateway = Gateway(folder, (first.port, second.port), app)
@@ -236,6 +249,13 @@ def promised(name: str) -> dict[str, object]:
     return {name: value for name, value in told.items() if name not in {"detail", "message", "request_id"}}
 
 
+def test_a_login_that_redirects_to_its_form(site: Site) -> None:
+    """As most frameworks' does: nobody is logged in, and the page is not told to try again for ever."""
+    answer = site.gateway.ask("POST", "/v1/auth-payload", headers={"Cookie": "session=form"})
+    assert shape(answer) == promised("not-logged-in")
+    assert "Location" not in answer.headers
+
+
 def test_its_own_refusals_have_our_shape(site: Site) -> None:
     """Nobody logged in, a body too large, the login out of order."""
     headers = {"Cookie": "session=ming"}
@@ -252,8 +272,8 @@ def test_its_own_refusals_have_our_shape(site: Site) -> None:
 def test_too_many_from_one_address(site: Site) -> None:
     """After a burst an address is told to wait, and others go on."""
     once = request(ISSUE, "Cookie: session=sun", EMPTY)
-    answers = site.gateway.send(once.replace(b"Connection: close", b"Connection: keep-alive") * 60 + once)
-    assert 41 <= answers.count(b'"user";r=') <= 55
+    answers = site.gateway.send(once.replace(b"Connection: close", b"Connection: keep-alive") * 400 + once)
+    assert 201 <= answers.count(b'"user";r=') <= 390
     limited = b"HTTP/1.1 " + answers.rpartition(b"HTTP/1.1 ")[2]
     assert shape(read(limited)) == promised("too-many-requests")
     assert site.gateway.ask("POST", "/v1/auth-payload", headers={"Cookie": "session=zhou"}).status == 200
@@ -262,11 +282,126 @@ def test_too_many_from_one_address(site: Site) -> None:
 def test_preflight(site: Site) -> None:
     """A preflight brings no cookie and is let through to be answered, and never makes anybody a user."""
     answer = site.gateway.ask(
-        "OPTIONS", "/v1/auth-payload", headers={"Origin": "https://other.example", "X-Forwarded-User": "eve"}
+        "OPTIONS", "/v1/auth-payload", headers={"Origin": "https://evil.example", "X-Forwarded-User": "eve"}
     )
     assert answer.status == 200
     assert "POST" in answer.headers["Allow"]
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_a_screen_of_pictures(site: Site) -> None:
+    """Eighty pictures that one page asks for at once are all answered, and none with 429."""
+    asked = request("GET /v1/resource/qiniu/image/j/FB564290B56CBD0B.png", "Cookie: session=feng")
+    assert read(site.gateway.send(asked)).status == 302
+    address = next(ADDRESSES)
+    with ThreadPoolExecutor(80) as pool:
+        answers = list(pool.map(lambda _: read(site.gateway.send(asked, address=address)).status, range(80)))
+    assert answers == [302] * 80
+
+
+def refusals_of(site: Site, origin: str) -> dict[int, bytes]:
+    """Return each of the gateway's own refusals, by its status, as a page of this origin gets it."""
+    lines = (f"Origin: {origin}", "Sec-Fetch-Site: cross-site")
+    large = request(ISSUE, MING, *lines, "Content-Length: 65537") + b"x" * 65_537
+    burst = request(ISSUE, *lines, EMPTY).replace(b"Connection: close", b"Connection: keep-alive") * 400
+    answers = {
+        401: site.gateway.send(request(ISSUE, *lines, EMPTY)),
+        413: site.gateway.send(large),
+        429: b"HTTP/1.1 " + site.gateway.send(burst + request(ISSUE, *lines, EMPTY)).rpartition(b"HTTP/1.1 ")[2],
+        503: site.gateway.send(request(ISSUE, "Cookie: session=broken", *lines, EMPTY)),
+    }
+    assert {read(answer).status for answer in answers.values()} == answers.keys()
+    return {status: answer.partition(b"\r\n\r\n")[0] for status, answer in answers.items()}
+
+
+def test_its_own_refusals_can_be_read_by_a_page_of_an_allowed_origin(site: Site) -> None:
+    """A page that could not read a 401 would take it for a broken connection, and try again for ever."""
+    for head in refusals_of(site, ALLOWED).values():
+        assert re.findall(rb"(?m)^Access-Control-Allow-Origin: (.+?)\r?$", head) == [ALLOWED.encode()]
+        assert b"\r\nAccess-Control-Allow-Credentials: true" in head
+        assert re.search(rb"\r\nAccess-Control-Expose-Headers: .*Retry-After", head)
+        assert b"\r\nVary: Origin" in head
+    for head in refusals_of(site, "https://evil.example").values():
+        assert b"Access-Control" not in head
+    issued = site.gateway.send(request(ISSUE, "Cookie: session=qian", f"Origin: {ALLOWED}", EMPTY))
+    assert re.findall(rb"Access-Control-Allow-Origin: (.+?)\r", issued) == [ALLOWED.encode()]
+
+
+def set_cookies(answer: bytes) -> list[str]:
+    return [found.decode() for found in re.findall(rb"(?m)^Set-Cookie: (.+?)\r?$", answer.partition(b"\r\n\r\n")[0])]
+
+
+def test_a_session_that_the_app_renews(site: Site) -> None:
+    """What the app's login sets reaches the client: a renewed session, and one that has ended."""
+    renewed = site.gateway.send(request(ISSUE, "Cookie: session=old", EMPTY))
+    assert is_issued(renewed)
+    # Before 1.23 nginx knows the first of several alone.
+    joins = is_joining()
+    assert set_cookies(renewed) == list(RENEWED if joins else RENEWED[:1])
+    assert set_cookies(site.gateway.send(request(ISSUE, MING, EMPTY))) == []
+    assert set_cookies(site.gateway.send(request(ISSUE, "Cookie: session=ended", EMPTY))) == [
+        "session=; Max-Age=0; Path=/"
+    ]
+
+
+def is_joining() -> bool:
+    told = subprocess.run([needed.program("nginx"), "-v"], capture_output=True, text=True, check=True).stderr
+    (version,) = re.findall(r"nginx/(\d+)\.(\d+)", told)
+    return tuple(map(int, version)) >= (1, 23)
+
+
+@pytest.mark.parametrize(
+    ("joined", "cookies"),
+    [
+        ("", []),
+        (RENEWED[0], [RENEWED[0]]),
+        (", ".join(RENEWED), list(RENEWED)),
+        (", ".join(reversed(RENEWED)), list(reversed(RENEWED))),
+        (", ".join((*RENEWED, "third=x")), list(RENEWED)),
+        ("a=1,b=2", ["a=1", "b=2"]),
+        ('a="1, 2"; Path=/, b=2', ['a="1, 2"; Path=/', "b=2"]),
+    ],
+)
+def test_set_cookie_headers_that_nginx_has_joined(maps: Service, joined: str, cookies: list[str]) -> None:
+    """Are taken apart again, a comma in a date or a value aside; the first two of them."""
+    told = maps.ask("GET", "/", headers={"X-Joined": joined} if joined else {}).body.decode()
+    assert [cookie for cookie in told.split("|") if cookie] == cookies
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The configuration's maps of cookies, in an nginx that answers with what they make of a header."""
+    folder = tmp_path_factory.mktemp("maps")
+    found = re.findall(r"^map \$authsvc_cookies .*?^\}", CONF, re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    door = Service(folder)
+    user = "user root root;" if os.geteuid() == 0 else ""
+    text = "\n".join(found).replace("$authsvc_cookies", "$http_x_joined")
+    temporary = "".join(f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi"))
+    (folder / "nginx.conf").write_text(
+        f"""{user} daemon off; master_process off; pid {folder}/pid; error_log {folder}/log; events {{}}
+        http {{ access_log off; {temporary} scgi_temp_path {folder}/scgi; uwsgi_temp_path {folder}/uwsgi; {text}
+        server {{ listen 127.0.0.1:{door.port};
+        location / {{ return 200 "$authsvc_cookie|$authsvc_cookie_beside"; }} }} }}"""
+    )
+    command = [needed.program("nginx"), "-p", str(folder), "-c", f"{folder}/nginx.conf", "-e", f"{folder}/log"]
+    door.process = subprocess.Popen(command, env=clean_environment())
+    wait_until(lambda: is_listening(door.port), timeout_s=10, what=(folder / "log").read_text)
+    yield door
+    door.stop()
+
+
+def test_the_app_has_its_own_limits(site: Site) -> None:
+    """An upload to it that is larger than any body for authsvc goes through; no limit is set for the whole server."""
+    told = site.gateway.send(request("POST /upload", "Content-Length: 100000") + b"x" * 100_000)
+    assert read(told).status == 200
+    (server,) = re.findall(r"^server \{\n    listen 443 ssl http2;\n.*?^\}", CONF, re.MULTILINE | re.DOTALL)
+    ours = (
+        r"^    (client_(?:max_)?body_\w+|send_timeout|proxy_(?:connect|send|read)_timeout|proxy_max_temp_file_size)\b"
+    )
+    assert re.findall(ours, server, re.MULTILINE) == []
+    (app,) = re.findall(r"^    location / \{.*?^    \}", server, re.MULTILINE | re.DOTALL)
+    assert not re.search(r"timeout|_size", app)
 
 
 def test_verify(site: Site) -> None:

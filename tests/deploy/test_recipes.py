@@ -9,7 +9,8 @@ import pytest
 
 from tests import canaries, made_up, needed
 from tests.deploy import gateway as gateways
-from tests.deploy.gateway import NAME
+from tests.deploy.gateway import ALLOWED, NAME
+from tests.deploy.login_app import RENEWED
 from tests.readme import Readme
 from tests.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
@@ -37,7 +38,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder, port = tmp_path_factory.mktemp(request.param), free_port()
     with ExitStack() as stack:
         app = stack.enter_context(gateways.login_app())
-        first, second = stack.enter_context(gateways.pair(folder))
+        first, second = stack.enter_context(gateways.pair(folder, AUTHSVC_ALLOWED_ORIGINS=ALLOWED))
         first.start("--workers", "1")
         (block,) = RECIPES.find("yaml", {"traefik": "forwardAuth:", "envoy": "ext_authz"}[request.param])
         text = block.text.replace("THE-SECRET", made_up.GATEWAY_SECRET)
@@ -118,6 +119,43 @@ def test_no_path_is_a_way_in(recipe: Recipe, path: str) -> None:
     """However it is written."""
     headers = {"X-Forwarded-User": "eve", "X-Gateway-Secret": made_up.GATEWAY_SECRET}
     assert b'"signature"' not in recipe.ask("POST", path, headers).body
+
+
+def lower(answer: Answer) -> dict[str, str]:
+    """Return its headers by names in lower case, as Envoy writes them."""
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def test_a_page_of_an_allowed_origin(recipe: Recipe) -> None:
+    """Its preflight, which brings no login, is answered; and it can read answers and refusals, the login's too."""
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    page = {"Origin": ALLOWED, "Sec-Fetch-Site": "cross-site"}
+    preflight = recipe.ask("OPTIONS", ISSUE, page | asked)
+    assert preflight.status in {200, 204}
+    assert lower(preflight)["access-control-allow-origin"] == ALLOWED
+    assert "POST" in lower(preflight)["access-control-allow-methods"]
+    for cookie, status in (({}, 401), (MING, 200)):
+        answer = recipe.ask("POST", ISSUE, page | cookie)
+        assert answer.status == status
+        assert lower(answer)["access-control-allow-origin"] == ALLOWED
+        assert lower(answer)["access-control-allow-credentials"] == "true"
+
+
+def test_a_page_of_another_origin_reads_nothing(recipe: Recipe) -> None:
+    """Neither its preflight nor any answer has the header by which a browser would let it."""
+    page = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for method, headers in (("OPTIONS", {"Access-Control-Request-Method": "POST"}), ("POST", {}), ("POST", MING)):
+        answer = recipe.ask(method, ISSUE, page | headers)
+        assert "access-control-allow-origin" not in lower(answer)
+        assert b'"signature"' not in answer.body
+
+
+def test_a_session_that_the_app_renews(recipe: Recipe) -> None:
+    """The cookie that the app's login sets reaches the client."""
+    answer = recipe.ask("POST", ISSUE, {"Cookie": "session=old"})
+    assert answer.status == 200
+    names = [cookie.partition(";")[0] for cookie in RENEWED]
+    assert lower(answer)["set-cookie"].partition(";")[0] in names
 
 
 def test_what_is_open_and_closed(recipe: Recipe) -> None:

@@ -28,7 +28,7 @@ from tests.vendor_stand_in import Told, vendor_stand_in
 GUIDE = Readme("deploy/README.md")
 STEPS = [block.text for block in GUIDE.blocks if block.runs]
 # What would change the machine itself, and what stands there in its place.
-NOT_HERE = {"useradd ": "true useradd ", " -g authsvc": ""}
+NOT_HERE = {"useradd ": "true useradd ", "userdel ": "true userdel ", " -g authsvc": ""}
 
 
 class Host:
@@ -163,7 +163,7 @@ def verified(host: Host, payload: dict[str, str]) -> int:
 
 def test_word_for_word(host: Host) -> None:
     """Every step works, a user of the app has payloads at its end, and a new masterSecret is followed live."""
-    install, write_secrets, check, start, open_gateway, restart, live, change = STEPS
+    install, write_secrets, check, start, open_gateway, restart, uninstall, live, change = STEPS
     host.follow(install)
     host.follow(write_secrets, typed=f"{made_up.MASTER_SECRET}\n")
     assert all(path.stat().st_mode & 0o077 == 0 for path in (host.root / "etc/authsvc").iterdir())
@@ -189,6 +189,9 @@ def test_word_for_word(host: Host) -> None:
     assert not canaries.is_shown_in(host.logs())
     answer = host.gateway.ask("POST", "/v1/auth-payload", headers={"X-Forwarded-User": "ming"})
     assert answer.status == 401
+    host.follow(uninstall)
+    assert not any(is_listening(host.ports[port]) for port in ("8001", "8002"))
+    assert [path for path in host.root.rglob("*authsvc*") if host.root / "run" not in path.parents] == []
 
 
 def test_the_drop_in_is_accepted(tmp_path: Path) -> None:
