@@ -20,6 +20,7 @@ from authsvc.config import Settings
 from authsvc.fields import PREFIX
 from tests import made_up, needed
 from tests.conftest import Seen
+from tests.deploy.gateway import login_app
 from tests.readme import CHINESE, ENGLISH, ROOT, Block, Readme
 from tests.running import Service, clean_environment, wait_until
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
@@ -113,7 +114,8 @@ def test_every_link_leads_somewhere(readme: Readme) -> None:
         if target.startswith("https://"):
             continue
         assert (ROOT / path).exists(), target
-        assert not anchor or (path == "" and anchor in readme.anchors()), target
+        page = Readme(path) if path and anchor else readme
+        assert not anchor or anchor in page.anchors(), target
 
 
 @BOTH
@@ -318,35 +320,41 @@ def is_open(service: Service, log: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize("block", ENGLISH.find("nginx"), ids=["cookie", "gateway"])
-def test_behind_nginx(block: Block, service: Service, secrets: Path, tmp_path: Path) -> None:
-    """A page of the gateway's own site gets a payload, and a user whom the client names counts for nothing."""
+@pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+@pytest.mark.parametrize("is_gateway", [False, True], ids=["cookie", "gateway"])
+def test_behind_nginx(readme: Readme, is_gateway: bool, service: Service, secrets: Path, tmp_path: Path) -> None:  # noqa: FBT001
+    """A page of the gateway's own site gets a payload and all that it loads; a user whom the client names is nobody."""
     needed.program("nginx")
-    is_gateway = "X-Gateway-Secret" in block.text
+    block = readme.find("nginx")[is_gateway]
     gateway, log = Service(tmp_path), tmp_path / "error.log"
+    (tmp_path / "secret").write_text(f'set $gateway_secret "{made_up.GATEWAY_SECRET}";')
     temporary = "".join(
         f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
     )
-    (tmp_path / "nginx.conf").write_text(
-        f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {log}; events {{}}
-        http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{gateway.port};
-        set $gateway_secret {made_up.GATEWAY_SECRET}; set $user $http_x_logged_in;
-        {block.text.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")} }} }}"""
-    )
-    gateway.process = subprocess.Popen(
-        ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(log)],
-        env=clean_environment() | PROGRAMS,
-    )
-    try:
-        forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
-        logged_in = {"X-Logged-In": "ming"}
-        wait_until(lambda: is_open(gateway, log), timeout_s=10, what=log.read_text)
-        for headers, status in (({}, 401), (logged_in, 200 if is_gateway else 401), (session_cookie(secrets), 200)):
-            assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
-        assert gateway.ask("GET", "/problems/expired").status == 200
-        assert gateway.ask("GET", "/readyz").status == 404
-    finally:
-        gateway.stop()
+    with login_app() as app:
+        here = {"127.0.0.1:8000": f"127.0.0.1:{service.port}", "127.0.0.1:5000": f"127.0.0.1:{app}"}
+        here["/etc/nginx/gateway-secret"] = str(tmp_path / "secret")
+        text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], block.text)
+        (tmp_path / "nginx.conf").write_text(
+            f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {log}; events {{}}
+            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{gateway.port}; {text} }} }}"""
+        )
+        gateway.process = subprocess.Popen(
+            ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(log)],
+            env=clean_environment() | PROGRAMS,
+        )
+        try:
+            forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
+            user = {"Cookie": "session=ming"} if is_gateway else session_cookie(secrets)
+            wait_until(lambda: is_open(gateway, log), timeout_s=10, what=log.read_text)
+            for headers, status in (({}, 401), (user, 200)):
+                assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
+            for path in ("/problems/expired", "/client.js", "/client.d.ts", "/openapi.yaml"):
+                assert gateway.ask("GET", path).status == 200
+            assert gateway.ask("GET", "/readyz").status == 404
+            assert gateway.ask("GET", "/client.js/x").status == 404
+        finally:
+            gateway.stop()
 
 
 def test_the_apps_file_is_accepted(tmp_path: Path) -> None:

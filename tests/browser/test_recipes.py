@@ -1,12 +1,14 @@
 """The README's recipes for the browser module: bundled with the real React and Vue, and run against the service."""
 
 import json
+import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from tests import made_up
 from tests.conftest import bearer_of
@@ -90,12 +92,39 @@ def check_connected(page: Page) -> None:
 
 def test_a_plain_page(page: Page, site: str) -> None:
     """It connects, logs in and shows a picture, whose request goes to where the vendor says."""
-    (recipe,) = ENGLISH.find("js", "await showImage")
-    page.evaluate("document.body.append(document.createElement('img'))")
+    (connects,) = ENGLISH.find("js", "await connect(JIM")
+    (shows,) = ENGLISH.find("js", "await showImage")
+    (html,) = ENGLISH.find("html")
+    page.evaluate("(html) => (document.body.innerHTML = html + '<img>')", html.text)  # its scripts do not run by that
     page.route("http://dl.im.jiguang.cn/**", lambda route: route.fulfill(content_type="image/svg+xml", body=PICTURE))
-    run(page, bundled(recipe.text))
+    run(page, bundled(connects.text + shows.text))
     check_connected(page)
+    assert page.locator("#state").text_content() == "ready"
     assert page.evaluate("document.querySelector('img').naturalWidth") == 7
+
+
+def test_the_sdk_file_that_bootstrap_names(page: Page, service: Service, site: str) -> None:
+    """The page loads it, if it is the file whose digest the service names; `openssl` as shown prints that digest."""
+    (loads,) = ENGLISH.find("js", "sdk.integrity")
+    (digest,) = ENGLISH.find("sh", "openssl dgst")
+    (service.folder / "static").mkdir()
+    sdk = service.folder / "static" / "jmessage-sdk-web.min.js"
+    sdk.write_text(JMESSAGE)
+    shown = subprocess.run(["sh", "-c", digest.text], cwd=service.folder, capture_output=True, text=True, check=True)
+    service.stop()
+    service.variables |= {
+        "AUTHSVC_SDK_SCRIPT": "/static/jmessage-sdk-web.min.js",
+        "AUTHSVC_SDK_INTEGRITY": shown.stdout.strip(),
+    }
+    service.start("--workers", "1")
+    script = bundled('import { bootstrap } from "/client.js";\n' + loads.text, "window.loaded = typeof JMessage;")
+    served = JMESSAGE
+    page.route("**/static/*.js", lambda route: route.fulfill(content_type="text/javascript", body=served))
+    for served, loaded in ((JMESSAGE, "function"), (f"{JMESSAGE} // changed", None)):  # noqa: B007 -- by the route
+        page.goto(f"{site}/healthz")
+        with nullcontext() if loaded else pytest.raises(Error, match="was not loaded"):
+            run(page, script)
+        assert page.evaluate("window.loaded") == loaded
 
 
 def test_react(page: Page, site: str) -> None:

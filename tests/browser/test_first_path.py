@@ -1,0 +1,157 @@
+"""The README's first path, word for word: from a clean folder to a page in a real browser that says it is connected."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from tests import made_up, needed
+from tests.conftest import Seen
+from tests.readme import CHINESE, ENGLISH, ROOT, Readme
+from tests.running import Service, clean_environment, free_port, is_listening, wait_until
+
+STAND_IN = ROOT / "authsvc" / "static" / "sdk.js"
+SDK = Path(os.environ.get("JMESSAGE_SDK", STAND_IN))  # the vendor's unmodified file where one is given
+SECRETS = {
+    "jmessage-master-secret": made_up.MASTER_SECRET,
+    "flask-secret-key": made_up.SESSION_KEY,
+    "account-key": made_up.ACCOUNT_KEY,
+    "verifier-keys": made_up.VERIFIER_KEY,
+}
+# What the README's app calls `users`, and leaves to its reader.
+USERS = """
+import flask_login
+
+class users:
+    def get(user_id):
+        user = flask_login.UserMixin()
+        user.id = user_id
+        return user
+
+    def check(form):
+        return users.get(form["name"])
+
+"""
+
+
+class FirstPath:
+    """A folder with what the README has its reader write, and the processes that it has its reader start."""
+
+    def __init__(self, folder: Path, readme: Readme, stack: ExitStack) -> None:
+        self.folder, self.readme, self._stack = folder, readme, stack
+        self.ports = {"8000": free_port(), "8100": free_port()}
+        self.app, self.gateway = free_port(), free_port()
+        self.site = f"http://127.0.0.1:{self.gateway}"
+        self._variables = clean_environment() | {"PATH": needed.PATH, "XDG_STATE_HOME": str(folder / "state")}
+        (folder / "secrets").mkdir()
+        for name, text in SECRETS.items():
+            (folder / "secrets" / name).write_text(f"{text}\n")
+
+    def text(self, language: str, word: str) -> str:
+        """Return the README's only block like this, with ports and folders as they are here."""
+        (block,) = self.readme.find(language, word)
+        text = re.sub("8000|8100", lambda found: str(self.ports[found[0]]), block.text)
+        return text.replace("/run/secrets", str(self.folder / "secrets"))
+
+    def write_the_app(self) -> None:
+        static = self.folder / "static"
+        static.mkdir()
+        (static / "jmessage-sdk-web.min.js").write_bytes(SDK.read_bytes())
+        (static / "chat.html").write_text(self.text("html", "/static/chat.js"))
+        (static / "chat.js").write_text(self.text("js", "await connect(JIM, { login: true, onState })"))
+        (self.folder / "app.py").write_text(USERS + self.text("python", "LoginManager"))
+
+    def write_the_gateway(self) -> None:
+        temporary = "".join(
+            f"{name}_temp_path {self.folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+        )
+        (self.folder / "nginx.conf").write_text(
+            f"""daemon off; master_process off; pid {self.folder}/pid; error_log {self.folder}/nginx.log; events {{}}
+            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{self.gateway};
+            {self.text("nginx", "same" if self.readme is ENGLISH else "同站")}
+            location / {{ proxy_pass http://127.0.0.1:{self.app}; proxy_set_header Host $http_host; }} }} }}"""
+        )
+
+    def start_all(self) -> None:
+        """Start what stands in the vendor's place, then the app, the service and the gateway."""
+        start = self.text("sh", "authsvc check").replace("pip install .", "set -eu")
+        terminal = self.text("sh", "authsvc sandbox").replace("pip install '.[sandbox]'", "")
+        exports = "".join(f"{line}\n" for line in start.splitlines() if line.startswith("export "))
+        bind = f"authsvc sandbox --bind 127.0.0.1:{self.ports['8100']}"
+        sandbox = self._start("sandbox", ["bash", "-c", exports + terminal.replace("authsvc sandbox", bind)])
+        app = self._start("app", [sys.executable, "-m", "flask", "--app", "app", "run", "--port", str(self.app)])
+        program = needed.program("nginx")
+        command = [program, "-p", str(self.folder), "-c", f"{self.folder}/nginx.conf", "-e", f"{self.folder}/nginx.log"]
+        gateway = self._start("gateway", command)
+        self._wait_for(sandbox, self.ports["8100"])  # `authsvc check` asks it
+        # The second terminal, but for its last line, which is also that of the first recipe.
+        given = self.text("sh", "AUTHSVC_SDK_OPTIONS").rpartition("authsvc serve")[0].replace("\\\n", "\n")
+        given = "".join(f"export {line}\n" for line in given.splitlines() if line)
+        service = self._start("service", ["bash", "-c", given + start])
+        for process, port in ((app, self.app), (gateway, self.gateway), (service, self.ports["8000"])):
+            self._wait_for(process, port)
+
+    def log(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+    def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=self._variables, stdout=log, stderr=log, process_group=0
+            )
+        self._stack.callback(end, process)
+        return process
+
+    def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
+        def is_up() -> bool:
+            assert process.poll() is None, self.log()
+            return is_listening(port)
+
+        wait_until(is_up, timeout_s=30, what=self.log)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):  # the second one ends the service's drain
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+    process.wait(30)
+
+
+@pytest.fixture(params=[ENGLISH, CHINESE], ids=lambda readme: readme.name)
+def path(request: pytest.FixtureRequest, tmp_path: Path, seen: Seen) -> Iterator[FirstPath]:
+    with ExitStack() as stack:
+        path = FirstPath(tmp_path, request.param, stack)
+        path.write_the_app()
+        path.write_the_gateway()
+        path.start_all()
+        yield path
+        seen.texts.append(path.log())
+
+
+def test_the_first_path_ends_with_a_connected_page(path: FirstPath, page: Page) -> None:
+    """A user logs in to the app, opens the page, and it says `ready`; nothing that it loads is missing."""
+    failed: list[str] = []
+
+    def note(response: Response) -> None:
+        if response.status >= 400:
+            failed.append(f"{response.status} {response.url}")
+
+    logged_in = page.request.post(f"{path.site}/login", form={"name": "7"}, max_redirects=0)
+    assert logged_in.status == 302
+    page.on("response", note)
+    page.route("**/favicon.ico", lambda route: route.fulfill(status=204))  # the browser asks for it by itself
+    page.goto(f"{path.site}/static/chat.html")
+    expect(page.locator("#state")).to_have_text("ready")
+    assert failed == []
+    door = Service(path.folder)
+    door.port = path.gateway
+    for open_to_all in ("/client.d.ts", "/openapi.yaml", "/problems/expired"):
+        assert door.ask("GET", open_to_all).status == 200
+    assert door.ask("GET", "/readyz").status == 404
