@@ -324,6 +324,19 @@ def test_every_variable_is_a_setting(source: str) -> None:
     assert names <= known
 
 
+@pytest.mark.parametrize("source", ["systemd", "compose", "kubernetes"])
+def test_every_recipe_sets_what_a_page_of_the_readme_needs(source: str) -> None:
+    """A page that logs in with `login: true` finds the account key everywhere."""
+    texts = {"systemd": "authsvc.service", "compose": "compose.yaml", "kubernetes": "kubernetes.yaml"}
+    text = (DEPLOY / texts[source]).read_text()
+    assert set(re.findall(r"AUTHSVC_(\w+)_FILE", text)) >= {
+        "MASTER_SECRET",
+        "GATEWAY_SECRET",
+        "VERIFIER_KEYS",
+        "ACCOUNT_KEY",
+    }
+
+
 def test_the_selectors_meet() -> None:
     """Service, budget and network policy are about the pods of the deployment."""
     by_kind = {document["kind"]: document for document in KUBERNETES}

@@ -23,7 +23,7 @@ from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway
 from tests.readme import ROOT, Readme
 from tests.running import Service, clean_environment, free_port, is_listening, wait_until
-from tests.vendor_stand_in import Told, vendor_stand_in
+from tests.vendor_stand_in import Told, url_of, vendor_stand_in
 
 GUIDE = Readme("deploy/README.md")
 STEPS = [block.text for block in GUIDE.blocks if block.runs]
@@ -142,7 +142,9 @@ def host(seen: Seen) -> Iterator[Host]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="authsvc-host-")))
         app = stack.enter_context(gateways.login_app())
         vendor = stack.enter_context(vendor_stand_in())
-        vendor.tell = lambda _asked: Told.json({"users": []}, Date="")
+        vendor.tell = lambda asked: (
+            Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url_of(asked)}, Date="")
+        )
         host = Host(folder, app, vendor.url)
         stack.callback(host.stop)
         yield host
@@ -169,6 +171,7 @@ def test_word_for_word(host: Host) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in (host.root / "etc/authsvc").iterdir())
     with (host.root / "etc/authsvc/authsvc.env").open("a") as settings:
         settings.write("AUTHSVC_DRAIN_DELAY_S=0\n")  # only to save time here
+        settings.write(f"AUTHSVC_VENDOR_URL={host.variables['AUTHSVC_VENDOR_URL']}\n")
     told = host.follow(check)
     assert "FAIL" not in told
     assert "the vendor accepts the credentials" in told
@@ -176,6 +179,8 @@ def test_word_for_word(host: Host) -> None:
     assert '"alive":true' in host.follow(open_gateway)
     figures = urlopen(f"http://127.0.0.2:{host.ports['8001']}/metrics", timeout=5).read().decode()
     assert "authsvc_requests_total" in figures
+    booted = host.gateway.ask("POST", "/v1/bootstrap", headers={"Cookie": "session=ming"}).json()
+    assert booted["login"]["username"] == "ming"  # type: ignore[index] # what `login: true` of a page needs
     payload = issued(host)
     assert verified(host, payload) == 200
     host.follow(restart)
@@ -211,6 +216,35 @@ def test_the_drop_in_is_accepted(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert complaint in done.stderr
         assert complaint or done.stderr == ""
+
+
+def test_the_login_in_node() -> None:
+    """With a real Express, and a session as its session middleware gives it."""
+    (block,) = GUIDE.find("js", "/auth/check")
+    peers = ROOT / "bench" / "peers"
+    if not (peers / "node_modules" / "express").is_dir():
+        needed.do_without("no npm packages in bench/peers here")
+    script = f"""
+    import express from "express";
+    const app = express();
+    app.use((request, _response, next) => {{
+      request.session = request.headers.cookie ? {{ userId: 7 }} : {{}};
+      next();
+    }});
+    {block.text}
+    const server = app.listen(0, "127.0.0.1", async () => {{
+      const told = [];
+      for (const headers of [{{}}, {{ cookie: "sid=1" }}]) {{
+        const answer = await fetch(`http://127.0.0.1:${{server.address().port}}/auth/check`, {{ headers }});
+        told.push([answer.status, answer.headers.get("x-user")]);
+      }}
+      console.log(JSON.stringify(told));
+      process.exit();
+    }});
+    """
+    command = [needed.program("node"), "--input-type=module", "-e", script]
+    done = subprocess.run(command, cwd=peers, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == '[[401,null],[200,"7"]]\n', done.stderr
 
 
 def test_every_link_leads_somewhere() -> None:
