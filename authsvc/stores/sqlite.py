@@ -44,13 +44,17 @@ _ADD = """INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 _COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
 _GET = "SELECT value FROM entry WHERE key = ?"
-# A kind is what stands before a key's first colon: what counts hits must not make claims count as forgotten.
-_FORGOTTEN = "SELECT until_ms FROM forgotten WHERE kind = substr(?1, 1, instr(?1, ':'))"
+# A kind is what stands before a key's first colon: what counts hits must not make claims count as forgotten. Nor must
+# what expires in another hour: a clock that was far ahead for a while would have every claim refused for as long.
+# It is a row for each kind and hour.
+_KIND = "substr({0}, 1, instr({0}, ':')) || ({1} / 3600000)"
+_KINDS = f"{_KIND.format('?1', '?2')}, {_KIND.format('?1', '?3')}"
+_FORGOTTEN = f"SELECT max(until_ms) FROM forgotten WHERE kind IN ({_KINDS})"  # noqa: S608 -- of constants
 _EXPIRED = "FROM entry WHERE expires_ms <= ? ORDER BY expires_ms, key LIMIT ?"
 _FORGET = (
-    f"""INSERT INTO forgotten SELECT substr(key, 1, instr(key, ':')), max(expires_ms)
+    f"""INSERT INTO forgotten SELECT {_KIND.format("key", "expires_ms")}, max(expires_ms)
     FROM (SELECT key, expires_ms {_EXPIRED}) WHERE true GROUP BY 1
-    ON CONFLICT (kind) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)""",  # noqa: S608 -- of constants
+    ON CONFLICT (kind) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)""",  # noqa: S608 -- the same
     f"DELETE FROM entry WHERE key IN (SELECT key {_EXPIRED})",  # noqa: S608 -- the same
 )
 
@@ -69,10 +73,15 @@ class _Opened:
         row = self.connection.execute(_GET, (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def forgotten_ms(self, key: str) -> int:
-        """Return until when the entries of this key's kind that have been forgotten were to be kept, Unix ms."""
-        row = self.connection.execute(_FORGOTTEN, (key,)).fetchone()
-        return 0 if row is None else int(row[0])
+    def forgotten_ms(self, key: str, expires_ms: int) -> int:
+        """
+        Return until when entries of this key's kind that have been forgotten were to be kept, Unix ms.
+
+        Of those that were to be kept about as long as one that expires at `expires_ms`: they are from the same time.
+        """
+        around = (expires_ms - LATER_MS, expires_ms + LATER_MS)
+        ((until_ms,),) = self.connection.execute(_FORGOTTEN, (key, *around))
+        return until_ms or 0
 
 
 class SqliteStore:
@@ -111,7 +120,7 @@ class SqliteStore:
             expires_ms = self._now_ms() + keep_ms
             opened.connection.execute(_ADD, (key, value, expires_ms))
             won = opened.get(key) == value
-            forgotten_ms = opened.forgotten_ms(key)
+            forgotten_ms = opened.forgotten_ms(key, expires_ms)
         if since_ms is not None:
             # Were the clock set forward and back, an earlier claim that expires when this one does may be forgotten.
             born_ms = max(opened.born_ms, since_ms + forgotten_ms + LATER_MS - expires_ms)

@@ -169,6 +169,28 @@ def test_a_clock_that_went_ahead_and_came_back(store: SqliteStore, path: Path, c
     other.close()
 
 
+@pytest.mark.parametrize("ahead_ms", [60 * MINUTE_MS, 8 * 60 * MINUTE_MS, 3_650 * 24 * 60 * MINUTE_MS])
+def test_a_clock_that_was_ahead_for_long(store: SqliteStore, clock: Clock, ahead_ms: int) -> None:
+    """What was claimed by a clock far ahead, and forgotten, refuses no claim that is made after it is set right."""
+
+    def claim(key: str) -> bool:
+        return store.add(key, os.urandom(8).hex(), keep_ms=11 * MINUTE_MS, since_ms=clock.now_ms)
+
+    store.ping()
+    clock.now_ms += 1
+    right_ms = clock.now_ms
+    assert claim("verify:before")
+    clock.now_ms += ahead_ms
+    for number in range(60):  # an hour of that
+        clock.now_ms += MINUTE_MS
+        assert claim(f"verify:{number}")
+    clock.now_ms = right_ms
+    with pytest.raises(MemoryLost):
+        claim("verify:before")
+    clock.now_ms += 11 * MINUTE_MS
+    assert claim("verify:after")
+
+
 def test_size_is_bounded(store: SqliteStore, path: Path, clock: Clock) -> None:
     """Of entries that live a second, written one a millisecond, a second's worth is there, and never less."""
     for number in range(5_000):
