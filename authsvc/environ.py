@@ -94,14 +94,16 @@ class Watch:
     """
     Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
 
-    A file that cannot be used, or is still being written, keeps the settings as they are, and the log says why, once
-    for each content.
+    A file that cannot be used, or is still being written, keeps the settings as they are. Each look reads it again,
+    because a read may fail for a moment, and the log says why it cannot be used, once for each content and cause.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._files = watched_files(environ)
         self._seen = self._content()
+        self._is_used = True
+        self._logged: set[str] = set()  # the faults of this content
         self._broken: tuple[str, ...] = ()
 
     def broken(self) -> tuple[str, ...]:
@@ -109,24 +111,28 @@ class Watch:
         return self._broken
 
     def look(self, apply: Callable[[Settings], None]) -> None:
-        """If a file's content has changed since the last look, read all settings anew and apply them."""
+        """If a file's content is not in use yet, read all settings anew and apply them."""
         content = self._content()
-        if content == self._seen:
+        if content == self._seen and self._is_used:
             return
-        time.sleep(SETTLED_S)  # half a secret looks like a whole one
-        if self._content() != content:
-            _log.warning("changed settings are not used: a file is still being written")
-            return
-        self._seen = content
+        if content != self._seen:
+            time.sleep(SETTLED_S)  # half a secret looks like a whole one
+            if self._content() != content:
+                _log.warning("changed settings are not used: a file is still being written")
+                return
+            self._seen, self._is_used = content, False
+            self._logged.clear()
         try:
             settings = load(self._environ, Settings)
         except SettingsError as exc:
             for fault in exc.faults:
-                _log.error("changed settings are not used: %s", fault)
+                if fault not in self._logged:
+                    _log.error("changed settings are not used: %s", fault)
+            self._logged.update(exc.faults)
             self._broken = tuple(dict.fromkeys(fault.partition(":")[0] for fault in exc.faults))
             return
-        self._broken = ()
         apply(settings)
+        self._is_used, self._broken = True, ()
         _log.warning("changed settings are in use")
 
     def _content(self) -> str:

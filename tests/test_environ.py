@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -425,6 +425,45 @@ def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureF
         ("ERROR", f"{unused}_FILE: cannot be read: No such file or directory"),
         ("ERROR", f"{unused}_FILE: cannot be read: Is a directory"),
         ("WARNING", "changed settings are in use"),
+    ]
+
+
+class Unreadable(dict[str, str]):
+    """Variables of which a file is away during the next reads of all settings, and back after each with its content."""
+
+    times = 0
+
+    def __init__(self, variables: dict[str, str], path: Path) -> None:
+        super().__init__(variables)
+        self._path = path
+
+    def __iter__(self) -> Iterator[str]:
+        if self.times:
+            self.times -= 1
+            self._path.rename(self._path.with_suffix(".away"))
+        return super().__iter__()
+
+    def restore(self) -> None:
+        self._path.with_suffix(".away").rename(self._path)
+
+
+def test_a_failed_read_is_retried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The content was seen, so only a retry finds the secret; the cause is logged once, however often it fails."""
+    variables = Unreadable(variables_with_files(tmp_path), tmp_path / "master")
+    watch, applied = Watch(variables), Applied()
+    (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
+    variables.times = 2
+    for _ in range(2):
+        watch.look(applied)
+        variables.restore()
+        assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
+    for _ in range(2):
+        watch.look(applied)
+        assert watch.broken() == ()
+    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
+    assert caplog.messages == [
+        "changed settings are not used: AUTHSVC_MASTER_SECRET_FILE: cannot be read: No such file or directory",
+        "changed settings are in use",
     ]
 
 
