@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from authsvc.apps import App
-from authsvc.fields import SecretText, check_appkey, check_master_secret, sentences, shown
+from authsvc.escaping import escaped
+from authsvc.fields import SecretText, check_appkey, check_master_secret, sentences
 
 MAX_BYTES = 4_194_304  # some 30 000 apps
 
@@ -44,9 +45,9 @@ def read(path: Path) -> tuple[App, ...]:
                 check_master_secret(secret)
             apps.append(app)
         except ValidationError as exc:
-            faults += [f"AUTHSVC_APPS_FILE: apps.{shown(appkey)}: {fault}" for fault in sentences(exc)]
+            faults += [f"AUTHSVC_APPS_FILE: apps.{escaped(appkey)}: {fault}" for fault in sentences(exc)]
         except ValueError as exc:
-            faults.append(f"AUTHSVC_APPS_FILE: apps.{shown(appkey)}: {exc}")
+            faults.append(f"AUTHSVC_APPS_FILE: apps.{escaped(appkey)}: {exc}")
     if sum(app.default for app in apps) > 1:
         faults.append("AUTHSVC_APPS_FILE: only one app may say default = true")
     if faults:

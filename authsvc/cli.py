@@ -38,10 +38,12 @@ from authsvc.apps import Apps
 from authsvc.bind import Bind
 from authsvc.config import AppSettings, SandboxSettings, Settings
 from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
+from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 
 REFUSED = 1
 MISUSED = 2
+MAX_DETAIL = 500  # characters
 
 
 class _Group(click.Group):
@@ -56,7 +58,7 @@ class _Group(click.Group):
             ctx.exit(MISUSED)
         except Refusal as exc:
             problem = problems.BY_REFUSAL[type(exc)]
-            click.echo(f"refused: {problem.name} ({problem.code}): {exc.detail}", err=True)
+            click.echo(f"refused: {problem.name} ({problem.code}): {escaped(exc.detail, most=MAX_DETAIL)}", err=True)
             ctx.exit(REFUSED)
 
 

@@ -2,7 +2,8 @@
 Read the settings from the environment and from the files that it names, and watch those files.
 
 Every secret `NAME` may be given as `NAME_FILE` instead. All faults are reported together, in sentences that name the
-variable and never show a value. Imports `config`, `appsfile`, `fields` and `errors`.
+variable and never show a value. Imports `config`, `appsfile`, `fields`, `escaping` and
+`errors`.
 """
 
 import difflib
@@ -19,7 +20,8 @@ from pydantic import ValidationError
 from authsvc import appsfile
 from authsvc.config import AppSettings, Settings
 from authsvc.errors import SettingsError
-from authsvc.fields import PREFIX, sentences, shown
+from authsvc.escaping import escaped
+from authsvc.fields import PREFIX, sentences
 
 MAX_FILE_BYTES = 65_536
 LOOKED_AT_BYTES = appsfile.MAX_BYTES + 1  # of a file that is watched
@@ -62,7 +64,7 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
         field, path = _field_and_path(name, environ[name])
         file = Path(environ[name]) if name == _APPS_FILE else path
         if field is None:
-            unknown.append(f"{shown(name)}: is not a setting of authsvc{_suggestion(name)}")
+            unknown.append(f"{escaped(name)}: is not a setting of authsvc{_suggestion(name)}")
         elif field in values:
             values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
         elif file is not None and issubclass(model, Settings) and not _can_be_watched(file):

@@ -19,6 +19,7 @@ from authsvc import answers, origins, signature, tracing, verifying
 from authsvc.apps import Apps
 from authsvc.callers import Callers
 from authsvc.errors import Refusal
+from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 from authsvc.limiter import Limiter
 from authsvc.logs import Action, Audit, Finished
@@ -141,7 +142,7 @@ class FastLane:
             if text is None:
                 return None
             presented, holder = verifying.read_json(text)
-            audit.appkey, audit.random_str = presented.appkey, presented.random_str
+            audit.appkey, audit.random_str = escaped(presented.appkey), presented.random_str
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:
             # Flask tells it, and does not try again: the claim may have been made.

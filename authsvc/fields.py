@@ -1,7 +1,7 @@
 """
 How the text of one setting becomes its value, and how its faults read.
 
-Imports `secret`, `origins`, `bind` and `limiter` for the values.
+Imports `secret`, `origins`, `bind` and `limiter` for the values, and `escaping`.
 """
 
 import json
@@ -14,13 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from authsvc import origins
 from authsvc.bind import Bind
+from authsvc.escaping import escaped
 from authsvc.limiter import Rate
 from authsvc.secret import Secret, key_bytes
 
 PREFIX = "AUTHSVC_"
 _EMPTY = "is empty; give it a value or unset it"
 _JSON_OBJECT = 'must be a JSON object, such as {"debug": true}'
-_SHOWN = 100  # characters of a name
 _APPKEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -153,11 +153,5 @@ def sentences(exc: ValidationError) -> list[str]:
     faults = []
     for error in exc.errors(include_url=False, include_input=False):
         reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
-        faults += [f"{shown(str(error['loc'][0]))}: {line}" for line in reason.splitlines()]
+        faults += [f"{escaped(str(error['loc'][0]))}: {line}" for line in reason.splitlines()]
     return faults
-
-
-def shown(name: str) -> str:
-    """Return a name that somebody chose as a fault may show it: on one line, as text, and not for ever."""
-    told = name if name.isprintable() else name.encode("unicode_escape").decode()
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"

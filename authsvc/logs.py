@@ -3,7 +3,7 @@ The log: JSON lines on stdout, or lines for people. No secret, token, cookie, si
 
 One line for each request, and one more for each payload issued, verified or refused; health checks leave none. What a
 caller can choose reaches a line only where it was checked, or cut and escaped. The only module that imports `structlog`
-and `orjson`; of the project it imports `clock`.
+and `orjson`; of the project it imports `clock` and `escaping`.
 """
 
 import hashlib
@@ -20,10 +20,13 @@ import orjson
 import structlog
 
 from authsvc import clock
+from authsvc.escaping import escaped
 
 SILENT = frozenset({"/healthz", "/readyz"})
 PREFIX_LENGTH = 8  # of a random_str: enough to find it by, too little to use
 STDOUT = 1
+MAX_EVENT = 2_000  # characters of what a library logs; it may quote a request
+MAX_TRACEBACK = 16_000  # characters; an exception may quote a body
 REMEMBERED = 8_192  # users whose hash is known already, in one worker
 
 Format = Literal["json", "console"]
@@ -51,7 +54,8 @@ class Finished(NamedTuple):
         code, refusal: of the refusal, if it was one.
         took_s: from the first look at the request to its answer, seconds.
         trace_id: of the W3C trace that it belongs to, 32 hexadecimal characters.
-        action, appkey, user_id, random_str: of the payload that it was about, if it was; see `Audit`.
+        action, appkey, user_id, random_str: of the payload that it was about, if it was; see `Audit`. What the caller
+            chose is escaped already, and cut: a request may wait for its line.
     """
 
     method: str
@@ -170,9 +174,13 @@ def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> Non
         structlog.stdlib.add_logger_name,
         _add_time,
     ]
-    render: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    render: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,  # without the values of local variables, and with them secrets
+        _escape,
+    ]
     if form == "json":
-        render += [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
+        render += [_in_order, structlog.processors.JSONRenderer(_dumps)]
     else:
         render += [_console()]
     handler = logging.StreamHandler(stream or sys.stdout)
@@ -199,7 +207,7 @@ def _json_line(line: Mapping[str, Any]) -> bytes:
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
-    # Its own choice for tracebacks shows the values of local variables, and with them secrets.
+    # Tracebacks come to it as text; its own choice for them shows the values of local variables too.
     return structlog.dev.ConsoleRenderer(
         colors=False, timestamp_key="time", sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
@@ -216,6 +224,16 @@ def _console_line() -> Callable[[dict[str, Any]], bytes]:
 
 def _add_time(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     event["time"] = utc(clock.now_ms())
+    return event
+
+
+def _escape(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let no text that a caller chose direct a terminal, pass for a line of its own or fill the disk."""
+    event["event"] = escaped(event["event"], most=MAX_EVENT)
+    if "exception" in event:
+        lines = "\n  ".join(escaped(line, most=MAX_EVENT) for line in event["exception"].split("\n"))
+        half = MAX_TRACEBACK // 2  # where it was raised is at the begin, the cause of all at the end
+        event["exception"] = f"  {lines}" if len(lines) <= 2 * half else f"  {lines[:half]}\n  …  {lines[-half:]}"
     return event
 
 

@@ -20,6 +20,7 @@ from authsvc.accounts import Accounts
 from authsvc.apps import Apps, Served
 from authsvc.callers import Caller, Callers
 from authsvc.errors import InvalidRequest, Refusal
+from authsvc.escaping import escaped
 from authsvc.limiter import Limiter
 from authsvc.logs import Audit, Finished
 from authsvc.media import MAX_BATCH, Media, Resource
@@ -94,7 +95,8 @@ def _register_payloads(app: Flask, services: Services) -> None:
         fields = answers.fields({"appkey", "random_str"}, may_be_empty=True)
         served = find(audit, body.text(fields, "appkey"))
         hit(caller, served, now_ms)
-        random_str = audit.random_str = body.text(fields, "random_str")
+        random_str = body.text(fields, "random_str")
+        audit.random_str = None if random_str is None else escaped(random_str)
         issued = issuing.issue(served, random_str=random_str, store=services.store, now_ms=now_ms)
         audit.random_str = issued.random_str
         response = answers.of_json(issued.to_dict())
@@ -130,7 +132,7 @@ def _register_payloads(app: Flask, services: Services) -> None:
         now_ms, audit = services.now_ms(), answers.audited("verified")
         services.verifiers.check(request.headers.get("Authorization"))
         presented, holder = verifying.read(answers.fields(verifying.FIELDS, may_be_empty=False))
-        audit.appkey, audit.random_str = presented.appkey, presented.random_str
+        audit.appkey, audit.random_str = escaped(presented.appkey), presented.random_str
         verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=now_ms)
         return answers.of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 
@@ -140,7 +142,7 @@ def _register_payloads(app: Flask, services: Services) -> None:
         fields = answers.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
         served = find(audit, body.required(fields, "appkey"))
         random_str, timestamp_ms = body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
-        audit.random_str = random_str
+        audit.random_str = escaped(random_str)
         hit(caller, served, now_ms)
         signed = issuing.sign_chosen(
             served, timestamp_ms=timestamp_ms, random_str=random_str, store=services.store, now_ms=now_ms

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "authsvc"
 LAYERS = (
     {
         "errors",
+        "escaping",
         "health",
         "proxies",
         "clock",

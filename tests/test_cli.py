@@ -106,6 +106,13 @@ def test_misuse(variables: dict[str, str], arguments: list[str]) -> None:
     assert told.stdout == ""
 
 
+def test_verify_directs_no_terminal(variables: dict[str, str]) -> None:
+    """A payload to look at comes from anybody: a field's name is shown as text."""
+    told = run(variables, "verify", stdin=json.dumps({"\x1b]0;owned\x07\n": 1}))
+    assert told.exit_code == 1
+    assert told.stderr.startswith("refused: invalid-request (880002): \\x1b]0;owned\\x07\\n: is unknown here")
+
+
 @pytest.mark.parametrize("command", ["serve", "check", "sign"])
 def test_bad_settings(command: str) -> None:
     """Exit code 2, and a line on stderr for each fault."""

@@ -18,6 +18,7 @@ from authsvc.store import Store
 from tests import made_up
 from tests.conftest import Clock, bearer_of
 from tests.running import Service, wait_until
+from tests.test_sockets import send
 
 NOW_MS = 1_750_000_000_007
 DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=NOW_MS, took_s=0.0012345, request_id="r-1")
@@ -187,6 +188,77 @@ def test_what_others_log(root: logging.Logger, form: logs.Format) -> None:
     assert list(line)[:4] == ["time", "level", "event", "logger"]
     assert (line["level"], line["event"], line["logger"]) == ("error", "it failed: why", "some.library")
     assert "ValueError: invalid literal" in line["exception"]
+
+
+HOSTILE = "\x1b]0;owned\x07\u202e\x9b2J\u2028\r\n2026-01-01 [info] issued"
+
+
+def is_text(out: str) -> bool:
+    """Return whether it is lines of printable characters, none of them long."""
+    return all(line.isprintable() and len(line) < 3_000 for line in out.split("\n"))
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("fast_lane", [True, False])
+def test_chosen_text_is_cut_and_escaped(
+    settings: Settings,
+    store: Store,
+    capfd: pytest.CaptureFixture[str],
+    form: str,
+    fast_lane: bool,  # noqa: FBT001 -- a column
+) -> None:
+    """An appkey and a random_str that are refused reach the log, but direct no terminal and fill no disk."""
+    app = create_app(settings.model_copy(update={"log_format": form, "fast_lane": fast_lane}), store=store)
+    client, verifier = app.test_client(), {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
+    capfd.readouterr()
+    shape = {"random_str": "Hs6nL0dYc2XwVb81mKfQ", "signature": "0" * 32, "timestamp": "1750000000000"}
+    for appkey in (HOSTILE, "a" * 60_000, HOSTILE + "a" * 60_000):
+        answer = client.post("/v1/auth-payload/verify", json={"appkey": appkey} | shape, headers=verifier)
+        assert answer.status_code == 404
+    for random_str in (HOSTILE, HOSTILE * 200):
+        answer = client.post("/v1/auth-payload", json={"random_str": random_str}, headers=bearer_of("ming"))
+        assert answer.status_code == 400
+        body = {"timestamp": 1_750_000_000_000, "appkey": made_up.APPKEY, "randomStr": random_str}
+        assert client.post("/v1/signature", json=body, headers=bearer_of("ming")).status_code == 400
+    app.extensions["authsvc"].stop()
+    out = capfd.readouterr().out
+    assert out.count("refused") == 7
+    assert is_text(out)
+    assert "\\x1b]0;owned" in out
+    assert "a" * 100 in out
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_chosen_text_in_a_traceback(root: logging.Logger, form: logs.Format) -> None:
+    """A library's message and exception may quote a request; no line of theirs passes for one of the service."""
+    out = io.StringIO()
+    logs.configure(level="INFO", form=form, stream=out)
+    root.error("it failed: %s", HOSTILE * 5_000, exc_info=ValueError(HOSTILE * 5_000))
+    for text in parsed(out.getvalue().encode())[0].values() if form == "json" else [out.getvalue()]:
+        assert is_text(text)
+        assert len(text) < 20_000
+        assert not any(line.startswith("2026") for line in text.split("\n")[1:])
+    assert "ValueError: " in out.getvalue()
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "granian"])
+def test_garbage_directs_no_terminal(service: Service, server: str) -> None:
+    """Whatever a server logs of a request that it cannot read."""
+    service.variables |= {"AUTHSVC_LOG_FORMAT": "console", "AUTHSVC_LOG_LEVEL": "DEBUG"}
+    service.start("--server", server, "--workers", "1")
+    chosen = HOSTILE.encode()
+    for raw in (
+        b"GET /" + chosen + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/9" + chosen,
+        chosen + b" / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + chosen + b": a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + chosen + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: " + chosen + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: \x1b[2J\xc2\x9b\r\ntraceparent: 00-\x1b\r\n\r\n",
+    ):
+        send(service, raw)
+    assert service.stop() == 0
+    assert is_text(service.log())
 
 
 def asked(settings: Settings, store: Store, clock: Clock, capfd: pytest.CaptureFixture[str], **update: Any) -> Lines:
