@@ -234,7 +234,7 @@ def check_profile(given: dict[str, Any]) -> None:
     """Raise ValueError, which names the member and the rule, unless these can be members of a profile."""
     for name, value in given.items():
         if name == "gender":
-            if value not in (0, 1, 2) or isinstance(value, bool):
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2:
                 raise ValueError("gender: must be 0, 1 or 2")
         elif name == "extras":
             if not isinstance(value, dict) or len(json.dumps(value, ensure_ascii=False).encode()) > 512:

@@ -66,6 +66,7 @@ def test_accounts_are_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -> No
         ({"nickname": "小" * 22}, "nickname: must be text of at most 64 bytes"),
         ({"address": 7}, "address: must be text of at most 250 bytes"),
         ({"gender": 3}, "gender: must be 0, 1 or 2"),
+        ({"gender": 1.0}, "gender: must be 0, 1 or 2"),
         ({"gender": True}, "gender: must be 0, 1 or 2"),
         ({"extras": []}, "extras: must be an object of at most 512 bytes"),
         ({"extras": {"key": "x" * 512}}, "extras: must be an object of at most 512 bytes"),

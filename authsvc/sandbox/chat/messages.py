@@ -68,11 +68,12 @@ def content_of(call: Call, too_long: int = 880206) -> dict[str, Any]:
 def check_body(content: dict[str, Any], too_long: int = 880206) -> None:
     """Raise Refused unless the kind of a message is known, and its body fits it."""
     body: Any = content.get("msg_body")
-    if content.get("msg_type") not in KINDS:
+    kind = content.get("msg_type")
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Refused(880004, f"msg_type: must be one of {', '.join(sorted(KINDS))}")
-    if content["msg_type"] != "custom" and not isinstance(body, dict):
+    if kind != "custom" and not isinstance(body, dict):
         raise Refused(880002, "msg_body: must be an object")
-    if content["msg_type"] == "text" and not isinstance(body.get("text"), str):
+    if kind == "text" and not isinstance(body.get("text"), str):
         raise Refused(880003, "msg_body.text: must be a string")
     if len(json.dumps(body, ensure_ascii=False).encode()) > MAX_BODY:
         raise Refused(too_long)
