@@ -141,8 +141,9 @@ class FastLane:
             text = _read(environ, int(length))
             if text is None:
                 return None
-            presented, holder = verifying.read_json(text)
+            presented, in_body = verifying.read_json(text)
             audit.appkey, audit.random_str = escaped(presented.appkey), presented.random_str
+            holder = verifying.holder_of(environ.get("HTTP_X_HOLDER"), in_body)
             verifying.verify(presented, holder=holder, apps=self._apps, store=self._store, now_ms=now_ms)
         except Refusal as refusal:
             # Flask tells it, and does not try again: the claim may have been made.

@@ -18,6 +18,7 @@ from authsvc.secret import Secret
 from authsvc.store import Store
 
 FIELDS = frozenset({*payload.FIELDS, "holder"})
+HOLDER = "X-Holder"
 
 _HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
 # A payload as it was issued, its fields in that order, and nothing escaped: half of the work of reading it is saved.
@@ -55,6 +56,23 @@ def read_json(text: bytes) -> tuple[AuthPayload, str | None]:
         return read(body.read(text, content_type="application/json", fields=FIELDS, may_be_empty=False))
     appkey, random_str, signed, timestamp, holder = found.groups()
     return AuthPayload(appkey, random_str, int(timestamp), signed), holder
+
+
+def holder_of(header: str | None, in_body: str | None) -> str | None:
+    """
+    Return the holder that the verifier names, by the header or by a member of a body that it has written itself.
+
+    Raises:
+        InvalidRequest: by both, so that the body is a page's own, which must not choose who presents it; or the header
+            came twice.
+    """
+    if header is None:
+        return in_body
+    if in_body is not None:
+        raise InvalidRequest("holder", f"must not be in the body beside the header {HOLDER}, which the verifier sets")
+    if "," in header:
+        raise InvalidRequest(HOLDER, "holds a comma, or was sent twice")
+    return header
 
 
 def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Store, now_ms: int) -> None:

@@ -131,8 +131,9 @@ def _register_payloads(app: Flask, services: Services) -> None:
     def verify() -> Response:
         now_ms, audit = services.now_ms(), answers.audited("verified")
         services.verifiers.check(request.headers.get("Authorization"))
-        presented, holder = verifying.read(answers.fields(verifying.FIELDS, may_be_empty=False))
+        presented, in_body = verifying.read(answers.fields(verifying.FIELDS, may_be_empty=False))
         audit.appkey, audit.random_str = escaped(presented.appkey), presented.random_str
+        holder = verifying.holder_of(request.headers.get(verifying.HOLDER), in_body)
         verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=now_ms)
         return answers.of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 

@@ -184,6 +184,7 @@ HEADERS = st.fixed_dictionaries(
         "Cookie": st.sampled_from(["session=x", "a=b"]),
         "X-Gateway-Secret": st.sampled_from(["wrong", made_up.GATEWAY_SECRET]),
         "X-Forwarded-User": NAMES,
+        "X-Holder": st.sampled_from(["connection-1", "connection-2", "a,b", "a b", ""]),
         "Content-Type": st.sampled_from(["application/json", "text/plain", ""]),
         "Content-Length": st.sampled_from(["0", "", "2", "x", "-1"]),
         "Transfer-Encoding": st.sampled_from(["chunked", "identity"]),

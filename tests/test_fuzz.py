@@ -115,7 +115,7 @@ def test_whoever_may_ask_gets_what_the_contract_says(
 ) -> None:
     """No 5xx; right requests are taken, wrong ones refused; the same request with a bad login or none is refused."""
     if case.operation.label == VERIFY and case.meta and case.meta.generation.mode.is_positive:
-        case.body = made_good(cast("dict[str, Any]", case.body), NOW_MS)
+        case.body = made_good(case, NOW_MS)
     answer = case.call_and_validate(headers=verifier if case.operation.label == VERIFY else bearer)
     assert not any(canary in answer.text for canary in made_up.CANARIES)
 
@@ -163,8 +163,11 @@ def test_any_text_is_no_fault_of_ours(
     assert answer.status_code < 500
 
 
-def made_good(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def made_good(case: Case[Any], now_ms: int) -> dict[str, Any]:
     """Turn most well-formed payloads into signed ones from around the limits of time, and leave some as they are."""
+    body = cast("dict[str, Any]", case.body)
+    if "X-Holder" in (case.headers or {}):
+        body.pop("holder", None)  # one of both, which no schema can say
     choice = len(body["random_str"]) % (len(AGES_MS) + 1)
     if choice == len(AGES_MS):
         # JSON Schema takes 1.0 for an integer; the service does not take it for a timestamp.

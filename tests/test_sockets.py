@@ -1,5 +1,6 @@
 """Bytes on real sockets: whatever is sent, nobody becomes a user by it, and no fault of ours is the answer."""
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from tests.conftest import bearer_of
 from tests.running import Service
 
 ISSUE = b"POST /v1/auth-payload HTTP/1.1"
+VERIFY = b"POST /v1/auth-payload/verify HTTP/1.1"
 SECRET = f"X-Gateway-Secret: {made_up.GATEWAY_SECRET}".encode()
 TOKEN = f"Authorization: {bearer_of('ming')['Authorization']}".encode()
 
@@ -97,6 +99,24 @@ def test_the_gateways_user(server: Service) -> None:
     """The gateway's own header, in any case, is believed by gunicorn; granian cannot tell its twin and refuses it."""
     answer = send(server, head(SECRET, b"x-fOrwarded-uSer: ming", b"Content-Length: 0"))
     assert is_issued(answer) or (b"underscore twin" in answer and statuses(answer) == [401])
+
+
+@pytest.mark.parametrize("first", [b"X-Holder: mine", b"X_Holder: mine", b"x-holder: mine", b"X-Holder: \xff"])
+@pytest.mark.parametrize("in_body", [{}, {"holder": "mine"}])
+def test_a_page_adds_no_holder(server: Service, first: bytes, in_body: dict[str, str]) -> None:
+    """Whatever of the page's a gateway passes on beside its own X-Holder, one connection at most gets in."""
+    issued = json.loads(send(server, head(TOKEN, b"Content-Length: 0")).partition(b"\r\n\r\n")[2])
+    body = json.dumps(issued | in_body).encode()
+    verifier = b"Authorization: Bearer " + made_up.VERIFIER_KEY.encode()
+    accepted = set()
+    for connection in (b"X-Holder: one", b"X-Holder: two"):
+        for lines in ((first, connection), (connection, first)):
+            length = b"Content-Length: %d" % len(body)
+            asked = head(verifier, *lines, b"Content-Type: application/json", length, first=VERIFY)
+            answer = send(server, asked + body)
+            assert statuses(answer)[0] in {200, 400, 409}, answer
+            accepted |= {connection} if statuses(answer) == [200] else set()
+    assert len(accepted) <= 1
 
 
 @pytest.mark.parametrize(

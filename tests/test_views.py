@@ -122,6 +122,26 @@ def test_the_same_holder_may_present_a_payload_again(
     assert answers == [200, 200, 409, 409]
 
 
+def test_a_page_cannot_choose_its_holder(client: FlaskClient, bearer: dict[str, str], verifier: dict[str, str]) -> None:
+    """A gateway that passes the page's body on and names the connection is safe from what the page adds."""
+
+    def gateway(page_sent: bytes, *, connection: str) -> tuple[int, str]:
+        headers = verifier | {"X-Holder": connection, "Content-Type": "application/json"}
+        answer = client.post(VERIFY, data=page_sent, headers=headers)
+        return answer.status_code, answer.get_json().get("detail", "")
+
+    payload = client.post(ISSUE, headers=bearer).get_json()
+    honest, hostile = (json.dumps(fields).encode() for fields in (payload, payload | {"holder": "mine"}))
+    both = "holder: must not be in the body beside the header X-Holder, which the verifier sets"
+    for connection in ("one", "two"):
+        assert gateway(hostile, connection=connection) == (400, both)
+    assert [gateway(honest, connection=connection)[0] for connection in ("one", "one", "two")] == [200, 200, 409]
+    assert gateway(hostile, connection="one") == (400, both)
+    assert gateway(honest, connection="one,two") == (400, "X-Holder: holds a comma, or was sent twice")
+    for broken in ("", "a b", "x" * 129, "\xe9"):
+        assert gateway(honest, connection=broken)[0] == 400
+
+
 @pytest.mark.parametrize(
     ("moved_ms", "outcome"),
     [

@@ -157,7 +157,7 @@ class Gateway:
         try:
             self._refuse(INIT)
             asked = {name: data[name] for name in FIELDS if name in data}
-            await self._service.verify(self._http, asked | {"holder": line.socket.sid})
+            await self._service.verify(self._http, asked, holder=line.socket.sid)
             line.appkey = data["appkey"]
             line.platform = devices.PLATFORMS.get(str(data.get("fromPlatForm")), "web")
         except Refused as refused:

@@ -23,10 +23,10 @@ class Service:
     url: str
     verifier_key: str = field(repr=False)
 
-    async def verify(self, http: ClientSession, asked: dict[str, object]) -> None:
+    async def verify(self, http: ClientSession, asked: dict[str, object], *, holder: str) -> None:
         """Return if the service accepts the payload; raise what it says, in the vendor's words where it has any."""
         url = f"{self.url}/v1/auth-payload/verify"
-        headers = {"Authorization": f"Bearer {self.verifier_key}"}
+        headers = {"Authorization": f"Bearer {self.verifier_key}", "X-Holder": holder}
         try:
             async with http.post(
                 url, json=asked, headers=headers, timeout=ClientTimeout(TIMEOUT_S), allow_redirects=False
