@@ -22,7 +22,7 @@ from authsvc.errors import StoreAway, TooManyRequests
 from authsvc.store import Store
 
 _WINDOWS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
-MAX_USERS = 65_536  # remembered in one worker, some 30 MB; past that, those who have spent least are forgotten early
+MAX_USERS = 65_536  # remembered in one worker, some 60 MB; past that, those who have spent least are forgotten early
 
 # Counts are exchanged in pieces with a pause between them, because requests wait while Python handles a piece: some two
 # milliseconds for two hundred users. However many users there are, a slow store is asked a few times only.
