@@ -1,7 +1,7 @@
 """
 The keys behind a JWKS URL: fetched when needed, kept for a while, and kept longer while the URL is away.
 
-It knows HTTP and time; what a key is, `tokens` tells it. Imports only `errors`.
+It knows HTTP and time; what a key is, `tokens` tells it. Imports `httpclient`, `health` and `errors`.
 """
 
 import json
@@ -11,25 +11,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from authsvc import proxies
 from authsvc.errors import KeysAway, NotLoggedIn
 from authsvc.health import Health
+from authsvc.httpclient import HttpClient, NoAnswer
 
 FRESH_S = 300.0  # a key set of this age is fetched anew
 STALE_S = 3600.0  # a key set of this age is used no more, even if the URL is away
 RETRY_S = 5.0  # from a failed fetch to the next, so that a frozen URL does not cost every request a timeout
-COOL_DOWN_S = 30.0  # from a fetch to the next one for a key id that it did not bring
-TIMEOUT_S = 2.0
+COOL_DOWN_S = 5.0  # from a fetch to the next one for a key id that it did not bring; so long a new key may be unknown
+TIMEOUT_S = 2.0  # for the whole of a fetch
+WAITING = 24  # of a worker's threads, how many may wait for a fetch; the others are for users whose key is known
 MAX_BYTES = 262_144
 
 _URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.ASCII | re.IGNORECASE)
 _Key = TypeVar("_Key")
-_FAILURES = (OSError, HTTPException, ValueError, RecursionError)
+_FAILURES = (NoAnswer, ValueError, RecursionError)
 
 
 def check_url(url: str) -> None:
@@ -55,20 +54,11 @@ class _KeySet(Generic[_Key]):
         return next(filter(serves, found), found[0] if found else None)
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """The keys come from the URL that is set, or not at all."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None: ...
-
-
 class Jwks(Generic[_Key]):
     """
     The keys of one URL. Safe to use from many threads.
 
-    One thread fetches; the others go on with the keys that are known, as long as these may be used. A proxy that the
-    environment names (`HTTPS_PROXY`, `NO_PROXY`) is used.
+    A thread of its own fetches. Whoever has a known key that may still be used does not wait for it.
     """
 
     def __init__(
@@ -84,17 +74,16 @@ class Jwks(Generic[_Key]):
         Args:
             read: makes a key of one JWK, or None if the JWK cannot be used.
         """
-        self._request = Request(  # noqa: S310 -- the scheme is checked
-            url, headers={"Accept": "application/json", "User-Agent": "authsvc"}
-        )
-        direct = [] if proxies.proxy_for(url) else [ProxyHandler({})]
-        self._opener = build_opener(_NoRedirect, *direct)
+        self._url = url
+        self._client = HttpClient(url, connections=1)
         self._health = Health("the JWKS URL", "AUTHSVC_JWT_JWKS_URL")
         self._read = read
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
         self._known: _KeySet[_Key] = _KeySet((), float("-inf"))
         self._failed_s = float("-inf")
+        self._fetched: threading.Event | None = None  # set at the end of the fetch that is under way
+        self._waiting = threading.BoundedSemaphore(WAITING)
 
     def find(self, kid: str | None, serves: Callable[[_Key], bool] = lambda _key: True) -> _Key:
         """
@@ -110,7 +99,7 @@ class Jwks(Generic[_Key]):
         known, asked_s = self._known, self._monotonic_s()
         age_s = asked_s - known.fetched_s
         if age_s >= FRESH_S:
-            known = self._newer(known, wait_s=0 if age_s < STALE_S else TIMEOUT_S)
+            known = self._newer(known, is_waiting=age_s >= STALE_S)
             if self._monotonic_s() - known.fetched_s >= STALE_S:
                 raise KeysAway
         if kid is None:
@@ -121,7 +110,7 @@ class Jwks(Generic[_Key]):
             return found[0]
         key = known.find(kid, serves)
         if key is None and asked_s - known.fetched_s >= COOL_DOWN_S:
-            newer = self._newer(known, wait_s=TIMEOUT_S)
+            newer = self._newer(known, is_waiting=True)
             if newer is known:
                 raise KeysAway
             known, key = newer, newer.find(kid, serves)
@@ -148,18 +137,25 @@ class Jwks(Generic[_Key]):
         except _FAILURES as exc:
             raise KeysAway from exc
 
-    def _newer(self, known: _KeySet[_Key], *, wait_s: float) -> _KeySet[_Key]:
-        """Return a newer key set, or this one if a newer is not to be had; wait so long for a thread that fetches."""
-        if not self._lock.acquire(timeout=wait_s):
-            return known
-        try:
-            if self._known is known and self._monotonic_s() - self._failed_s >= RETRY_S:
-                self._fetch()
-            return self._known
-        finally:
-            self._lock.release()
+    def _newer(self, known: _KeySet[_Key], *, is_waiting: bool) -> _KeySet[_Key]:
+        """Return a newer key set if there is one, and begin to fetch one if not; with `is_waiting` wait for it."""
+        with self._lock:
+            if self._known is not known:
+                return self._known
+            if self._fetched is None:
+                if self._monotonic_s() - self._failed_s < RETRY_S:
+                    return known
+                self._fetched = threading.Event()
+                threading.Thread(target=self._fetch, args=(self._fetched,), name="authsvc-jwks", daemon=True).start()
+            fetched = self._fetched
+        if is_waiting and self._waiting.acquire(blocking=False):
+            try:
+                fetched.wait(2 * TIMEOUT_S)
+            finally:
+                self._waiting.release()
+        return self._known
 
-    def _fetch(self) -> None:
+    def _fetch(self, fetched: threading.Event) -> None:
         begun_s = self._monotonic_s()
         try:
             keys = self._keys(json.loads(self._download()))
@@ -169,20 +165,21 @@ class Jwks(Generic[_Key]):
         else:
             self._known = _KeySet(keys, begun_s)
             self._health.succeeded()
-        self._health.look()
+        finally:
+            self._health.look()
+            with self._lock:
+                self._fetched = None
+            fetched.set()
 
     def _download(self) -> bytes:
-        # The timeout of a socket is for each read; a URL that sends byte by byte has to end too.
-        deadline_s = time.monotonic() + TIMEOUT_S
-        body = b""
-        with self._opener.open(self._request, timeout=TIMEOUT_S) as response:
-            while chunk := response.read1(MAX_BYTES):
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise ValueError(f"the answer is larger than {MAX_BYTES} bytes")
-                if time.monotonic() > deadline_s:
-                    raise TimeoutError("the answer takes too long")
-        return body
+        headers = {"Accept": "application/json", "User-Agent": "authsvc"}
+        try:
+            answer = self._client.ask("GET", self._url, headers=headers, within_s=TIMEOUT_S, max_bytes=MAX_BYTES)
+        finally:
+            self._client.close()  # nothing is asked for minutes
+        if answer.status != 200:
+            raise ValueError(f"the answer has the status {answer.status}")
+        return answer.content
 
     def _keys(self, answer: object) -> tuple[tuple[object, _Key], ...]:
         read = ((jwk.get("kid"), self._read(jwk)) for jwk in _listed(answer))

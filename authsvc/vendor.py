@@ -1,10 +1,11 @@
 """
-The one place that speaks to the JMessage REST API (facts §1), and the only module that imports `urllib3`.
+The one place that speaks to the JMessage REST API (facts §1).
 
 Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
-nothing is tried more than twice. Imports `breaker`, `budget`, `apps`, `health`, `proxies` and `errors`.
+nothing is tried more than twice. Imports `httpclient`, `breaker`, `budget`, `apps`, `health` and `errors`.
 """
 
+import base64
 import json
 import logging
 import random
@@ -16,18 +17,16 @@ from email.utils import parsedate_to_datetime
 from typing import Literal, Self
 from urllib.parse import quote, urlencode
 
-import urllib3
-
-from authsvc import __version__, clock, proxies
+from authsvc import __version__, clock
 from authsvc.apps import Served
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.health import Health
+from authsvc.httpclient import BadAnswer, HttpClient, NoAnswer, TooSlow
 
 SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
-CONNECT_S = 1.0
-READ_S = 2.0  # between two pieces of an answer
+TRY_S = 2.0  # for a request and its whole answer
 TOTAL_S = 3.0  # for one call with its second try
 TRIES = 2
 BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
@@ -40,7 +39,6 @@ USER_EXISTS = 899001
 _BUSY_CODES = frozenset({899000, 899030})
 _CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
 _LIMIT_CODE = 2002
-_UNREACHED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError, urllib3.exceptions.ProxyError)
 
 _log = logging.getLogger(__name__)
 
@@ -118,13 +116,13 @@ class Vendor:
         self._budget = budget
         self._breaker = breaker
         self._now_ms = now_ms
-        self._pool = _pool(url)
+        self._client = HttpClient(url, connections=SLOTS)
         self._health = Health("the vendor", "AUTHSVC_VENDOR_URL")
         self._refused: set[str] = set()
 
     def close(self) -> None:
         """Let go of connections."""
-        self._pool.clear()
+        self._client.close()
 
     def is_away(self) -> bool:
         """Return whether the vendor has failed repeatedly and has not answered since."""
@@ -226,38 +224,31 @@ class Vendor:
         body: object,
         deadline_s: float,
     ) -> _Answer:
-        left_s = max(0.001, deadline_s - time.monotonic())
-        headers = urllib3.make_headers(
-            basic_auth=f"{credentials.appkey}:{credentials.master_secret}", user_agent=f"authsvc/{__version__}"
-        )
+        basic = base64.b64encode(f"{credentials.appkey}:{credentials.master_secret}".encode()).decode()
         try:
-            with self._pool.request(
+            told = self._client.ask(
                 method,
                 self._url + path + (f"?{urlencode(query)}" if query else ""),
-                body=None if body is None else json.dumps(body).encode(),
                 headers={
-                    **headers,
                     **self._trace_headers(),
+                    "Authorization": f"Basic {basic}",
+                    "User-Agent": f"authsvc/{__version__}",
                     "Content-Type": "application/json",
                     "Accept": "application/json",
                 },
-                timeout=urllib3.Timeout(connect=min(CONNECT_S, left_s), read=min(READ_S, left_s)),
-                pool_timeout=left_s,
-                preload_content=False,
-                redirect=False,
-                retries=False,
-            ) as response:
-                status, answered = response.status, response.headers
-                content = _read(response, deadline_s)
-        except _UNREACHED as exc:
-            raise VendorBusy("the vendor cannot be reached") from exc
-        except urllib3.exceptions.TimeoutError as exc:
+                body=None if body is None else json.dumps(body).encode(),
+                within_s=max(0.001, min(TRY_S, deadline_s - time.monotonic())),
+                max_bytes=MAX_BYTES,
+            )
+        except TooSlow as exc:
             raise VendorSlow from exc
-        except urllib3.exceptions.HTTPError as exc:
-            raise VendorBusy("the vendor broke the connection off") from exc
-        answer = _Answer(status, answered, _parse(content))
-        if status >= 500 or answer.code in _BUSY_CODES:
-            raise VendorBusy(f"the vendor has trouble of its own (status {status}, code {answer.code})")
+        except BadAnswer as exc:
+            raise VendorRefused(f"the vendor's answer {exc}") from exc
+        except NoAnswer as exc:
+            raise VendorBusy(f"the vendor {exc}") from exc
+        answer = _Answer(told.status, told.headers, _parse(told.content))
+        if answer.status >= 500 or answer.code in _BUSY_CODES:
+            raise VendorBusy(f"the vendor has trouble of its own (status {answer.status}, code {answer.code})")
         return answer
 
     def _check(self, answer: _Answer, credentials: Credentials) -> None:
@@ -280,14 +271,6 @@ class Vendor:
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
 
 
-def _pool(url: str) -> urllib3.PoolManager:
-    proxy = proxies.proxy_for(url)
-    if proxy is None:
-        return urllib3.PoolManager(maxsize=SLOTS, block=True, retries=False)
-    headers = None if proxy.credentials is None else urllib3.make_headers(proxy_basic_auth=proxy.credentials)
-    return urllib3.ProxyManager(proxy.url, maxsize=SLOTS, proxy_headers=headers, block=True, retries=False)
-
-
 def _resource_url(answer: _Answer) -> str | None:
     url = answer.body.get("url") if isinstance(answer.body, dict) else None
     return url if answer.status == 200 and isinstance(url, str) else None
@@ -298,18 +281,6 @@ def _refusal(credentials: Credentials, answer: _Answer) -> str:
         f"the vendor refuses this service's credentials for appkey {credentials.appkey}"
         f" (status {answer.status}, code {answer.code})"
     )
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline_s: float) -> bytes:
-    """Return the whole body; one that is too large or trickles in for too long is not waited for."""
-    content = b""
-    while piece := response.read1(16_384):
-        content += piece
-        if len(content) > MAX_BYTES:
-            raise VendorRefused(f"the vendor's answer is larger than {MAX_BYTES} bytes")
-        if time.monotonic() > deadline_s:
-            raise VendorSlow
-    return content
 
 
 def _parse(content: bytes) -> object:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import KeysAway, NotLoggedIn
-from authsvc.jwks import COOL_DOWN_S, FRESH_S, MAX_BYTES, RETRY_S, STALE_S, TIMEOUT_S, Jwks, check_url
+from authsvc.jwks import COOL_DOWN_S, FRESH_S, MAX_BYTES, RETRY_S, STALE_S, TIMEOUT_S, WAITING, Jwks, check_url
 from tests.login_service import LoginService
 from tests.running import wait_until
 
@@ -98,8 +97,13 @@ def test_urls_that_are_refused(url: str) -> None:
     assert "canary" not in str(refused.value)
 
 
+def refreshed(jwks: Jwks[str]) -> None:
+    """Wait until a fetch that has begun is over."""
+    wait_until(lambda: jwks._fetched is None, timeout_s=2 * TIMEOUT_S)
+
+
 def test_keys_are_fetched_once_while_fresh(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
-    """One fetch serves for five minutes, to the very moment."""
+    """One fetch serves for five minutes, to the very moment; the next goes on beside the requests."""
     assert login.requests == []
     assert jwks.find("first") == "first key"
     monotonic.s += FRESH_S - 0.001
@@ -107,6 +111,7 @@ def test_keys_are_fetched_once_while_fresh(jwks: Jwks[str], login: LoginService,
     assert len(login.requests) == 1
     monotonic.s += 0.001
     assert jwks.find("first") == "first key"
+    refreshed(jwks)
     assert len(login.requests) == 2
 
 
@@ -182,7 +187,11 @@ def test_a_server_that_is_down(
         with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
             jwks.find("first")
         monotonic.s += RETRY_S
-    assert caplog.messages == ["the JWKS URL is away: connection refused; see AUTHSVC_JWT_JWKS_URL"]
+    assert logged(caplog) == ["the JWKS URL is away: connection refused; see AUTHSVC_JWT_JWKS_URL"]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("authsvc.")]
 
 
 def test_a_server_that_is_back(
@@ -195,8 +204,8 @@ def test_a_server_that_is_back(
     monotonic.s += RETRY_S
     login.publish(key("first"))
     assert jwks.find("first")
-    assert [message.partition(";")[0] for message in caplog.messages] == [
-        "the JWKS URL is away: HTTP Error 502: Bad Gateway",
+    assert [message.partition(";")[0] for message in logged(caplog)] == [
+        "the JWKS URL is away: the answer has the status 502",
         "the JWKS URL is back",
     ]
 
@@ -250,14 +259,18 @@ def test_known_keys_go_on_while_the_url_is_away(jwks: Jwks[str], login: LoginSer
     login.answer(status=503)
     monotonic.s += FRESH_S
     assert jwks.find("first") == "first key"
+    refreshed(jwks)
     monotonic.s += RETRY_S - 0.001
     assert jwks.find("first") == "first key"
+    refreshed(jwks)
     assert len(login.requests) == 2
     monotonic.s += 0.001
     assert jwks.find("first") == "first key"
+    refreshed(jwks)
     assert len(login.requests) == 3
     monotonic.s = 1000.0 + STALE_S - 0.001
     assert jwks.find("first") == "first key"
+    refreshed(jwks)
     monotonic.s = 1000.0 + STALE_S
     with pytest.raises(KeysAway):
         jwks.find("first")
@@ -270,13 +283,13 @@ def test_known_keys_go_on_while_the_url_is_away(jwks: Jwks[str], login: LoginSer
 
 def test_a_new_key_is_found_after_the_cool_down(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
     """
-    A key id that is not known fetches anew, thirty seconds after the last fetch at the earliest.
+    A key id that is not known fetches anew, five seconds after the last fetch at the earliest.
 
     Until then it may be a new key, and the refusal says how long that lasts.
     """
     assert jwks.find("first") == "first key"
     login.publish(key("first"), key("second"))
-    for later_s, left_s in ((0.5, 30), (14.5, 15), (14.999, 1)):
+    for later_s, left_s in ((0.5, 5), (1.5, 3), (2.999, 1)):
         monotonic.s += later_s
         with pytest.raises(KeysAway, match=r"^the token names a key \(kid\) .* did not have when .* asked") as away:
             jwks.find("second")
@@ -320,10 +333,10 @@ def test_a_token_without_key_id(jwks: Jwks[str], login: LoginService, monotonic:
     login.publish({"kid": "unusable"}, key("only"))
     assert jwks.find(None) == "only key"
     login.publish({"made_of": "nameless key"})
-    monotonic.s += FRESH_S
+    monotonic.s += STALE_S
     assert jwks.find(None) == "nameless key"
     login.publish(key("first"), key("second"))
-    monotonic.s += FRESH_S
+    monotonic.s += STALE_S
     several = r"^the token names no key \(kid\), and the login service has several$"
     with pytest.raises(NotLoggedIn, match=several):
         jwks.find(None)
@@ -352,22 +365,36 @@ def test_many_threads_fetch_once(jwks: Jwks[str], login: LoginService) -> None:
     assert len(login.requests) == 1
 
 
-def test_nobody_waits_for_fresh_keys_who_knows_older_ones(
-    jwks: Jwks[str], login: LoginService, monotonic: Clock
-) -> None:
-    """While one thread fetches, the others go on at once with what is known."""
+def test_a_known_user_never_waits(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
+    """Neither for fresh keys, nor while others wait whose key is not known: that the URL hangs is not seen."""
     jwks.find("first")
-    monotonic.s += FRESH_S
+    for later_s in (FRESH_S, COOL_DOWN_S):
+        monotonic.s += later_s
+        login.answering.clear()
+        with ThreadPoolExecutor(4) as pool:
+            unknown = [pool.submit(jwks.find, "second") for _ in range(4)]
+            wait_until(lambda: len(login.requests) == 2, timeout_s=TIMEOUT_S)
+            begun_s = time.monotonic()
+            assert [jwks.find("first") for _ in range(50)] == ["first key"] * 50
+            assert time.monotonic() - begun_s < TIMEOUT_S / 4
+            assert not any(one.done() for one in unknown)
+            login.answering.set()
+            assert all(isinstance(one.exception(10), NotLoggedIn) for one in unknown)
+        login.requests.pop()
+
+
+def test_not_all_threads_wait(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
+    """Whoever makes up key ids while the URL hangs leaves threads for users whose key is known."""
+    jwks.find("first")
+    monotonic.s += COOL_DOWN_S
     login.answering.clear()
-    fetching = threading.Thread(target=jwks.find, args=("first",))
-    fetching.start()
-    wait_until(lambda: len(login.requests) == 2, timeout_s=TIMEOUT_S)
-    begun_s = time.monotonic()
-    assert [jwks.find("first") for _ in range(50)] == ["first key"] * 50
-    assert time.monotonic() - begun_s < TIMEOUT_S / 2
-    assert fetching.is_alive()
-    login.answering.set()
-    fetching.join()
+    with ThreadPoolExecutor(WAITING + 1) as pool:
+        unknown = [pool.submit(jwks.find, f"made up {number}") for number in range(WAITING + 1)]
+        wait_until(lambda: any(one.done() for one in unknown), timeout_s=TIMEOUT_S / 2)
+        assert isinstance(next(one for one in unknown if one.done()).exception(), KeysAway)
+        login.answering.set()
+        refused = [one.exception(10) for one in unknown]
+    assert sum(isinstance(one, KeysAway) for one in refused) == 1
     assert len(login.requests) == 2
 
 

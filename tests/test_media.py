@@ -1,5 +1,6 @@
 """Where media are: what is asked of the vendor, what is remembered and for how long, and who waits for what."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from authsvc.store import Store
 from authsvc.stores import open_store
 from authsvc.vendor import SLOTS, Vendor
 from tests import made_up
+from tests.raw_server import raw_server
 from tests.running import wait_until
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
 
@@ -101,6 +103,28 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
             return media
 
         yield make
+
+
+def test_a_vendor_that_drips_holds_nothing(store: Store) -> None:
+    """Its answers never end and take every slot; once it is well media works at once, and a stop takes no longer."""
+    with raw_server(b"HTTP/1.1 200 OK\r\nX-Long: ", drips_s=0.1) as server:
+        budget = Budget(Rate(1000, 60_000), store)
+        vendor = Vendor(server.url, budget=budget, breaker=Breaker(), total_s=0.5)
+        limiter = Limiter(Rate(1000, 60_000), store, what="media")
+        media = Media(vendor, store, hosts=HOSTS, places=Places(24), limiter=limiter)
+        media_ids = [f"media/{number}" for number in range(2 * SLOTS)]
+        dripped = media.resolve_many(APP, "ming", media_ids, NOW_MS)
+        assert {type(found) for found in dripped.values()} <= {VendorSlow, VendorBusy}
+        body = json.dumps({"url": url_of("a")}).encode()
+        server.answer, server.drips_s = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), 0
+        wait_until(lambda: not media._flights, timeout_s=2)
+        vendor._breaker.succeeded()  # its pause is over
+        began_s = time.monotonic()
+        found = media.resolve_many(APP, "ming", media_ids, NOW_MS)
+        assert {type(one) for one in found.values()} == {Resource}
+        media.close()
+        vendor.close()
+        assert time.monotonic() - began_s < 1
 
 
 @pytest.fixture

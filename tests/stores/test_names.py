@@ -14,9 +14,9 @@ import pytest
 
 from authsvc.errors import StoreAway
 from authsvc.health import cause
+from authsvc.names import Names, addresses
 from authsvc.store import Store
 from authsvc.stores import client, open_store
-from authsvc.stores.names import Names, addresses
 from tests.certificates import Certificates
 from tests.redis_shapes import PortServer
 from tests.running import wait_until
@@ -92,7 +92,7 @@ def test_around_a_fork() -> None:
     """A child asks anew: the thread that looks the name up has stayed with its parent."""
     script = """
 import os, threading
-from authsvc.stores.names import Names
+from authsvc.names import Names
 parent, asked = os.getpid(), threading.Event()
 def look_up(host):
     asked.set()
