@@ -1,5 +1,5 @@
 """
-Where a request comes from: the same-site rule, and the CORS headers for the origins that are allowed.
+Where a request comes from: the same-origin rule, and the CORS headers for the origins that are allowed.
 
 Pure; imports only `errors`.
 """
@@ -19,7 +19,6 @@ _ORIGIN_RULE = (
 )
 _ALLOWED_RULE = f"{_ORIGIN_RULE}; or, of an app, such as capacitor://localhost, ionic://, tauri:// or app://host"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OWN_SITE = frozenset({"same-origin", "same-site", "none"})
 # What a page sends, and what tracing and monitoring in a page add to every request of it. W3C Trace Context and
 # Baggage; Sentry; Zipkin; Datadog; New Relic; Elastic; Jaeger; AWS X-Ray; Application Insights; SkyWalking; ARMS.
 _REQUEST_HEADERS = (
@@ -73,7 +72,9 @@ def parse_allowed(text: str) -> str:
 
 def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str, allowed: Collection[str]) -> None:
     """
-    Raise CrossSite unless the request comes from the site itself, from an allowed origin or from no browser at all.
+    Raise CrossSite unless the request comes from its own origin, from an allowed origin or from no browser at all.
+
+    Another origin of the same site is another's for all we know: a page of some customer, or of whoever took it over.
 
     Args:
         origin: the Origin header.
@@ -83,13 +84,16 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
     """
     if origin == "null":
         raise CrossSite("the request's Origin is null: a sandboxed page or a file, which could be anybody's")
-    if origin in allowed:
+    # No page can write Sec-Fetch-Site. The browser compares with the address that it asked, before any proxy.
+    if origin in allowed or sec_fetch_site == "same-origin":
         return
-    if sec_fetch_site is not None:
-        if sec_fetch_site not in _OWN_SITE:
-            raise CrossSite("the request comes from another site, and its Origin is none of AUTHSVC_ALLOWED_ORIGINS")
-    # A browser sends at least one of the two headers with every POST, so without both this is none.
-    elif origin is not None and not _is_origin_of(origin, host):
+    if sec_fetch_site not in (None, "same-site", "none"):
+        raise CrossSite("the request comes from another site, and its Origin is none of AUTHSVC_ALLOWED_ORIGINS")
+    if origin is None:
+        # A browser sends at least one of the two headers with every POST, so without both this is none.
+        if sec_fetch_site == "same-site":
+            raise CrossSite("the request comes from another origin of this site, and names none (Origin)")
+    elif not _is_origin_of(origin, host):
         raise CrossSite(
             "the request's Origin is neither the origin of its Host nor one of AUTHSVC_ALLOWED_ORIGINS; "
             "a proxy in front must pass the Host header on"

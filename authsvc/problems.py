@@ -150,7 +150,7 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         403,
         889005,
         "Cross-site request refused",
-        "The request carries a login that the browser adds by itself, and comes from a page of another site.",
+        "The request carries a login that the browser adds by itself, and comes from a page of another origin.",
         "If that page is yours, have the operator add its origin to AUTHSVC_ALLOWED_ORIGINS.",
     ),
     errors.UnknownAppkey: Problem(

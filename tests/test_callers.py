@@ -982,13 +982,15 @@ CROSS_SITE = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Origin": "null"},
     {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://blog.sign.example", "Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "same-site"},
 ]
 SAME_SITE: list[dict[str, str]] = [
     {},
     {"Origin": "https://sign.example"},
     {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site"},
+    {"Origin": "https://app.example", "Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "same-origin"},
-    {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "none"},
 ]
 

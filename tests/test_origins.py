@@ -80,7 +80,9 @@ def test_parse_origin_refuses_everything_else(text: str) -> None:
         ("https://sign.example", "same-origin", "sign.example"),
         (None, "same-origin", "sign.example"),
         (None, "none", "sign.example"),
-        ("https://www.sign.example", "same-site", "sign.example"),
+        ("https://app.example", "same-site", "sign.example"),
+        ("https://sign.example", "same-site", "sign.example"),
+        ("https://sign.example", "none", "sign.example"),
         ("https://inside.example", "same-origin", "a-name-that-a-proxy-gave"),
         ("https://sign.example", None, "sign.example"),
         ("https://sign.example", None, "SIGN.example:443"),
@@ -100,6 +102,11 @@ def test_a_request_of_the_site_itself_passes(origin: str | None, sec_fetch_site:
         ("https://evil.example", "cross-site", "sign.example"),
         ("https://sign.example", "cross-site", "sign.example"),  # a browser's word on the site beats our comparison
         (None, "cross-site", "sign.example"),
+        ("https://www.sign.example", "same-site", "sign.example"),
+        ("https://sign.example:8443", "same-site", "sign.example"),
+        ("http://localhost:5173", "same-site", "localhost:8000"),
+        ("https://evil.example", "none", "sign.example"),
+        (None, "same-site", "sign.example"),
         (None, "", "sign.example"),
         (None, "cross-site,same-origin", "sign.example"),  # two headers, as WSGI joins them
         (None, "Same-Origin", "sign.example"),
@@ -123,7 +130,7 @@ def test_a_request_of_the_site_itself_passes(origin: str | None, sec_fetch_site:
     ],
 )
 def test_a_request_of_another_site_is_refused(origin: str | None, sec_fetch_site: str | None, host: str) -> None:
-    """Whatever the browser marks as another site's, or cannot be shown to be our own, is refused."""
+    """Whatever the browser marks as another site's or origin's, or cannot be shown to be our own, is refused."""
     with pytest.raises(CrossSite):
         check_same_site(origin=origin, sec_fetch_site=sec_fetch_site, host=host, allowed=ALLOWED)
 
