@@ -12,17 +12,15 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, environ, exporter, logs, metrics, stores, tracing, views
+from authsvc import clock, environ, exporter, logs, metrics, stores, tracing
 from authsvc.accounts import Accounts
 from authsvc.apps import Apps
 from authsvc.background import Background, every
-from authsvc.body import MAX_BYTES
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
 from authsvc.config import Settings
 from authsvc.errors import SettingsError, StoreAway
-from authsvc.fastlane import FastLane
 from authsvc.forks import PerProcess
 from authsvc.health import Health
 from authsvc.limiter import Limiter, Rate
@@ -38,7 +36,11 @@ from authsvc.stores.measured import MeasuredStore
 from authsvc.tokens import TokenRules, Tokens
 from authsvc.vendor import Vendor
 from authsvc.verifying import Verifiers
-from authsvc.views import Services
+from authsvc.web import flask_app
+from authsvc.web.direct import Direct
+from authsvc.web.lifecycle import Lifecycle
+from authsvc.web.routes import routes
+from authsvc.web.services import Services
 
 _log = logging.getLogger(__name__)
 
@@ -159,43 +161,29 @@ def create_app(
     sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
     jobs.append(every(SAMPLE_EVERY, sampler.sample))
 
-    app = Flask("authsvc", static_folder=None)
-    # Werkzeug cuts a chunked body off at its limit and says nothing; one byte more tells the views that it was longer.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES + 1
-    app.url_map.merge_slashes = False  # a path is right or wrong; a redirect would lose the body
-    views.register(
-        app,
-        Services(
-            apps=apps,
-            callers=callers,
-            verifiers=verifiers,
-            limiter=limiter,
-            media=media,
-            accounts=accounts,
-            has_signature_route=used.signature_route,
-            sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
-            store=store,
-            readiness=readiness,
-            allowed_origins=used.allowed_origins,
-            allowed_headers=used.allowed_headers,
-            now_ms=now_ms,
-            tell=monitoring.tell,
-            tracing=trace,
-        ),
+    lifecycle = Lifecycle(
+        allowed_origins=used.allowed_origins,
+        allowed_headers=used.allowed_headers,
+        record=monitoring.tell,
+        tracing=trace,
+        now_ms=now_ms,
     )
-    if used.fast_lane and not tracing.is_asked_for(variables):
-        app.wsgi_app = FastLane(  # type: ignore[method-assign] # Flask's documentation has it so
-            app.wsgi_app,
-            apps=apps,
-            callers=callers,
-            verifiers=verifiers,
-            limiter=limiter,
-            media=media,
-            store=store,
-            allowed_origins=used.allowed_origins,
-            now_ms=now_ms,
-            tell=monitoring.tell,
-        )
+    services = Services(
+        apps=apps,
+        callers=callers,
+        verifiers=verifiers,
+        limiter=limiter,
+        media=media,
+        accounts=accounts,
+        has_signature_route=used.signature_route,
+        sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
+        store=store,
+        readiness=readiness,
+        now_ms=now_ms,
+    )
+    table = routes(services)
+    app = flask_app.create(table, lifecycle)
+    app.wsgi_app = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))  # type: ignore[method-assign] # Flask's documentation has it so
     app.wsgi_app = PerProcess(app.wsgi_app, again)  # type: ignore[method-assign] # the same
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreAway):

@@ -13,8 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -45,8 +44,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """A logged-in user, and the way that told: "bearer", "token-cookie", "session", "assertion" or "gateway"."""
 
     user_id: str
@@ -136,23 +134,9 @@ class Callers:
                 return Caller(user_id, way.name)
         raise NotLoggedIn(f"the request brings no login; accepted: {', or '.join(way.brings for way in ways)}")
 
-    def bearer(self, authorization: str, now_ms: int) -> str | None:
-        """
-        Return whose Bearer token this is, if the Authorization header is all that `authenticate` would look at.
-
-        None says nothing: ask `authenticate`.
-
-        Raises:
-            NotLoggedIn, NotLoggedInYet, Unavailable: as `authenticate`, which need not be asked any more.
-        """
-        bearer = self._bearer
-        return None if bearer is None else bearer.told_by(authorization, now_ms)
-
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
         self._ways = tuple(ways)
-        first = next(iter(self._ways), None)
-        self._bearer = first if isinstance(first, Bearer) and not first.is_single_use else None
 
 
 class Bearer:
@@ -167,16 +151,8 @@ class Bearer:
         self._store = single_use
         self._remembered = Remembered()
 
-    @property
-    def is_single_use(self) -> bool:
-        """Whether asking about a token uses it up."""
-        return self._store is not None
-
     def user_id(self, request: Asking, now_ms: int) -> str | None:
-        return self.told_by(request.headers.get("Authorization") or "", now_ms)
-
-    def told_by(self, authorization: str, now_ms: int) -> str | None:
-        """Return as `user_id` whose token is in this Authorization header; one of the last minute is not verified."""
+        authorization = request.headers.get("Authorization") or ""
         known = self._remembered.find(authorization, now_ms)
         if known is not None:
             return known

@@ -212,9 +212,6 @@ class Settings(SandboxSettings):
     signature_route: bool = Field(
         default=False, description="`true`: serve `POST /v1/signature`, which the vendor's front end jchat-web calls."
     )
-    fast_lane: bool = Field(
-        default=True, description="`false`: every request takes the long way through Flask; only a clock can tell."
-    )
     drain_delay_s: int = Field(
         5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
     )

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Any, Literal, NamedTuple, Protocol
 
@@ -34,16 +33,6 @@ Write = Callable[[bytes], None]
 Action = Literal["issued", "verified"]
 
 
-@dataclass(slots=True)
-class Audit:
-    """What happens to a payload in one request, filled in as it becomes known; no action means no payload."""
-
-    action: Action | None = None
-    appkey: str | None = None
-    user_id: str | None = None
-    random_str: str | None = None
-
-
 class Finished(NamedTuple):
     """
     A request that has been answered.
@@ -54,8 +43,8 @@ class Finished(NamedTuple):
         code, refusal: of the refusal, if it was one.
         took_s: from the first look at the request to its answer, seconds.
         trace_id: of the W3C trace that it belongs to, 32 hexadecimal characters.
-        action, appkey, user_id, random_str: of the payload that it was about, if it was; see `Audit`. What the caller
-            chose is escaped already, and cut: a request may wait for its line.
+        action, appkey, user_id, random_str: of the payload that it was about; no action means that it was about none.
+            What the caller chose is escaped already, and cut: a request may wait for its line.
     """
 
     method: str

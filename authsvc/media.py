@@ -106,13 +106,6 @@ class Media:
             raise found
         return found
 
-    def recall(self, app: Served, media_id: str, now_ms: int) -> Resource | None:
-        """Return where the media is, if this worker remembers it. None says nothing: ask `resolve`."""
-        known = self._remembered((app.appkey, media_id), now_ms)
-        if known is not None:
-            self._on_lookup("remembered")
-        return known
-
     def resolve_many(
         self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int, *, fresh: bool = False
     ) -> dict[str, Resource | Refusal]:
@@ -138,8 +131,9 @@ class Media:
     ) -> Resource | Future[Resource]:
         key = (app.appkey, media_id)
         with self._lock:
-            resource = None if fresh else self.recall(app, media_id, now_ms)
+            resource = None if fresh else self._remembered(key, now_ms)
             if resource is not None:
+                self._on_lookup("remembered")
                 return resource
             known = self._known.get(key)
             if isinstance(known, int) and now_ms < known:

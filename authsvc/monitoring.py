@@ -44,7 +44,7 @@ class Monitoring:
         self._is_counting_failed = False
 
     def tell(self, done: Finished) -> None:
-        """Tell of a request that has been answered; nobody may change it, or its audit, any more."""
+        """Tell of a request that has been answered; nobody may change it any more."""
         if len(self._untold) < MAX_UNTOLD:
             self._untold.append(done)
         else:

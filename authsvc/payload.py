@@ -45,6 +45,13 @@ class AuthPayload:
             "timestamp": str(self.timestamp_ms),
         }
 
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON, fast; nothing in a payload that we issue needs an escape."""
+        return (
+            f'{{"appkey":"{self.appkey}","random_str":"{self.random_str}",'
+            f'"signature":"{self.signature}","timestamp":"{self.timestamp_ms}"}}'
+        )
+
 
 def issue(*, appkey: str, master_secret: str, random_str: str, now_ms: int) -> AuthPayload:
     """Return a payload of this moment (Unix milliseconds). The random_str is taken as already checked."""

@@ -44,16 +44,19 @@ def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
     return payload.parse(rest), holder
 
 
-def read_json(text: bytes) -> tuple[AuthPayload, str | None]:
+def read_json(text: bytes, *, content_type: str = "application/json") -> tuple[AuthPayload, str | None]:
     """
     Return the payload and the holder in a request's body, as `read` those of its fields.
+
+    Args:
+        content_type: as of `body.read`.
 
     Raises:
         InvalidRequest, InvalidRandomStr: as `body.read` and `read`.
     """
-    found = _AS_ISSUED.fullmatch(text.decode("latin-1"))
+    found = _AS_ISSUED.fullmatch(text.decode("latin-1")) if content_type == "application/json" else None
     if found is None:
-        return read(body.read(text, content_type="application/json", fields=FIELDS, may_be_empty=False))
+        return read(body.read(text, content_type=content_type, fields=FIELDS, may_be_empty=False))
     appkey, random_str, signed, timestamp, holder = found.groups()
     return AuthPayload(appkey, random_str, int(timestamp), signed), holder
 

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import jwt
@@ -154,27 +155,35 @@ BOTH_WAYS = {"test_answers", "test_app", "test_bootstrap", "test_views"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of the API twice: through the fast lane where it applies, and all through Flask."""
+    """Run the tests of the API twice: by the direct door where it applies, and all by Flask's."""
     if "settings" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS:
-        metafunc.parametrize("settings", ["lane", "flask"], indirect=True)
+        metafunc.parametrize("settings", ["direct", "flask"], indirect=True)
+
+
+@contextmanager
+def direct_door_closed() -> Iterator[None]:
+    """Have each app that is made meanwhile answer everything by Flask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("authsvc.app.Direct", lambda flask, *_, **__: flask)
+        yield
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest) -> Settings:
+def settings(request: pytest.FixtureRequest) -> Iterator[Settings]:
     """One app, JWT and session cookie and gateway as ways to log in, one verifier."""
-    return Settings(
-        appkey=made_up.APPKEY,
-        master_secret=Secret(made_up.MASTER_SECRET),
-        jwt_key=Secret(made_up.JWT_KEY),
-        jwt_algorithms=("HS256",),
-        session_key=(Secret(made_up.SESSION_KEY),),
-        gateway_secret=(Secret(made_up.GATEWAY_SECRET),),
-        verifier_keys=(Secret(made_up.VERIFIER_KEY),),
-        allowed_origins=frozenset({"https://app.example"}),
-        signature_route=True,
-        fast_lane=getattr(request, "param", "lane") == "lane",
-        vendor_url="http://127.0.0.1:9",  # nobody listens there
-    )
+    with direct_door_closed() if getattr(request, "param", "direct") == "flask" else nullcontext():
+        yield Settings(
+            appkey=made_up.APPKEY,
+            master_secret=Secret(made_up.MASTER_SECRET),
+            jwt_key=Secret(made_up.JWT_KEY),
+            jwt_algorithms=("HS256",),
+            session_key=(Secret(made_up.SESSION_KEY),),
+            gateway_secret=(Secret(made_up.GATEWAY_SECRET),),
+            verifier_keys=(Secret(made_up.VERIFIER_KEY),),
+            allowed_origins=frozenset({"https://app.example"}),
+            signature_route=True,
+            vendor_url="http://127.0.0.1:9",  # nobody listens there
+        )
 
 
 @pytest.fixture

@@ -167,16 +167,6 @@ def test_a_bearer_token_that_came_twice_is_refused() -> None:
         assert reason(Bearer(tokens()), {"Authorization": joined}) == "Authorization holds a comma, or was sent twice"
 
 
-@pytest.mark.parametrize("first", [[], ["gateway"], ["single-use"]])
-def test_only_a_bearer_that_is_first_can_be_asked_alone(first: list[str], store: Store) -> None:
-    """Where another way is first, or none, or where to ask would use the token up, it says nothing."""
-    ways: dict[str, Way] = {"gateway": gateway_way(), "single-use": Bearer(tokens(), single_use=store)}
-    callers = Callers([Bearer(tokens())], allowed_origins=frozenset())
-    assert callers.bearer(f"Bearer {token()}", NOW_MS) == "ming"
-    callers.replace([ways[name] for name in first])
-    assert callers.bearer(f"Bearer {token()}", NOW_MS) is None
-
-
 def test_what_is_wrong_with_a_bearer_token_is_said() -> None:
     """The refusal is the one of the token's first fault."""
     assert reason(Bearer(tokens()), {"Authorization": f"Bearer {token(exp=NOW_S)}"}) == "the token has expired"
@@ -785,20 +775,6 @@ def test_a_token_is_verified_once_a_minute() -> None:
     for later_ms in (0, 1, 59_999, 60_000, 60_001):
         assert user(way, headers, now_ms=NOW_MS + later_ms) == "ming"
     assert counted.verified == 2
-
-
-def test_a_token_may_be_all_that_is_looked_at(store: Store) -> None:
-    """Its user is told by the header alone, unless a token is good once, or another way to log in comes first."""
-    authorization = f"Bearer {token(jti='one')}"
-    cases: list[tuple[list[Way], str | None]] = [
-        ([Bearer(tokens()), session_way()], "ming"),
-        ([Bearer(tokens(), single_use=store)], None),
-        ([session_way(), Bearer(tokens())], None),
-    ]
-    for ways, expected in cases:
-        callers = Callers(ways, allowed_origins=frozenset())
-        assert callers.bearer(authorization, NOW_MS) == expected
-        assert callers.authenticate(asking({"Authorization": authorization}), NOW_MS).user_id == "ming"
 
 
 @pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer ", "Bearer  "])

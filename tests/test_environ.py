@@ -314,7 +314,7 @@ def check_settings(settings: Settings, variables: dict[str, str]) -> None:
     given_to = {name.removeprefix("AUTHSVC_").lower(): value for name, value in variables.items()}
     assert re.fullmatch("[0-9A-Za-z_-]{1,64}", settings.apps[0].appkey)
     assert settings.apps[0].master_secret.reveal() == given_to["master_secret"]
-    assert (settings.flag, settings.fast_lane) in {(0, True), (1, True)}
+    assert settings.flag in {0, 1}
     assert 0 <= settings.jwt_leeway_s <= 300 >= settings.drain_delay_s >= 0
     for url in filter(None, (settings.vendor_url, settings.jwt_jwks_url, *settings.allowed_origins)):
         parts = urlsplit(url)

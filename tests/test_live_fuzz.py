@@ -1,12 +1,11 @@
 """
-Fuzzing over real sockets: the requests of `test_fuzz` to `authsvc serve`, by both servers, with the lane and without.
+Fuzzing over real sockets: the requests of `test_fuzz` to `authsvc serve`, by both servers.
 
-What lies between a client and Flask is in it: the servers' own parsers, the lane, the vendor's HTTP, the store's file.
+What lies between a client and a handler is in it: the servers' own parsers, the vendor's HTTP, the store's file.
 `FUZZ_CASES` makes the long form: an eighth of so many cases for each operation and service, and the boundary values
 that schemathesis derives from the contract.
 """
 
-import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -28,17 +27,13 @@ SCHEMA.config.phases.coverage.enabled = IS_LONG
 few = settings(fuzz, max_examples=CASES // 8 if IS_LONG else 3)
 
 
-@pytest.fixture(
-    scope="module", params=list(itertools.product(["gunicorn", "granian"], ["lane", "flask"])), ids="-".join
-)
+@pytest.fixture(scope="module", params=["gunicorn", "granian"])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with a vendor and a store of its own, without a limit that counts; nothing may make it complain."""
-    server, lane = request.param
     service = Service(tmp_path_factory.mktemp("live"))
     with vendor_stand_in() as vendor:
         vendor.tell = vendor_at(time.time())
         service.variables |= {
-            "AUTHSVC_FAST_LANE": "true" if lane == "lane" else "false",
             "AUTHSVC_RATE_LIMIT": "999999999/hour",
             "AUTHSVC_VENDOR_BUDGET": "999999999/hour",
             "AUTHSVC_VENDOR_URL": vendor.url,
@@ -46,7 +41,7 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "AUTHSVC_SESSION_KEY_FILE": str(service.secret_file("session-key", made_up.SESSION_KEY)),
             "AUTHSVC_SIGNATURE_ROUTE": "true",
         }
-        service.start("--server", server, "--workers", "1")
+        service.start("--server", request.param, "--workers", "1")
         yield service
         assert service.stop() == 0
     assert "Traceback" not in service.log()

@@ -30,6 +30,14 @@ def test_the_contract_has_exactly_the_routes_of_the_service(app: Flask) -> None:
     assert contract.operations().keys() == routes
 
 
+def test_a_route_has_the_name_of_its_operation(app: Flask) -> None:
+    """Flask's endpoints, which an extension may use, are the operationIds."""
+    named = {rule.rule.replace("<rest:", "<"): rule.endpoint for rule in app.url_map.iter_rules()}
+    for path, operations in contract.at("/paths").items():
+        for method in operations.keys() & {"get", "post"}:
+            assert operations[method]["operationId"] == named[path.replace("{", "<").replace("}", ">")]
+
+
 def test_the_served_contract_is_the_file(client: FlaskClient) -> None:
     """What a client downloads is the document that these tests hold the service to, byte for byte."""
     assert client.get("/openapi.yaml").get_data() == contract.PATH.read_bytes()

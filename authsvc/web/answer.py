@@ -1,0 +1,90 @@
+"""
+An answer before it is finished: a handler's result as JSON or text, or a refusal in the one shape of all refusals.
+
+Imports `limiter`, `problems` and `errors`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from authsvc import problems
+from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal, TooManyRequests
+from authsvc.limiter import Quota, Rate
+from authsvc.problems import Problem
+from authsvc.web.request import Request
+
+Headers = Sequence[tuple[str, str]]
+
+_log = logging.getLogger(__name__)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(slots=True)
+class Answer:
+    """
+    Status, body, and the headers that are its own.
+
+    `media_type` is None where there is no body; `cache_control` what may be done with the answer.
+    """
+
+    body: bytes
+    media_type: str | None = "application/json"
+    status: int = 200
+    headers: Headers = ()
+    cache_control: str = "no-store"
+
+    def head(self) -> list[tuple[str, str]]:
+        """Return the headers that describe the body, and its own."""
+        if self.media_type is not None:
+            return [("Content-Type", self.media_type), ("Content-Length", str(len(self.body))), *self.headers]
+        return [*self.headers] if self.status == 304 else [("Content-Length", "0"), *self.headers]
+
+
+def of_json(members: Mapping[str, object], *, headers: Headers = ()) -> Answer:
+    """Return a JSON answer."""
+    return Answer(_encode(members).encode(), headers=headers)
+
+
+def of_problem(
+    request: Request,
+    problem: Problem,
+    detail: str,
+    *,
+    retry_after_s: int | None = None,
+    headers: Headers = (),
+    **members: object,
+) -> Answer:
+    """Return a refusal, with further members if there are any, and note it for the log."""
+    request.problem = problem
+    told = problems.to_dict(problem, detail=detail, request_id=request.request_id, now_ms=request.now_ms)
+    if problem.retry == "after":
+        headers = (("Retry-After", str(retry_after_s or 5)), *headers)
+    content = _encode(told | members).encode()
+    return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
+
+
+def of_exception(request: Request, exc: Exception) -> Answer:
+    """Return the refusal that an exception stands for; one that is neither ours nor Werkzeug's is a bug, and logged."""
+    if isinstance(exc, HTTPException) and exc.code not in problems.BY_STATUS:
+        exc = InvalidRequest("request", "is malformed, or ends before its Content-Length")
+    if isinstance(exc, TooManyRequests):
+        request.quota = Quota(Rate(exc.limit, exc.window_ms), 0, exc.retry_after_s)
+    if isinstance(exc, Refusal):
+        is_login = isinstance(exc, NotLoggedIn | NotLoggedInYet)
+        headers = (("WWW-Authenticate", 'Bearer realm="authsvc"'),) if is_login else ()
+        problem = problems.BY_REFUSAL[type(exc)]
+        return of_problem(request, problem, exc.detail, retry_after_s=exc.retry_after_s, headers=headers)
+    if isinstance(exc, MethodNotAllowed):
+        methods = sorted(exc.valid_methods or ())
+        detail = f"this path has no such method; use {' or '.join(sorted({*methods} - {'HEAD', 'OPTIONS'}))}"
+        return of_problem(request, problems.BY_STATUS[405], detail, headers=(("Allow", ", ".join(methods)),))
+    if isinstance(exc, HTTPException):
+        problem = problems.BY_STATUS[exc.code or 500]
+    else:
+        _log.error("request %s failed", request.request_id, exc_info=exc)
+        problem = problems.BY_STATUS[500]
+    return of_problem(request, problem, problem.meaning)

@@ -1,0 +1,111 @@
+"""
+Flask's door: a Flask app whose views call the handlers, with all that Flask gives besides.
+
+That is: odd paths, 404 and 405, HEAD and OPTIONS, the test client, a place in another app, and extensions. The only
+module of `web` that imports `flask`; of the project it imports `routes`, `answer` and `lifecycle`.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cache
+from wsgiref.types import WSGIEnvironment
+
+from flask import Flask, Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.routing import BaseConverter
+
+from authsvc.web import answer
+from authsvc.web.answer import Answer
+from authsvc.web.lifecycle import Lifecycle
+from authsvc.web.request import Request
+from authsvc.web.routes import Route
+
+_KEY = "authsvc.request"
+_OURS = frozenset({"Cache-Control", "X-Content-Type-Options", "X-Request-Id"})
+_HOOKS = (
+    *("before_request_funcs", "after_request_funcs", "teardown_request_funcs", "teardown_appcontext_funcs"),
+    *("url_value_preprocessors", "error_handler_spec", "view_functions"),
+)
+
+
+class _Rest(BaseConverter):
+    """All that is left of a path, slashes and line breaks included, wherever they stand."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+class _Verbatim(Response):
+    """An answer whose headers stay as they are; the vendor's signature covers each character of a Location."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002 -- Werkzeug's signature
+        return self.headers
+
+
+def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
+    """Return the app."""
+    app = Flask("authsvc", static_folder=None)
+    app.url_map.merge_slashes = False  # a path is right or wrong; a redirect would lose the body
+    app.url_map.converters["rest"] = _Rest
+    paths = {route.name: route.path for route in routes}
+
+    @app.before_request
+    def begin() -> None:
+        request.environ[_KEY] = lifecycle.begin(request.environ)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        rule = request.url_rule
+        headers = [pair for pair in response.headers if pair[0] not in _OURS]
+        lifecycle.finish(
+            request.environ[_KEY],
+            headers,
+            route="unmatched" if rule is None else paths.get(rule.endpoint, rule.rule),
+            status=response.status_code,
+            cache_control=response.headers.get("Cache-Control", "no-store"),
+        )
+        response.headers = Headers(headers)
+        return response
+
+    @app.errorhandler(Exception)
+    def refused(exc: Exception) -> Response:
+        return _response(answer.of_exception(request.environ[_KEY], exc))
+
+    for route in routes:
+        rule = route.path.replace("{media_id}", "<rest:media_id>").replace("{name}", "<name>")
+        app.add_url_rule(rule, endpoint=route.name, view_func=_view(route), methods=[route.method])
+    return app
+
+
+def watch(app: Flask) -> Callable[[], bool]:
+    """
+    Return what tells whether nothing was added to the app between now and the first request that it is asked for.
+
+    An extension that looks at each request needs Flask for each. Flask too takes no more of them after the first one.
+    """
+    before = deepcopy(_hooks(app))
+
+    @cache
+    def is_unchanged() -> bool:
+        return _hooks(app) == before
+
+    return is_unchanged
+
+
+def _hooks(app: Flask) -> list[object]:
+    return [getattr(app, name) for name in _HOOKS]
+
+
+def _view(route: Route) -> Callable[..., Response]:
+    def view(**open_part: str) -> Response:
+        asked: Request = request.environ[_KEY]
+        asked.rest = next(iter(open_part.values()), "")
+        return _response(route.handler(asked))
+
+    return view
+
+
+def _response(answer: Answer) -> Response:
+    response = _Verbatim(answer.body, status=answer.status)
+    response.headers = Headers([*answer.head(), ("Cache-Control", answer.cache_control)])
+    return response

@@ -1,0 +1,80 @@
+"""
+How every request begins, and what every answer has in common, whichever door it takes.
+
+That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `origins`, `logs`,
+`tracing` and `request`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from wsgiref.types import WSGIEnvironment
+
+from authsvc import origins
+from authsvc.logs import Finished
+from authsvc.tracing import Tracing
+from authsvc.web.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """Begins requests and finishes their answers; `record` takes what the log and the metrics are made of."""
+
+    allowed_origins: frozenset[str]
+    allowed_headers: tuple[str, ...]
+    record: Callable[[Finished], None]
+    tracing: Tracing
+    now_ms: Callable[[], int]
+
+    def begin(self, environ: WSGIEnvironment, rest: str = "") -> Request:
+        """Return the request, whose time and span count from here; `rest` is the open part of its path."""
+        return Request(environ, self.now_ms(), self.tracing, rest)
+
+    def finish(
+        self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int, cache_control: str
+    ) -> None:
+        """Add to an answer's own headers those that all answers have, then end the span and record the request."""
+        quota = request.quota
+        if quota is not None:  # IETF draft-ietf-httpapi-ratelimit-headers-11
+            rate = quota.rate
+            headers += (
+                ("RateLimit-Policy", f'"user";q={rate.limit};w={rate.window_ms // 1000}'),
+                ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
+            )
+        headers += (
+            ("Cache-Control", cache_control),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Request-Id", request.request_id),
+            ("Vary", "Origin"),
+        )
+        origin = request.environ.get("HTTP_ORIGIN")
+        if origin is not None:
+            self._add_cors(request, headers, origin)
+        request.span.end(route=route, status=status)
+        problem = request.problem
+        self.record(
+            Finished(
+                request.method_name,
+                route,
+                status,
+                request.now_ms,
+                time.perf_counter() - request.begun_s,
+                request.request_id,
+                request.span.trace_id,
+                None if problem is None else problem.code,
+                None if problem is None else problem.name,
+                request.action,
+                request.appkey,
+                request.user_id,
+                request.random_str,
+            )
+        )
+
+    def _add_cors(self, request: Request, headers: list[tuple[str, str]], origin: str) -> None:
+        if request.method == "OPTIONS":
+            allow = next((value for name, value in headers if name == "Allow"), "")
+            cors = origins.preflight_headers(origin, self.allowed_origins, allow, self.allowed_headers)
+        else:
+            cors = origins.cors_headers(origin, self.allowed_origins)
+        # An allowed origin takes the place of the `*` that some answers have.
+        headers[:] = [*(pair for pair in headers if pair[0] not in cors), *cors.items()]

@@ -1,0 +1,58 @@
+"""
+The routes of media: the URL behind a media_id, one or many at once, and a redirect to it for `<img src>`.
+
+Imports `media`, `problems`, `body` and `errors`.
+"""
+
+from collections.abc import Mapping
+
+from authsvc import body, problems
+from authsvc.errors import InvalidRequest, Refusal
+from authsvc.media import MAX_BATCH, Resource
+from authsvc.web.answer import Answer, of_json
+from authsvc.web.request import Request
+from authsvc.web.services import Services
+
+
+def resource(services: Services, request: Request) -> Answer:
+    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    asked = request.query({"media_id", "appkey", "fresh"})
+    media_id, fresh = body.required(asked, "media_id"), _is_fresh(asked)
+    served = services.apps.find(asked.get("appkey"))
+    return of_json(services.media.resolve(served, user_id, media_id, request.now_ms, fresh=fresh).to_dict())
+
+
+def resource_redirect(services: Services, request: Request) -> Answer:
+    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    asked = request.query({"appkey", "fresh"})
+    fresh, served = _is_fresh(asked), services.apps.find(asked.get("appkey"))
+    found = services.media.resolve(served, user_id, request.rest, request.now_ms, fresh=fresh)
+    until_ms = found.fresh_until_ms if found.expires_at_ms is None else found.expires_at_ms
+    if fresh:
+        until_ms = request.now_ms  # no browser may keep it: the next one who asks for a fresh URL wants another
+    cache_control = f"private, max-age={max(0, until_ms - request.now_ms) // 1000}"
+    return Answer(b"", media_type=None, status=302, headers=(("Location", found.url),), cache_control=cache_control)
+
+
+def resources(services: Services, request: Request) -> Answer:
+    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    fields = request.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
+    media_ids, fresh = body.texts(fields, "media_ids", most=MAX_BATCH), body.flag(fields, "fresh")
+    served = services.apps.find(body.text(fields, "appkey"))
+    found = services.media.resolve_many(served, user_id, media_ids, request.now_ms, fresh=fresh)
+    results = {media_id: _result(one) for media_id, one in found.items()}
+    # What a page keeps is aged by this clock, not by its own.
+    return of_json({"results": results}, headers=(("X-Server-Time-Ms", str(request.now_ms)),))
+
+
+def _is_fresh(asked: Mapping[str, str]) -> bool:
+    value = asked.get("fresh", "false")
+    if value not in ("true", "false"):
+        raise InvalidRequest("fresh", "must be true or false")
+    return value == "true"
+
+
+def _result(found: Resource | Refusal) -> dict[str, object]:
+    if isinstance(found, Refusal):
+        return {"code": problems.BY_REFUSAL[type(found)].code, "message": found.detail}
+    return found.to_dict()

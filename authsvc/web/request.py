@@ -1,0 +1,113 @@
+"""
+A request as a handler reads it, straight from the WSGI environ and only when asked; and what is found out for the log.
+
+Werkzeug's helpers do the reading. Imports `body`, `ids`, `limiter`, `logs`, `problems`, `tracing` and `errors`.
+"""
+
+import re
+import time
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qsl
+from wsgiref.types import WSGIEnvironment
+
+from werkzeug.datastructures import EnvironHeaders, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.http import parse_cookie
+from werkzeug.wsgi import get_host, get_input_stream
+
+from authsvc import body
+from authsvc.errors import InvalidRequest
+from authsvc.ids import fresh_id
+from authsvc.limiter import Quota
+from authsvc.logs import Action
+from authsvc.problems import Problem
+from authsvc.tracing import Tracing
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where only a transfer coding brings a body without a length
+
+
+class Request:
+    """
+    One request.
+
+    Attributes:
+        now_ms: when it came, Unix milliseconds by the server's clock.
+        rest: the part of the path that the route leaves open.
+        method_name: the method, or "other" for one that HTTP does not define.
+        quota: what the rate limit leaves, once the request was counted.
+        problem: the refusal that answers it, if one does.
+        action, appkey, user_id, random_str: of the payload that it is about, for the log; see `Finished`.
+    """
+
+    __slots__ = (
+        "action", "appkey", "begun_s", "environ", "headers", "method", "method_name", "now_ms", "problem", "quota",
+        "random_str", "request_id", "rest", "span", "user_id",
+    )  # fmt: skip
+
+    def __init__(self, environ: WSGIEnvironment, now_ms: int, tracing: Tracing, rest: str = "") -> None:
+        """Begin to answer it: the time it takes, and its span, count from here."""
+        self.begun_s = time.perf_counter()
+        self.environ = environ
+        self.headers = EnvironHeaders(environ)
+        self.method: str = environ["REQUEST_METHOD"].upper()
+        self.method_name = self.method if self.method in _METHODS else "other"
+        self.now_ms = now_ms
+        self.rest = rest
+        given = environ.get("HTTP_X_REQUEST_ID")
+        self.request_id: str = given if given is not None and _REQUEST_ID.fullmatch(given) else fresh_id()
+        self.span = tracing.begin(self.method_name, environ.get("HTTP_TRACEPARENT"))
+        self.problem: Problem | None = None
+        self.quota: Quota | None = None
+        self.action: Action | None = None
+        self.appkey: str | None = None
+        self.user_id: str | None = None
+        self.random_str: str | None = None
+
+    @property
+    def host(self) -> str:
+        return get_host(self.environ)
+
+    @property
+    def cookies(self) -> MultiDict[str, str]:
+        return parse_cookie(self.environ.get("HTTP_COOKIE"))
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type without parameters, lower case."""
+        return parse_options_header(self.environ.get("CONTENT_TYPE"))[0].lower()
+
+    def read(self) -> bytes:
+        """Return the body. Raises RequestEntityTooLarge, and BadRequest for one that ends early or is malformed."""
+        environ = self.environ
+        length = environ.get("CONTENT_LENGTH")
+        if length == "0" or (
+            not length and "HTTP_TRANSFER_ENCODING" not in environ and environ["SERVER_PROTOCOL"] in _WITHOUT_LENGTH
+        ):
+            return b""
+        # Werkzeug cuts off at the limit what comes in chunks; one byte more shows that it was longer.
+        content = get_input_stream(environ, max_content_length=body.MAX_BYTES + 1).read()
+        if len(content) > body.MAX_BYTES:
+            raise RequestEntityTooLarge
+        return content
+
+    def fields(self, names: Collection[str], *, may_be_empty: bool) -> Mapping[str, object]:
+        """Return the fields of the body. Raises InvalidRequest, and as `read`."""
+        content = self.read()
+        if not content and may_be_empty:
+            return {}
+        return body.read(content, content_type=self.content_type, fields=names, may_be_empty=may_be_empty)
+
+    def query(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the parameters of the query. Raises InvalidRequest for an unknown one, or one given twice."""
+        text = self.environ.get("QUERY_STRING", "").encode("latin-1").decode(errors="replace")
+        found: dict[str, str] = {}
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            if name not in names:
+                raise InvalidRequest(name[:64], f"is no parameter here; known are {', '.join(sorted(names))}")
+            if name in found:
+                raise InvalidRequest(name, "is given twice")
+            found[name] = value
+        return found

@@ -1,0 +1,62 @@
+"""
+The routes of the service itself: health, help pages, the contract, and the files that a page loads.
+
+Imports `problems` and `readiness`.
+"""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from werkzeug.http import generate_etag, parse_etags
+
+from authsvc import problems, readiness
+from authsvc.web.answer import Answer, of_json, of_problem
+from authsvc.web.request import Request
+from authsvc.web.services import Services
+
+
+def healthz(_services: Services, _request: Request) -> Answer:
+    return of_json({"alive": True})
+
+
+def readyz(services: Services, request: Request) -> Answer:
+    checks = services.readiness.checks(request.now_ms)
+    if readiness.is_ready(checks):
+        return of_json({"ready": True, "checks": checks})
+    wrong = ", ".join(f"{name}: {word}" for name, word in checks.items() if word != "ok")
+    return of_problem(request, problems.NOT_READY, wrong, checks=checks)
+
+
+def help_pages() -> Callable[[Services, Request], Answer]:
+    """Return the handler of the help page of each refusal."""
+    pages = {name: problems.help_page(problem).encode() for name, problem in problems.all_problems().items()}
+
+    def problem(_services: Services, request: Request) -> Answer:
+        page = pages.get(request.rest)
+        if page is None:
+            return of_problem(request, problems.BY_STATUS[404], problems.BY_STATUS[404].meaning)
+        return Answer(page, media_type="text/html; charset=utf-8")
+
+    return problem
+
+
+def contract() -> Callable[[Services, Request], Answer]:
+    """Return the handler of openapi.yaml, which lies in the package once installed, and beside it in a checkout."""
+    packaged, beside = resources.files("authsvc") / "openapi.yaml", Path(__file__).parents[2] / "openapi.yaml"
+    content = (packaged if packaged.is_file() else beside).read_bytes()
+    return lambda _services, _request: Answer(content, media_type="application/yaml")
+
+
+def file(name: str, *, media_type: str) -> Callable[[Services, Request], Answer]:
+    """Return the handler of a file that pages of any origin may import, and revalidate, so that an upgrade is seen."""
+    content = (resources.files("authsvc") / "static" / name).read_bytes()
+    etag = generate_etag(content)
+    headers = (("Access-Control-Allow-Origin", "*"), ("ETag", f'"{etag}"'))
+
+    def serve(_services: Services, request: Request) -> Answer:
+        if parse_etags(request.headers.get("If-None-Match")).contains_weak(etag):
+            return Answer(b"", media_type=None, status=304, headers=headers, cache_control="no-cache")
+        return Answer(content, media_type=media_type, headers=headers, cache_control="no-cache")
+
+    return serve
