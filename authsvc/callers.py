@@ -180,10 +180,15 @@ class TokenCookie:
         self.brings = f"the cookie {cookie}"
         self._tokens = tokens
         self._cookie = cookie
+        self._remembered = Remembered()
 
-    def user_id(self, request: Asking, _now_ms: int) -> str | None:
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
         cookies = request.cookies.getlist(self._cookie)
-        return _only_user(cookies, lambda value: self._tokens.verify(value).user_id, self._cookie)
+        return _only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
+
+    def _verified(self, cookie: str) -> tuple[str, int]:
+        token = self._tokens.verify(cookie)
+        return token.user_id, token.expires_ms
 
 
 class SessionCookie:
@@ -211,12 +216,18 @@ class SessionCookie:
         self._user_field = user_field
         self._max_age_s = max_age_s
         self._has_warned = False
+        self._remembered = Remembered()
 
-    def user_id(self, request: Asking, _now_ms: int) -> str | None:
-        return _only_user(request.cookies.getlist(self._cookie), self._user_of, self._cookie)
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        cookies = request.cookies.getlist(self._cookie)
+        return _only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
 
-    def _user_of(self, cookie: str) -> str | None:
-        session, what = self._session(cookie), f"the session's {self._user_field}"
+    def _verified(self, cookie: str) -> tuple[str | None, int]:
+        session, expires_ms = self._session(cookie)
+        return self._user_of(session), expires_ms
+
+    def _user_of(self, session: Mapping[str, object]) -> str | None:
+        what = f"the session's {self._user_field}"
         user_id = session.get(self._user_field)
         if user_id is None:
             return None
@@ -229,19 +240,21 @@ class SessionCookie:
             _log.warning("%s", FS_UNIQUIFIER)
         return user_id
 
-    def _session(self, cookie: str) -> dict[str, object]:
+    def _session(self, cookie: str) -> tuple[Mapping[str, object], int]:
+        """Return what the cookie holds, and the first moment at which it is too old, Unix ms."""
         try:
             session, signed = self._serializer.loads(cookie, return_timestamp=True)
             signed_ms = int(signed.timestamp()) * 1000
         # Of a time that no calendar has, itsdangerous lets the error of datetime through.
         except (BadData, ValueError, OSError, OverflowError) as exc:
             raise NotLoggedIn("the session cookie is broken, or signed with another key") from exc
-        if clock.now_ms() >= signed_ms + (self._max_age_s + 1) * 1000:
+        expires_ms = signed_ms + (self._max_age_s + 1) * 1000
+        if clock.now_ms() >= expires_ms:
             raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s")
         check_not_ahead(signed_ms, "the session cookie is from the future")
         if not isinstance(session, dict):
             raise NotLoggedIn("the session cookie holds no session")
-        return session
+        return session, expires_ms
 
 
 class Assertion:
@@ -254,14 +267,18 @@ class Assertion:
         self.brings = f"{header} from the gateway"
         self._tokens = tokens
         self._header = header
+        self._remembered = Remembered()
 
-    def user_id(self, request: Asking, _now_ms: int) -> str | None:
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
         value = request.headers.get(self._header)
-        if value is None:
-            return None
+        return None if value is None else self._remembered.user(value, now_ms, self._verified)
+
+    def _verified(self, value: str) -> tuple[str, int]:
         scheme, _, credential = value.partition(" ")
-        token = credential.strip(" ") if scheme.lower() == "bearer" else value
-        return self._tokens.verify(_single(token, self._header)).user_id
+        token = self._tokens.verify(
+            _single(credential.strip(" ") if scheme.lower() == "bearer" else value, self._header)
+        )
+        return token.user_id, token.expires_ms
 
 
 class Gateway:

@@ -777,6 +777,48 @@ def test_a_token_is_verified_once_a_minute() -> None:
     assert counted.verified == 2
 
 
+@pytest.mark.parametrize(
+    ("make", "header"),
+    [
+        (lambda counted: TokenCookie(counted, cookie="token"), lambda token: {"Cookie": f"token={token}"}),
+        (lambda counted: Assertion(counted, header="X-Jwt"), lambda token: {"X-Jwt": f"Bearer {token}"}),
+    ],
+    ids=["token-cookie", "assertion"],
+)
+def test_a_token_elsewhere_is_verified_once_a_minute(
+    make: Callable[[Tokens], Way], header: Callable[[str], dict[str, str]]
+) -> None:
+    """In a cookie or a gateway's header it costs no more than in the page's own; each token is its own."""
+    counted = Counted.with_key(TokenRules(("HS256",)), JWT_KEY)
+    way = make(counted)
+    for later_ms in (0, 1, 59_999, 60_000, 60_001):
+        assert user(way, header(token()), now_ms=NOW_MS + later_ms) == "ming"
+    assert counted.verified == 2
+    assert user(way, header(token(sub="hua")), now_ms=NOW_MS) == "hua"
+
+
+def test_a_session_is_verified_once_a_minute() -> None:
+    """Within the minute it is not looked at again; one that is nobody's is never remembered."""
+    way, headers = session_way(), {"Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
+    assert user(way, headers) == "ming"
+    with at(NOW_S + 32 * DAY_S):  # by which a verification would tell
+        assert user(way, headers, now_ms=NOW_MS + 59_999) == "ming"
+        with pytest.raises(NotLoggedIn, match="older than"):
+            user(way, headers, now_ms=NOW_MS + 60_000)
+    assert reason(way, {"Cookie": f"session={session_cookie({'other': 'ming'})}"}).startswith("the request brings no")
+
+
+def test_a_session_is_remembered_for_no_longer_than_it_lives() -> None:
+    """Its last second is the one of its greatest age, as if it were verified each time."""
+    way = SessionCookie((SESSION_KEY,), cookie="session", user_field="_user_id", max_age_s=10)
+    headers = {"Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
+    assert user(way, headers) == "ming"
+    with at(NOW_S + 11):
+        assert user(way, headers, now_ms=NOW_MS + 10_999) == "ming"
+        with pytest.raises(NotLoggedIn, match="older than 10 s"):
+            user(way, headers, now_ms=NOW_MS + 11_000)
+
+
 @pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer ", "Bearer  "])
 def test_an_assertion_logs_in(prefix: str) -> None:
     """The gateway's token is taken from the header that is set, with Bearer before it or without."""
