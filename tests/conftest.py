@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import jwt
@@ -103,7 +103,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def has_children() -> bool:
     """Return whether any process that this one has started lives; those of a fixture may outlive many tests."""
-    return any(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            if children.read_text():
+                return True
+    return False
 
 
 @pytest.hookimpl(wrapper=True)
