@@ -1,16 +1,20 @@
 """
-Where to listen: a TCP address or a unix socket, how many may wait there, and whether it is free.
+Where to listen: a TCP address or a unix socket, whether it is free, and whether a request means it.
 
 Imports only `errors`.
 """
 
 import errno
+import ipaddress
 import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from authsvc.errors import SettingsError
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +30,34 @@ class Bind:
         """Read `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; raises ValueError."""
         if text.startswith("unix:") and len(text) > len("unix:"):
             return cls("", 0, Path(text.removeprefix("unix:")))
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):([0-9]{1,5})", text)
-        if match is None or int(match[2]) > 65_535:
+        match = _ADDRESS.fullmatch(text)
+        if match is None or match[2] is None or int(match[2]) > 65_535:
             raise ValueError("must be HOST:PORT, [IPV6]:PORT or unix:PATH")
         return cls(match[1].strip("[]"), int(match[2]))
+
+    def is_meant_by(self, address: str) -> bool:
+        """
+        Return whether the `host` or `host:port` of a Host header or an origin means this address or this machine.
+
+        Any other name may belong to a page of somebody who lets it resolve to this address (DNS rebinding). An address
+        in digits cannot, and counts where all addresses of the machine are listened on.
+        """
+        match = _ADDRESS.fullmatch(address)
+        if match is None:
+            return False
+        host = match[1].strip("[]").lower()
+        return is_loopback(host) or host == self.host.lower() or (self.host in _ANY and _ip(host) is not None)
 
     def __str__(self) -> str:
         if self.socket is not None:
             return f"unix:{self.socket}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, whatever a DNS server says."""
+    address = _ip(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def free(bind: Bind) -> Bind:
@@ -49,6 +72,13 @@ def free(bind: Bind) -> Bind:
             return Bind(bind.host, probe.getsockname()[1])
     except (OSError, UnicodeError) as exc:
         raise SettingsError([f"--bind: cannot listen on {bind}: {exc}"]) from exc
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _clear(path: Path) -> None:

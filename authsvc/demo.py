@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `payload`, `secret`, `servers`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `origins`, `payload`, `secret`, `servers`, `errors`.
 """
 
 import importlib.util
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 import click
 from flask import Flask, Response, request, session
-from werkzeug.exceptions import BadGateway, BadRequest, Unauthorized
+from werkzeug.exceptions import BadGateway, BadRequest, Forbidden, Unauthorized
 
-from authsvc import clock, payload, servers
+from authsvc import clock, origins, payload, servers
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.config import Settings
-from authsvc.errors import ExtraMissing, SettingsError
+from authsvc.errors import CrossSite, ExtraMissing, SettingsError
 from authsvc.ids import fresh_id
 from authsvc.limiter import Rate
 from authsvc.secret import Secret
@@ -69,8 +69,8 @@ def serve(bind: Bind, sdk: Path | None = None) -> None:
                 workers=1,
                 drain_delay_s=0,
                 log_level="WARNING",
-                load=lambda _drain: join(
-                    create_page(settings, sandbox=sandbox, sdk_script=sdk_script), create_app(settings)
+                load=lambda _drain: guard(
+                    join(create_page(settings, sandbox=sandbox, sdk_script=sdk_script), create_app(settings)), bind
                 ),
             )
 
@@ -232,6 +232,34 @@ def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplicatio
         return app(environ, start_response)
 
     return joined
+
+
+def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
+    """
+    Return the app, which refuses pages of foreign sites: by a name that they let resolve to here, and what they POST.
+
+    The service compares the origin with the Host by itself; which names it has only its operator knows.
+    """
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if not bind.is_meant_by(host):
+            return Forbidden(f"Host: the demo answers to localhost, 127.0.0.1, [::1] and {bind.host} alone")(
+                environ, start_response
+            )
+        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].startswith("/demo/"):
+            try:
+                origins.check_same_site(
+                    origin=environ.get("HTTP_ORIGIN"),
+                    sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
+                    host=host,
+                    allowed=(),
+                )
+            except CrossSite as refusal:
+                return Forbidden(refusal.detail)(environ, start_response)
+        return app(environ, start_response)
+
+    return guarded
 
 
 def _drop_connections(sandbox: Bind) -> None:

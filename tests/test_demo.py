@@ -117,6 +117,41 @@ def test_only_for_who_is_logged_in(page: FlaskClient, path: str) -> None:
     assert page.post(path).status_code == 401
 
 
+POSTS = [("POST", f"/demo/{name}") for name in ("login", "logout", "drop", "expired")]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "10.0.0.1", ""])
+def test_a_foreign_name_is_refused(settings: Settings, host: str) -> None:
+    """On every route, the service's too: a page whose name resolves to here gets nothing (DNS rebinding)."""
+    guarded = Client(demo.guard(demo.create_page(settings, sandbox=sandbox_of(settings)), Bind("127.0.0.1", 8000)))
+    for method, path in [("GET", "/"), ("GET", "/demo/session"), ("POST", "/v1/bootstrap"), ("GET", "/x"), *POSTS]:
+        answer = guarded.open(path, method=method, headers={"Host": host})
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
+    for own in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000"):
+        assert guarded.get("/demo/session", headers={"Host": own}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:9000", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_a_foreign_page_does_nothing(settings: Settings, headers: dict[str, str]) -> None:
+    """What it POSTs is refused, with the visitor's cookie too; what the demo's own page does is done."""
+    page = demo.create_page(settings, sandbox=sandbox_of(settings))
+    guarded = Client(demo.guard(page, Bind("127.0.0.1", 8000)))
+    own = {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}
+    assert guarded.post("/demo/login", json={"user": "ming"}, headers=own).status_code == 200
+    for _, path in POSTS:
+        assert guarded.post(path, json={"user": "ana"}, headers={"Host": "localhost:8000"} | headers).status_code == 403
+    assert guarded.get("/demo/session", headers={"Host": "localhost:8000"}).get_json() == {"user": "ming"}
+
+
 def test_an_expired_payload(page: FlaskClient, settings: Settings) -> None:
     """It is signed right and a minute too old."""
     page.post("/demo/login", json={"user": "ming"})
@@ -223,6 +258,9 @@ def test_as_a_process(tmp_path: Path) -> None:
         sandbox = Bind.parse(boot["sdk"]["options"]["address"].removeprefix("ws://"))
         assert boot["sdk"]["options"]["upload_file"] == f"http://{sandbox}/resource"
         assert is_listening(sandbox.port)
+        for url in (demo.url, f"http://{sandbox}/sandbox"):
+            with pytest.raises(HTTPError, match="403"):
+                opener.open(Request(url, headers={"Host": "evil.example"}), timeout=10)  # noqa: S310 -- the demo's own
     finally:
         assert demo.stop() == 0
     assert not is_listening(sandbox.port)

@@ -48,6 +48,23 @@ def test_no_bind(text: str) -> None:
         Bind.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("bound", "meant", "foreign"),
+    [
+        ("127.0.0.1", ("127.0.0.1:80", "localhost", "[::1]:1", "127.9.9.9"), ("evil.example", "10.0.0.1", "", ":80")),
+        ("demo.internal", ("demo.internal", "DEMO.internal:80", "localhost"), ("internal", "x.demo.internal", "a:b")),
+        ("0.0.0.0", ("10.0.0.1:80", "[2001:db8::1]", "localhost"), ("evil.example", "0x0a.1", "[::1")),  # noqa: S104 -- not listened on
+        ("::", ("10.0.0.1", "[::]:80"), ("evil.example:80", "::1", "localhost.", "a@localhost", "localhost:")),
+    ],
+)
+def test_what_a_request_means(bound: str, meant: tuple[str, ...], foreign: tuple[str, ...]) -> None:
+    """This machine and the address listened on; a name that anybody can let resolve to it does not."""
+    for address in meant:
+        assert Bind(bound, 8000).is_meant_by(address)
+    for address in foreign:
+        assert not Bind(bound, 8000).is_meant_by(address)
+
+
 def test_free_on_a_unix_socket(tmp_path: Path) -> None:
     """Where nothing is, where a server has died, but not where one listens; the place itself is left empty."""
     path = tmp_path / "a.sock"

@@ -3,7 +3,6 @@ The sandbox as one server on a loopback address.
 """
 
 import asyncio
-import ipaddress
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -13,8 +12,9 @@ from aiohttp import ClientSession, web
 
 from authsvc import clock
 from authsvc.apps import App
-from authsvc.bind import Bind, free
+from authsvc.bind import Bind, free, is_loopback
 from authsvc.errors import SettingsError
+from authsvc.sandbox import loopback
 from authsvc.sandbox.control import Control
 from authsvc.sandbox.core import Clock, Core
 from authsvc.sandbox.engineio import Hub
@@ -33,11 +33,7 @@ SAVE_S = 1.0  # what a sandbox that is killed may lose
 
 def check_bind(bind: Bind) -> Bind:
     """Return where to listen, its port known. Raises SettingsError unless it is a free port of this machine alone."""
-    try:
-        is_loopback = bind.host == "localhost" or ipaddress.ip_address(bind.host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(bind.host):
         raise SettingsError(
             ["--bind: the sandbox protects nothing, so it listens on this machine alone: 127.0.0.1:PORT"]
         )
@@ -118,7 +114,7 @@ async def create_app(
         saving.cancel()
         folder.save(state)
 
-    app = web.Application(client_max_size=2 * MAX_BYTES)
+    app = web.Application(client_max_size=2 * MAX_BYTES, middlewares=[loopback.only(bind)])
     app[CORE], app[HUB] = core, hub
     app.on_shutdown.append(close)
     app.cleanup_ctx.append(saved)
