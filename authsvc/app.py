@@ -12,7 +12,7 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, environ, exporter, logs, metrics, stores, tracing
+from authsvc import clock, environ, exporter, logs, stores, tracing
 from authsvc.accounts import Accounts
 from authsvc.apps import Apps
 from authsvc.background import Background, every
@@ -26,11 +26,12 @@ from authsvc.health import Health
 from authsvc.limiter import Limiter, Rate
 from authsvc.logs import RequestLog
 from authsvc.media import Media
-from authsvc.metrics import CONTENT_TYPE, Metrics
+from authsvc.metrics import Metrics
 from authsvc.monitoring import Monitoring, Sampler
 from authsvc.places import Places
 from authsvc.readiness import Readiness
 from authsvc.secret import Secret
+from authsvc.slots import Slots
 from authsvc.store import Store
 from authsvc.stores.measured import MeasuredStore
 from authsvc.tokens import TokenRules, Tokens
@@ -56,11 +57,12 @@ def preload(settings: Settings) -> None:
     """
     Import what `create_app` imports only when it is called.
 
-    Before the fork: then the workers share it, and start sooner. `PROMETHEUS_MULTIPROC_DIR` has to be set by then.
+    Before the fork: then the workers share it, and start sooner.
     """
-    metrics.preload()
+    if settings.metrics_bind is not None:
+        from authsvc import exposition  # noqa: F401 -- to have it
     if settings.store_url.reveal().startswith("sqlite:"):
-        from authsvc.stores import sqlite  # noqa: F401 -- to have it
+        from authsvc.stores import sqlite  # noqa: F401 -- the same
     else:
         from authsvc.stores import redis  # noqa: F401 -- the same
 
@@ -74,6 +76,7 @@ def create_app(
     is_draining: Callable[[], bool] = lambda: False,
     twins_pass: bool = False,
     metrics_listener: socket | None = None,
+    slots: Slots | None = None,
     variables: Mapping[str, str] = os.environ,
 ) -> Flask:
     """
@@ -86,6 +89,7 @@ def create_app(
         vendor: None makes a client of the API at the URL that the settings name.
         is_draining: whether this process has been asked to stop, for `/readyz`.
         metrics_listener: where `/metrics` is asked for; None serves it nowhere.
+        slots: of all workers, whose figures are told together; None if there are no others.
         twins_pass: whether the server lets `X_Forwarded_User` pass for `X-Forwarded-User`, which WSGI cannot tell.
 
     Raises:
@@ -100,11 +104,12 @@ def create_app(
         is_draining=is_draining,
         twins_pass=twins_pass,
         metrics_listener=metrics_listener,
+        slots=slots,
         variables=variables,
     )
     watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or environ.load(variables, Settings)
-    monitoring = Monitoring(_request_log(used), Metrics())
+    monitoring = Monitoring(_request_log(used), Metrics(slots))
     trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
     store_health = Health("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
@@ -194,7 +199,7 @@ def create_app(
     # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
-        exporter.start(metrics_listener, monitoring.metrics.text, CONTENT_TYPE)
+        exporter.start(metrics_listener, monitoring.metrics.text)
     app.extensions |= {"authsvc": background, "authsvc.monitoring": monitoring}
     return app
 

@@ -4,7 +4,6 @@ What one worker has: threads, connections, a CPU, and the time that it gives a c
 Imports nothing of the project.
 """
 
-import fcntl
 import os
 import resource
 from contextlib import suppress
@@ -31,7 +30,7 @@ def connections() -> int:
     return max(THREADS + 1, files - OWN_FILES)
 
 
-def keep_to_a_cpu(folder: Path, workers: int) -> None:
+def keep_to_a_cpu(place: int | None, workers: int) -> None:
     """
     Keep this worker's threads to one CPU, where each CPU has as many workers as any other. Elsewhere do nothing.
 
@@ -40,27 +39,12 @@ def keep_to_a_cpu(folder: Path, workers: int) -> None:
     somebody else's work.
 
     Args:
-        folder: of all workers of one service. A file in it is locked for as long as a worker lives, so that the next
-            one takes the place of one that has died.
+        place: this worker's number, which the next one has when this one has ended; None if it has none.
         workers: how many there are.
     """
     cpus = sorted(getattr(os, "sched_getaffinity", lambda _: {0})(0))
-    if len(cpus) == 1 or workers % len(cpus):
+    if place is None or len(cpus) == 1 or workers % len(cpus):
         return
     with suppress(OSError):  # it is no more than quicker
-        place = _place(folder, workers)
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), {cpus[place % len(cpus)]})
-
-
-def _place(folder: Path, workers: int) -> int:
-    """Take the first place that no living worker has, until this process ends; raise OSError if there is none."""
-    for place in range(workers):
-        held = os.open(folder / f"cpu-{place}", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(held)
-        else:
-            return place
-    raise BlockingIOError

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PATH = "/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus's text form
 TIMEOUT_S = 3  # for a request and its answer; they are answered one by one
 BACKLOG = 16
 
@@ -32,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def start(listener: socket.socket, text: Callable[[], bytes], content_type: str) -> None:
+def start(listener: socket.socket, text: Callable[[], bytes]) -> None:
     """Serve what `text` returns, in a thread that ends with the process."""
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -43,7 +44,7 @@ def start(listener: socket.socket, text: Callable[[], bytes], content_type: str)
             start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")])
             return [b""]
         body = text()
-        start_response("200 OK", [("Content-Type", content_type), ("Cache-Control", "no-store")])
+        start_response("200 OK", [("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store")])
         return [body]
 
     server = _Server(listener.getsockname()[:2], _Quiet, bind_and_activate=False)

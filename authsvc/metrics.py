@@ -1,105 +1,63 @@
 """
-What is counted and measured, for Prometheus; never by user. The names are in `Metrics`.
+What is counted and measured, for Prometheus; never by user. The names are in `figures`.
 
-Calls pay for an append to a list, requests are told in the background; `publish` hands both to `prometheus_client`.
-Each worker has files of its own in `PROMETHEUS_MULTIPROC_DIR`, if that is set before the first `Metrics` is made; then
-any of them tells the figures of all. The only module that imports `prometheus_client`; of the project it imports
-`logs`, for what a finished request is.
+Calls pay for an append to a list, requests are told in the background. `publish` counts both, and lets the other
+workers of a service read the sums in its slot; then any of them tells the figures of all. No disk is needed, and
+nothing here raises. Imports `logs`, for what a finished request is, `figures`, `slots`, and `exposition` when the
+figures are asked for.
 """
 
-import fcntl
-import math
-import os
-from bisect import bisect_right
+import logging
+import threading
+import time
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from authsvc.figures import BUCKETS_S, Series, Snapshot
 from authsvc.logs import Finished
-
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+from authsvc.slots import ROOM, Slots
 
 MAX_UNCOUNTED = 65_536  # of calls and of look-ups, some 10 MB each
+
+_HALF = ROOM // 2  # of the room in a slot: one for what is counted, one for gauges
+_NUMBER = 25  # bytes, of the longest number as text
 
 _Counted = TypeVar("_Counted")
 # Route, status, code and name of the refusal, what was done to a payload and of which app.
 _Kind = tuple[str, int, int | None, str | None, str | None, str | None]
-_Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
-
-def preload() -> None:
-    """Import what `Metrics` needs, so that workers forked later share it. Set the folder's variable before."""
-    import prometheus_client  # noqa: F401 -- to have it; and here, because it looks for the folder when it is imported
+_log = logging.getLogger(__name__)
 
 
 class Metrics:
     """
     All metrics of one process. Safe to use from many threads.
 
-    A gauge with `mode` "livesum" adds up over the workers that live, "livemax" is the highest of theirs, "livemin" the
-    lowest, "livemostrecent" the one that was set last.
+    Args:
+        slots: where the workers of a service publish what they have counted; this process goes on from what is in its
+            own slot. None if there are no others.
     """
 
-    def __init__(self) -> None:
-        import prometheus_client as prometheus  # here, as in `preload`
-
-        self._prometheus = prometheus
-        self._registry = prometheus.CollectorRegistry()
+    def __init__(self, slots: Slots | None = None) -> None:
+        self._slots = slots
+        self._lock = threading.Lock()
         self._requests_done: Counter[_Kind] = Counter()
         self._took_s: dict[str, list[float]] = defaultdict(list)
-        # Bounded, because nobody may take from them for a while: the log's reader is stuck, or the folder is gone.
-        self._calls: deque[tuple[Any, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
+        # Bounded, because nobody may take from them for a while: the log's reader is stuck.
+        self._calls: deque[tuple[str, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
         self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
-        self._fingerprints: frozenset[tuple[str, str]] = frozenset()
+        self._has_warned = False
+        self._own = Snapshot({}, {("vendor_away",): 0.0})
+        if slots is not None and slots.own is not None:
+            self._own.counted = Snapshot.read(slots.published(slots.own)).counted
+        self._left = _HALF - sum(_cost(series, len(figures)) for series, figures in self._own.counted.items())
+        self._share()
 
-        def counter(name: str, words: str, *labels: str) -> Any:
-            return prometheus.Counter(f"authsvc_{name}", words, labels, registry=self._registry)
-
-        def histogram(name: str, words: str, *labels: str) -> Any:
-            return prometheus.Histogram(f"authsvc_{name}", words, labels, buckets=BUCKETS_S, registry=self._registry)
-
-        def gauge(name: str, words: str, *labels: str, mode: str) -> Any:
-            return prometheus.Gauge(
-                f"authsvc_{name}",
-                words,
-                labels,
-                registry=self._registry,
-                multiprocess_mode=mode,  # type: ignore[arg-type] # one of its words
-            )
-
-        self._requests = counter("requests_total", "Requests answered.", "route", "status", "code")
-        self._durations = histogram("request_duration_seconds", "Time to the answer.", "route")
-        self._issued = counter("payloads_issued_total", "Payloads signed.", "appkey")
-        self._verified = counter("payloads_verified_total", "Payloads accepted.", "appkey")
-        self._refusals = counter("refusals_total", "Refusals: by name, with its code.", "route", "refusal", "code")
-        self.store = (
-            counter("store_calls_total", "Calls to the store.", "operation", "outcome"),
-            histogram("store_call_duration_seconds", "Time of a call to the store.", "operation"),
-        )
-        self.vendor = (
-            counter("vendor_calls_total", "Calls to the vendor's REST API.", "operation", "outcome"),
-            histogram("vendor_call_duration_seconds", "Time of a call to the vendor.", "operation"),
-        )
-        self._media = counter(
-            "media_lookups_total", "Where a media URL came from: memory, a flight under way, or asked.", "found"
-        )
-        with _locked():  # it has no labels, so its file is made now
-            self._away = gauge("vendor_away", "1 while the circuit breaker is open.", mode="livemax")
-        self._budget = gauge("vendor_budget_left", "Calls left in this window.", "appkey", mode="livemin")
-        self._ready = gauge("ready", "1 if the check of /readyz is ok.", "check", mode="livemin")
-        self._offset = gauge("clock_offset_seconds", "This clock against another.", "against", mode="livemostrecent")
-        self._secret = gauge(
-            "master_secret_workers", "Workers that sign with this secret.", "appkey", "fingerprint", mode="livesum"
-        )
-        self._build = gauge("build_info", "1, with the version.", "version", mode="livemax")
-
-    def call(self, metric: tuple[Any, Any], operation: str, outcome: str, took_s: float) -> None:
-        """Count a call to `self.store` or `self.vendor`: how it ended, and after how many seconds."""
-        self._calls.append((metric, (operation, outcome), took_s))
+    def call(self, whom: str, operation: str, outcome: str, took_s: float) -> None:
+        """Count a call to the "store" or the "vendor": how it ended, and after how many seconds."""
+        self._calls.append((whom, (operation, outcome), took_s))
 
     def media(self, found: str) -> None:
         """Count a look-up of a media_id: "remembered", "joined" a flight under way, or "asked"."""
@@ -123,20 +81,22 @@ class Metrics:
             offsets_ms: this clock less another, milliseconds, by whose the other is.
             fingerprints: appkey and fingerprint of each masterSecret that signs now.
         """
-        with _locked():
-            self._build.labels(version).set(1)
-            for name, word in checks.items():
-                self._ready.labels(name).set(word == "ok")
-            self._away.set(checks["vendor"] != "ok")
-            for appkey, left in budget_left.items():
-                self._budget.labels(appkey).set(left)
-            for whose, offset_ms in offsets_ms.items():
-                self._offset.labels(whose).set(offset_ms / 1000)
-            for retired in self._fingerprints - fingerprints:
-                self._secret.labels(*retired).set(0)
-            for current in fingerprints:
-                self._secret.labels(*current).set(1)
-            self._fingerprints = fingerprints
+        gauges: dict[Series, float] = {
+            ("build_info", version): 1,
+            **{("ready", name): float(word == "ok") for name, word in checks.items()},
+            ("vendor_away",): float(checks["vendor"] != "ok"),
+            **{("vendor_budget_left", appkey): left for appkey, left in budget_left.items()},
+            **{("clock_offset_seconds", whose): offset_ms / 1000 for whose, offset_ms in offsets_ms.items()},
+            **{("master_secret_workers", *signing): 1 for signing in fingerprints},
+        }
+        left, fitting = _HALF, {}
+        for series, value in gauges.items():
+            left -= _cost(series, 1)
+            if self._has_room(left):
+                fitting[series] = value
+        with self._lock:
+            self._own.gauges, self._own.gauged_s = fitting, time.monotonic()
+            self._share()
 
     def request(self, done: Finished) -> None:
         """Count a request that has been answered. Call it from the thread that publishes."""
@@ -146,117 +106,89 @@ class Metrics:
         self._took_s[done.route].append(done.took_s)
 
     def publish(self) -> None:
-        """Hand over what has been counted since the last time. Call it from one thread."""
+        """Count what has come since the last time, and let the other workers read it. Call it from one thread."""
         requests, self._requests_done = self._requests_done, Counter()
         took_s, self._took_s = self._took_s, defaultdict(list)
-        with _locked():
-            self._publish_requests(requests)
+        calls, lookups = list(_taken(self._calls)), Counter(_taken(self._lookups))
+        if not (requests or calls or lookups):
+            return
+        with self._lock:
+            self._count_requests(requests)
             for route, each_s in took_s.items():
-                _observe(self._durations.labels(route), each_s)
-            self._publish_calls()
-
-    def _publish_requests(self, requests: Mapping[_Kind, int]) -> None:
-        for (route, status, code, refusal, action, appkey), number in requests.items():
-            shown = "" if code is None else str(code)
-            self._requests.labels(route, str(status), shown).inc(number)
-            if refusal is not None:
-                self._refusals.labels(route, refusal, shown).inc(number)
-            elif appkey is not None:
-                (self._issued if action == "issued" else self._verified).labels(appkey).inc(number)
-
-    def _publish_calls(self) -> None:
-        calls: dict[Any, Counter[tuple[str, str]]] = defaultdict(Counter)
-        times: dict[tuple[Any, str], list[float]] = defaultdict(list)
-        for (counter, histogram), (operation, outcome), took in _taken(self._calls):
-            calls[counter][operation, outcome] += 1
-            times[histogram, operation].append(took)
-        for counter, numbers in calls.items():
-            _add(counter, numbers)
-        for (histogram, operation), took_s in times.items():
-            _observe(histogram.labels(operation), took_s)
-        _add(self._media, {(found,): number for found, number in Counter(_taken(self._lookups)).items()})
+                self._observe(("request_duration_seconds", route), each_s)
+            for whom, (operation, outcome), took in calls:
+                self._add((f"{whom}_calls_total", operation, outcome), 1)
+                self._observe((f"{whom}_call_duration_seconds", operation), [took])
+            for found, number in lookups.items():
+                self._add(("media_lookups_total", found), number)
+            self._share()
 
     def text(self) -> bytes:
         """Return the figures of all workers, in Prometheus's text form."""
-        with _locked() as folder:
-            if folder is None:
-                return self._prometheus.generate_latest(self._registry)
-            from prometheus_client.multiprocess import MultiProcessCollector
+        with self._lock:
+            own = Snapshot.read(self._own.written())
+        from authsvc import exposition  # here, because a command that serves nothing has no need of it
 
-            _tidy(folder)
-            registry = self._prometheus.CollectorRegistry()
-            MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call] # prometheus_client's own
-            return self._prometheus.generate_latest(registry)
+        return exposition.text([own, *self._others()])
 
+    def _count_requests(self, requests: Mapping[_Kind, int]) -> None:
+        for (route, status, code, refusal, action, appkey), number in requests.items():
+            shown = "" if code is None else str(code)
+            self._add(("requests_total", route, str(status), shown), number)
+            if refusal is not None:
+                self._add(("refusals_total", route, refusal, shown), number)
+            elif appkey is not None:
+                self._add((f"payloads_{'issued' if action == 'issued' else 'verified'}_total", appkey), number)
 
-def tidy() -> None:
-    """
-    Put the files of workers that have ended together, or a service that runs for years would fill the disk.
+    def _add(self, series: Series, number: float) -> None:
+        figures = self._figures(series, 1)
+        if figures is not None:
+            figures[0] += number
 
-    What they counted stays counted; their gauges are gone.
-    """
-    with _locked() as folder:
-        if folder is not None:
-            _tidy(folder)
+    def _observe(self, series: Series, took_s: list[float]) -> None:
+        figures = self._figures(series, len(BUCKETS_S) + 2)
+        if figures is not None:
+            for one_s in took_s:
+                figures[bisect_left(BUCKETS_S, one_s)] += 1
+            figures[-1] += sum(took_s)
 
+    def _figures(self, series: Series, number: int) -> list[float] | None:
+        """Return the figures of this series, or None where there is no room for one more."""
+        figures = self._own.counted.get(series)
+        if figures is None and self._has_room(left := self._left - _cost(series, number)):
+            self._left = left
+            figures = self._own.counted[series] = [0.0] * number
+        return figures
 
-def _tidy(folder: Path) -> None:
-    from prometheus_client.mmap_dict import MmapedDict
-
-    for path in folder.glob("*_[0-9]*.db"):
-        kind, _, pid = path.stem.rpartition("_")
-        if _lives(int(pid)):
-            continue
-        if not kind.startswith("gauge") and path.stat().st_size:  # one that was killed may have just made it
-            kept = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call] # the same
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
-                kept.write_value(key, kept.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
-            kept.close()  # type: ignore[no-untyped-call]
-        path.unlink()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    def _has_room(self, left: int) -> bool:
+        if left >= 0:
+            return True
+        if not self._has_warned:
+            self._has_warned = True
+            _log.error("the memory for metrics is full: what is new is not counted")
         return False
-    except PermissionError:
-        pass  # it is another user's
-    return True
+
+    def _share(self) -> None:
+        if self._slots is not None:
+            self._slots.publish(self._own.written())
+
+    def _others(self) -> Iterator[Snapshot]:
+        if self._slots is None:
+            return
+        living = {worker.number for worker in self._slots.living()}
+        for number in range(self._slots.number):
+            if number != self._slots.own:
+                snapshot = Snapshot.read(self._slots.published(number))
+                if number not in living:
+                    snapshot.gauges.clear()
+                yield snapshot
 
 
-@contextmanager
-def _locked() -> Iterator[Path | None]:
-    """Hold the folder, if any: nobody may read a file that is half made, or one and the sum that it has gone into."""
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder is None:
-        yield None
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield Path(folder)
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # closed alone, it stays locked for a child that was forked meanwhile
-        os.close(handle)
+def _cost(series: Series, numbers: int) -> int:
+    """Return how many bytes a series may take in a slot."""
+    return sum(len(part.encode()) + 3 for part in series) + numbers * _NUMBER + 6
 
 
 def _taken(queue: deque[_Counted]) -> Iterator[_Counted]:
     for _ in range(len(queue)):
         yield queue.popleft()
-
-
-def _add(counter: Any, numbers: Mapping[_Labels, int]) -> None:
-    for labels, number in numbers.items():
-        counter.labels(*labels).inc(number)
-
-
-def _observe(histogram: Any, took_s: list[float]) -> None:
-    """Do what `observe` does, for many at once: it would take several microseconds for each."""
-    in_order, told = sorted(took_s), 0
-    for bucket, upper_s in zip(histogram._buckets, (*BUCKETS_S, math.inf), strict=True):
-        within = bisect_right(in_order, upper_s)
-        if within > told:
-            bucket.inc(within - told)
-        told = within
-    histogram._sum.inc(sum(took_s))

@@ -8,10 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from authsvc import __version__, metrics
+from authsvc import __version__
 from authsvc.apps import Apps
 from authsvc.budget import Budget
 from authsvc.logs import Finished, RequestLog
@@ -41,7 +40,6 @@ class Monitoring:
         self.metrics = metrics
         self._untold: deque[Finished] = deque()
         self._lost = 0
-        self._is_counting_failed = False
 
     def tell(self, done: Finished) -> None:
         """Tell of a request that has been answered; nobody may change it any more."""
@@ -56,12 +54,7 @@ class Monitoring:
             self._tell([self._untold.popleft() for _ in range(min(untold, PIECE))])
             if untold > PIECE:
                 time.sleep(PAUSE_S)
-        try:
-            self.metrics.publish()
-        except OSError as exc:
-            if not self._is_counting_failed:
-                _log.error("nothing is counted any more, restart the service: %s", exc)
-            self._is_counting_failed = True
+        self.metrics.publish()
         lost, self._lost = self._lost, 0
         if lost:
             _log.error("%d requests are not in the log: its reader was stuck", lost)
@@ -75,16 +68,16 @@ class Monitoring:
 
     def on_store_call(self, operation: str, outcome: str, took_s: float) -> None:
         """Tell of a call to the store."""
-        self.metrics.call(self.metrics.store, operation, outcome, took_s)
+        self.metrics.call("store", operation, outcome, took_s)
 
     def on_vendor_call(self, operation: str, outcome: str, took_s: float) -> None:
         """Tell of a call to the vendor."""
-        self.metrics.call(self.metrics.vendor, operation, outcome, took_s)
+        self.metrics.call("vendor", operation, outcome, took_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Looks at the state that the gauges tell, and at the files of workers that have ended."""
+    """Looks at the state that the gauges tell."""
 
     metrics: Metrics
     apps: Apps
@@ -98,12 +91,10 @@ class Sampler:
         now_ms = self.now_ms()
         offset_ms = self.vendor.offset_ms
         checks = self.readiness.checks(now_ms)
-        with suppress(OSError):  # the folder is gone: the parent removes it in the end, and `flush` tells of others
-            self.metrics.gauges(
-                version=__version__,
-                checks=checks,
-                budget_left=self.budget.left(now_ms),
-                offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
-                fingerprints=self.apps.fingerprints(),
-            )
-            metrics.tidy()
+        self.metrics.gauges(
+            version=__version__,
+            checks=checks,
+            budget_left=self.budget.left(now_ms),
+            offsets_ms={} if offset_ms is None else {"vendor": offset_ms},
+            fingerprints=self.apps.fingerprints(),
+        )

@@ -4,24 +4,21 @@ Run the WSGI app on gunicorn or granian, and drain before stopping.
 On SIGTERM or SIGINT `/readyz` says no while requests are still served; after the drain delay, or on a second signal,
 the server stops accepting and finishes what it has. SIGHUP restarts nothing: every worker looks at the secret files
 by itself, twice a second. Imports `app`, `arbiter` for gunicorn, `bind`, `capacity`,
-`drain` and `exporter`.
+`drain`, `exporter` and `slots`.
 """
 
 import gc
 import importlib.util
 import logging
+import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +28,14 @@ from authsvc.bind import Bind, free
 from authsvc.capacity import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
 from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import ExtraMissing, SettingsError
-from authsvc.metrics import FOLDER_VARIABLE
+from authsvc.slots import Slots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger(__name__)
 
+BEAT_S = 1.0
 
 Build = Callable[[], "WSGIApplication"]
 Load = Callable[[Drain], "WSGIApplication"]
@@ -75,25 +73,13 @@ def serve(
     free(bind)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     listener = None if metrics_bind is None else _listen(metrics_bind)
-    load = load or partial(_load_service, twins_pass=server == "granian", metrics_listener=listener)
-    with _folder() as folder:
-        os.environ[FOLDER_VARIABLE] = str(folder)
-        drain = Drain(folder, delay_s=drain_delay_s)
-        preload()
-        if about:
-            _log.info("authsvc %s on %s with %s, %d worker(s); %s", __version__, bind, server, workers, about)
-        run(bind, workers, drain, log_level, partial(_load_apart, load, drain, folder, workers))
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Make a folder that is removed with this process; a worker that ends comes by here too, and leaves it alone."""
-    parent, folder = os.getpid(), tempfile.mkdtemp(prefix="authsvc-")
-    try:
-        yield Path(folder)
-    finally:
-        if os.getpid() == parent:
-            shutil.rmtree(folder, ignore_errors=True)
+    slots = Slots(workers)
+    load = load or partial(_load_service, slots=slots, twins_pass=server == "granian", metrics_listener=listener)
+    drain = Drain(delay_s=drain_delay_s)
+    preload()
+    if about:
+        _log.info("authsvc %s on %s with %s, %d worker(s); %s", __version__, bind, server, workers, about)
+    run(bind, workers, drain, log_level, partial(_load_apart, load, drain, slots, workers))
 
 
 def _listen(bind: Bind) -> socket.socket:
@@ -103,7 +89,9 @@ def _listen(bind: Bind) -> socket.socket:
         raise SettingsError([f"AUTHSVC_METRICS_BIND: cannot listen on {bind}: {exc}"]) from exc
 
 
-def _load_service(drain: Drain, *, twins_pass: bool, metrics_listener: socket.socket | None) -> "WSGIApplication":
+def _load_service(
+    drain: Drain, *, slots: Slots, twins_pass: bool, metrics_listener: socket.socket | None
+) -> "WSGIApplication":
     """
     Build the service; a worker that is made while a secret file is half written waits for it to be whole.
 
@@ -111,19 +99,22 @@ def _load_service(drain: Drain, *, twins_pass: bool, metrics_listener: socket.so
     """
     while True:
         try:
-            return create_app(is_draining=drain.is_on, twins_pass=twins_pass, metrics_listener=metrics_listener)
+            return create_app(
+                is_draining=drain.is_on, twins_pass=twins_pass, metrics_listener=metrics_listener, slots=slots
+            )
         except SettingsError as exc:
             for fault in exc.faults:
                 _log.error("waiting for settings that can be used: %s", fault)
             time.sleep(1)
 
 
-def _load_apart(load: Load, drain: Drain, folder: Path, workers: int) -> "WSGIApplication":
+def _load_apart(load: Load, drain: Drain, slots: Slots, workers: int) -> "WSGIApplication":
     """Build the app out of reach of the terminal's Ctrl-C, which is for the parent to act on."""
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="authsvc-parent", daemon=True).start()
-    keep_to_a_cpu(folder, workers)
+    place = slots.take()
+    threading.Thread(target=_live, args=(os.getppid(), slots), name="authsvc-parent", daemon=True).start()
+    keep_to_a_cpu(place, workers)
     app = load(drain)
     _settle()
     return app
@@ -139,10 +130,11 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _end_with(parent: int) -> None:
-    """End this worker when its parent has gone without a word, or it would go on serving for ever."""
+def _live(parent: int, slots: Slots) -> None:
+    """Beat, and end this worker when its parent has gone without a word, or it would go on serving for ever."""
     while os.getppid() == parent:
-        time.sleep(1)
+        slots.beat()
+        time.sleep(BEAT_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -160,6 +152,7 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
     from granian.log import LogLevels
     from granian.server import Server
 
+    multiprocessing.set_start_method("fork", force=True)  # the memory that the workers share is not for a new process
     # It copies this process's variables, secrets among them, into the environ of every request: let it find none.
     wsgi.os = SimpleNamespace(environ={})  # type: ignore[attr-defined, assignment] # it has no setting for that
     parent = os.getpid()

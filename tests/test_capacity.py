@@ -1,7 +1,6 @@
 """What one worker has."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -26,22 +25,15 @@ def kept_to(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
     ("workers", "cpus"),
     [(1, []), (2, [{3}, {5}]), (3, []), (4, [{3}, {5}, {3}, {5}]), (5, [])],
 )
-def test_each_cpu_has_as_many(tmp_path: Path, kept_to: list[set[int]], workers: int, cpus: list[set[int]]) -> None:
-    """Workers spread over the CPUs evenly, or are left to the kernel; one more than there may be is left to it too."""
-    for _ in range(workers + 1):
-        capacity.keep_to_a_cpu(tmp_path, workers)
+def test_each_cpu_has_as_many(kept_to: list[set[int]], workers: int, cpus: list[set[int]]) -> None:
+    """Workers spread over the CPUs evenly, or are left to the kernel."""
+    for place in range(workers):
+        capacity.keep_to_a_cpu(place, workers)
     assert kept_to == cpus
-
-
-def test_without_a_folder(tmp_path: Path, kept_to: list[set[int]]) -> None:
-    """Where there is no place for the marks, such as on a full disk, it is done without."""
-    capacity.keep_to_a_cpu(tmp_path / "absent", 2)
-    assert kept_to == []
 
 
 @pytest.mark.parametrize("is_linux", [True, False])
 def test_one_cpu(
-    tmp_path: Path,
     kept_to: list[set[int]],
     monkeypatch: pytest.MonkeyPatch,
     is_linux: bool,  # noqa: FBT001 -- a column
@@ -51,5 +43,11 @@ def test_one_cpu(
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     else:
         monkeypatch.delattr(os, "sched_getaffinity")
-    capacity.keep_to_a_cpu(tmp_path, 2)
-    assert (kept_to, list(tmp_path.iterdir())) == ([], [])
+    capacity.keep_to_a_cpu(0, 2)
+    assert kept_to == []
+
+
+def test_no_place(kept_to: list[set[int]]) -> None:
+    """A worker without a number is left to the kernel."""
+    capacity.keep_to_a_cpu(None, 2)
+    assert kept_to == []

@@ -11,21 +11,24 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests import made_up
+from tests import made_up, needed
 from tests.conftest import bearer_of
-from tests.running import Service, open_files, wait_until
+from tests.running import Service, free_port, open_files, wait_until
 from tests.services import RedisServer
+from tests.test_metrics import scrape
 
+SHM = "/dev/shm"  # noqa: S108 -- the place itself
 KILLS = int(os.environ.get("KILLS", "4"))  # of workers, one after the other
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
 VERIFIER = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
@@ -133,6 +136,63 @@ def test_disk_full(two: Service, server: str) -> None:
     assert [verified(two, presented) for presented in fresh] == [200] * 10, "a refused one was not used up"
     assert {verified(two, presented) for presented in before} == {409}
     recovers(two)
+
+
+@pytest.fixture
+def small(two: Service) -> Service:
+    """The service whose temporary files have 64 KB in all, and whose figures are told. Not started."""
+    (two.folder / "tmp").mkdir()
+    mounts = " && ".join(f"mount -t tmpfs -o size=64k none {place}" for place in (two.folder / "tmp", SHM))
+    two.prefix = (needed.program("unshare"), "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh")
+    if subprocess.run([*two.prefix, "true"], check=False, capture_output=True).returncode:
+        needed.do_without("nothing can be mounted here")
+    two.variables |= {"TMPDIR": str(two.folder / "tmp"), "AUTHSVC_METRICS_BIND": f"127.0.0.1:{free_port()}"}
+    return two
+
+
+def temporary(service: Service) -> list[Path]:
+    """Return the folders for temporary files, as the service has them."""
+    assert service.process is not None
+    return [Path(f"/proc/{service.process.pid}/root{path}") for path in (service.folder / "tmp", SHM)]
+
+
+def goes_on(service: Service) -> None:
+    """What was never asked for is answered, a killed worker is replaced, and all of it is counted."""
+    issued_before = scrape(service).get(("payloads_issued_total", made_up.APPKEY), 0)
+    for path in ("/client.js", "/openapi.yaml", "/problems/replayed", "/nowhere"):
+        assert service.ask("GET", path).status in {200, 404}
+    assert issued(service)
+    asked = ("requests_total", "", "/client.js", "200")
+    wait_until(lambda: scrape(service).get(asked, 0) > 0, timeout_s=5, what=service.log)
+    victim = min(service.wait_for_workers(2))
+    kill({victim})
+    wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
+    service.wait_for_workers(2)
+    recovers(service)
+    wait_until(
+        lambda: scrape(service)["payloads_issued_total", made_up.APPKEY] > issued_before, timeout_s=5, what=service.log
+    )
+
+
+@SERVERS
+@pytest.mark.parametrize("how", ["full", "removed"])
+def test_no_temporary_files(small: Service, server: str, how: str) -> None:
+    """No room for a temporary file, or a cleaner that removes all: the service goes on, counts, and drains."""
+    small.variables["AUTHSVC_DRAIN_DELAY_S"] = "20"
+    start(small, server)
+    for folder in temporary(small):
+        if how == "removed":
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            continue
+        with suppress(OSError), (folder / "filling").open("wb") as filling:
+            filling.write(bytes(1_000_000))
+    goes_on(small)
+    small.signal(signal.SIGTERM)
+    wait_until(lambda: small.ask("GET", "/readyz").status == 503, timeout_s=5, what=small.log)
+    small.signal(signal.SIGTERM)
+    assert small.stop() == 0
+    assert "Traceback" not in small.log()
 
 
 def test_disk_read_only(two: Service) -> None:

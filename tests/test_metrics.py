@@ -1,15 +1,11 @@
 """What is counted, in one process and over all workers, and how it is told."""
 
-import fcntl
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,13 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from authsvc import exporter, metrics
 from authsvc.app import create_app
 from authsvc.config import Settings
+from authsvc.figures import BUCKETS_S
 from authsvc.logs import Finished
-from authsvc.metrics import Metrics, tidy
+from authsvc.metrics import Metrics
 from authsvc.secret import Secret
+from authsvc.slots import Slots
 from authsvc.store import Store
-from tests import made_up, needed
+from tests import made_up
 from tests.conftest import Clock, bearer_of
-from tests.running import Service, clean_environment, free_port, wait_until
+from tests.running import Service, free_port, wait_until
 
 ISSUE, VERIFY = "/v1/auth-payload", "/v1/auth-payload/verify"
 Figures = dict[tuple[str, ...], float]
@@ -69,7 +67,7 @@ def test_histograms_are_prometheus_own(took_s: float) -> None:
 
     registry = prometheus_client.CollectorRegistry()
     reference = prometheus_client.Histogram(
-        "authsvc_request_duration_seconds", "", ["route"], buckets=metrics.BUCKETS_S, registry=registry
+        "authsvc_request_duration_seconds", "", ["route"], buckets=BUCKETS_S, registry=registry
     )
     counted = Metrics()
     all_s = (took_s, took_s, 0.07)
@@ -80,16 +78,16 @@ def test_histograms_are_prometheus_own(took_s: float) -> None:
     expected = figures(prometheus_client.generate_latest(registry))
     told = figures(counted.text())
     compared = [name for name in expected if not name[0].endswith("_created")]
-    assert len(compared) == len(metrics.BUCKETS_S) + 3
+    assert len(compared) == len(BUCKETS_S) + 3
     assert {name: told[name] for name in compared} == pytest.approx({name: expected[name] for name in compared})
 
 
 def test_calls_and_lookups() -> None:
     """By operation and outcome."""
     counted = Metrics()
-    counted.call(counted.store, "add", "ok", 0.01)
-    counted.call(counted.store, "add", "away", 0.9)
-    counted.call(counted.vendor, "GET", "200", 0.1)
+    counted.call("store", "add", "ok", 0.01)
+    counted.call("store", "add", "away", 0.9)
+    counted.call("vendor", "GET", "200", 0.1)
     counted.media("asked")
     counted.media("joined")
     counted.publish()
@@ -105,7 +103,7 @@ def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(metrics, "MAX_UNCOUNTED", 3)
     counted = Metrics()
     for _ in range(5):
-        counted.call(counted.store, "add", "ok", 0.01)
+        counted.call("store", "add", "ok", 0.01)
         counted.media("asked")
     counted.publish()
     told = figures(counted.text())
@@ -125,7 +123,7 @@ def gauged(counted: Metrics, **changed: object) -> Figures:
 
 
 def test_gauges() -> None:
-    """The state as it is: a retired secret has no worker any more."""
+    """The state as it is: a retired secret is gone."""
     counted = Metrics()
     told = gauged(counted)
     assert told["ready", "store"] == 1
@@ -135,7 +133,7 @@ def test_gauges() -> None:
     assert told["build_info", "1.2.3"] == told["master_secret_workers", made_up.APPKEY, "old"] == 1
     told = gauged(counted, checks={"vendor": "away"}, fingerprints=frozenset({(made_up.APPKEY, "new")}))
     assert told["vendor_away",] == 1
-    assert told["master_secret_workers", made_up.APPKEY, "old"] == 0
+    assert ("master_secret_workers", made_up.APPKEY, "old") not in told
     assert told["master_secret_workers", made_up.APPKEY, "new"] == 1
 
 
@@ -161,107 +159,86 @@ def fingerprint() -> str:
     return Secret(made_up.MASTER_SECRET).fingerprint()
 
 
-# In a process of its own, because the folder has to be named before prometheus_client is first imported.
-COUNT_ONE = """
-import os, sys
-from authsvc.logs import Finished
-from authsvc.metrics import Metrics
-metrics = Metrics()
-metrics.request(Finished("POST", "/v1/auth-payload", 200, 0, 0.002, "r", action="issued", appkey="app"))
-metrics.publish()
-metrics.gauges(version="1", checks={"vendor": "ok"}, budget_left={}, offsets_ms={},
-               fingerprints=frozenset({("app", "f")}))
-sys.stdout.write(metrics.text().decode())
-"""
+COUNT_ONE = done(action="issued", appkey="app")
+STATE = {"version": "1", "budget_left": {"app": 5}, "fingerprints": frozenset({("app", "f")})}
 
 
-def counted_in_another_process(folder: Path) -> Figures:
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT_ONE],
-        env=clean_environment() | {metrics.FOLDER_VARIABLE: str(folder)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
-    return figures(done.stdout)
-
-
-def test_workers_that_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they counted stays; their files become one, their gauges end; and a new one goes on from there."""
-    for _ in range(2):
-        counted_in_another_process(tmp_path)
-    alive = tmp_path / f"counter_{os.getpid()}.db"
-    alive.write_bytes(b"\0" * 65_536)
-    (tmp_path / "counter_4194305.db").touch()  # by a worker that was killed as it made it; no process has this number
-    before = sorted(tmp_path.glob("*.db"))
-    assert len(before) >= 7
-    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
-    tidy()
-    tidy()
-    assert {path.name for path in tmp_path.iterdir()} == {"counter_ended.db", "histogram_ended.db", alive.name}
-    told = counted_in_another_process(tmp_path)
-    assert told["payloads_issued_total", "app"] == 3
-    assert told["request_duration_seconds_count", ISSUE] == 3
-    assert told["master_secret_workers", "app", "f"] == 1
-
-
-def test_a_system_without_proc(tmp_path: Path) -> None:
-    """A worker that lives is not taken for dead, and its counters for somebody else's, where there is no /proc."""
-    alive = tmp_path / f"counter_{os.getpid()}.db"
-    alive.write_bytes(b"\0" * 65_536)
-    hidden = [needed.program("unshare"), "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
-    code = "from authsvc.metrics import tidy; import os; print(os.path.exists('/proc/self')); tidy()"
-    done = subprocess.run(
-        [*hidden, sys.executable, "-c", code],
-        env=clean_environment() | {metrics.FOLDER_VARIABLE: str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    if "unshare failed" in done.stderr:
-        needed.do_without("/proc cannot be hidden here")
-    assert (done.stdout, done.stderr) == ("False\n", "")
-    assert list(tmp_path.iterdir()) == [alive]
-
-
-def test_another_users_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is one that this process may not send a signal, such as the first of all."""
-    with tempfile.TemporaryDirectory() as name:  # pytest's folders are closed to anybody else
-        folder, me = Path(name), os.getuid()
-        alive = folder / "counter_1.db"
-        alive.write_bytes(b"\0" * 65_536)
-        folder.chmod(0o777)
-        monkeypatch.setenv(metrics.FOLDER_VARIABLE, name)
-        os.setresuid(me or 65_534, me or 65_534, me)
-        try:
-            with pytest.raises(PermissionError):
-                os.kill(1, 0)
-            tidy()
-        finally:
-            os.setresuid(me, me, me)
-        assert alive.exists()
-
-
-def test_a_fork_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is forked while figures are written keeps nobody from writing more, for as long as it lives."""
-    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
-    reading, writing = os.pipe()
-    with metrics._locked():
-        pid = os.fork()
-        if pid == 0:
-            os.close(writing)
-            os.read(reading, 1)  # until the parent closes its end
-            os._exit(0)
-    os.close(reading)
+@contextmanager
+def worker(slots: Slots, *, offset_ms: int = 0, checks: str = "ok") -> Iterator[int]:
+    """Count one request in a process that is forked now, set its gauges, and let it live until the end."""
+    ready, is_ready = os.pipe()
+    stay, leave = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(leave)
+        slots.take()
+        counted = Metrics(slots)
+        counted.request(COUNT_ONE)
+        counted.publish()
+        counted.gauges(checks={"vendor": checks}, offsets_ms={"vendor": offset_ms}, **STATE)  # type: ignore[arg-type]
+        os.write(is_ready, b"x")
+        os.read(stay, 1)  # until the parent closes its end
+        os._exit(0)
+    os.close(is_ready)
+    os.close(stay)
     try:
-        handle = os.open(tmp_path, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(handle)
+        assert os.read(ready, 1)
+        yield pid
     finally:
-        os.close(writing)
+        os.close(ready)
+        os.close(leave)
         os.waitpid(pid, 0)
+
+
+def test_workers_that_have_ended() -> None:
+    """What they counted stays, their gauges end, and who takes a slot over goes on from there."""
+    slots = Slots(2)
+    for _ in range(5):  # more than there are slots
+        with worker(slots):
+            pass
+    with worker(slots, offset_ms=9_000, checks="away"), worker(slots, offset_ms=1_500):
+        told = figures(Metrics(slots).text())
+    assert told["payloads_issued_total", "app"] == told["request_duration_seconds_count", ISSUE] == 7
+    assert told["master_secret_workers", "app", "f"] == 2, "the sum"
+    assert told["vendor_away",] == 1, "the highest"
+    assert told["ready", "vendor"] == 0, "the lowest"
+    assert told["clock_offset_seconds", "vendor"] == 1.5, "the last"
+    told = figures(Metrics(slots).text())
+    assert told["payloads_issued_total", "app"] == 7
+    assert ("master_secret_workers", "app", "f") not in told
+
+
+def test_more_workers_than_slots(caplog: pytest.LogCaptureFixture) -> None:
+    """Who finds no slot is counted for itself, and harms nobody."""
+    slots = Slots(1)
+    with ExitStack() as stack:
+        for _ in range(slots.number):
+            stack.enter_context(worker(slots))
+        assert slots.take() is None
+        slots.beat()
+        counted = Metrics(slots)
+        counted.request(COUNT_ONE)
+        counted.publish()
+        assert figures(counted.text())["payloads_issued_total", "app"] == slots.number + 1
+
+
+def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixture) -> None:
+    """What is new beyond it is dropped, and the log says so once; what was counted before goes on, for all to read."""
+    slots = Slots(1)
+    slots.take()
+    counted = Metrics(slots)
+    apps = [f"{number:024}" for number in range(3_000)]
+    for _ in range(2):
+        for appkey in apps:
+            counted.request(done(action="verified", appkey=appkey))
+        counted.publish()
+        gauged(counted, budget_left=dict.fromkeys(apps, 2**63))
+    assert caplog.messages == ["the memory for metrics is full: what is new is not counted"]
+    slots.own = None
+    told = figures(Metrics(slots).text())
+    assert told["payloads_verified_total", apps[0]] == 2
+    assert ("payloads_verified_total", apps[-1]) not in told
+    assert len([name for name in told if name[0] == "payloads_verified_total"]) > 1_000
 
 
 @pytest.fixture

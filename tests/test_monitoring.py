@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from authsvc.logs import Finished, RequestLog
 from authsvc.metrics import Metrics
 from authsvc.monitoring import Monitoring
 from tests.conftest import bearer_of
-from tests.running import Service, wait_until
+from tests.running import Service
 
 DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=0, took_s=0.001, request_id="r")
 
@@ -81,21 +80,6 @@ def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
         telling.flush()
     assert len(written[0].splitlines()) == 5
     assert caplog.messages == ["3 requests are not in the log: its reader was stuck"]
-
-
-def test_the_folder_of_the_metrics_is_removed(service: Service) -> None:
-    """The log goes on, and says it once; so does the service."""
-    folder = service.folder / "tmp"
-    folder.mkdir()
-    service.variables["TMPDIR"] = str(folder)
-    service.start("--workers", "1")
-    (metrics,) = folder.glob("authsvc-*")
-    shutil.rmtree(metrics)
-    for name in ("first", "second"):
-        headers = bearer_of("ming") | {"X-Request-Id": name}
-        assert service.ask("POST", "/v1/auth-payload", headers=headers).status == 200
-        wait_until(lambda name=name: f'"request_id":"{name}"' in service.log(), timeout_s=5)  # type: ignore[misc] # a default binds it
-    assert service.log().count("nothing is counted any more") == 1
 
 
 @pytest.fixture
