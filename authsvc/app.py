@@ -14,6 +14,7 @@ from flask import Flask
 
 from authsvc import clock, environ, exporter, logs, stores, tracing
 from authsvc.accounts import Accounts
+from authsvc.app_login import AppCookie, AppLogin, AppToken
 from authsvc.apps import Apps
 from authsvc.background import Background, every
 from authsvc.breaker import Breaker
@@ -24,6 +25,7 @@ from authsvc.errors import SettingsError, StoreAway
 from authsvc.forks import PerProcess
 from authsvc.health import Health
 from authsvc.limiter import Limiter, Rate
+from authsvc.login_url import LoginUrl
 from authsvc.logs import RequestLog
 from authsvc.media import Media
 from authsvc.metrics import Metrics
@@ -116,7 +118,10 @@ def create_app(
     store = MeasuredStore(store, monitoring.on_store_call, store_health)
     apps = Apps(used.apps, now_ms())
     tokens = _tokens(used)
-    callers = Callers(_ways(used, tokens, store, twins_pass=twins_pass), allowed_origins=used.allowed_origins)
+    app_login = _app_login(used, monitoring.on_login_call)
+    callers = Callers(
+        _ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
+    )
     verifiers = Verifiers(used.verifier_keys)
     limiter = Limiter(used.rate_limit, store)
     budget = Budget(used.vendor_budget, store)
@@ -144,7 +149,7 @@ def create_app(
         used = changed
         monitoring.log.users = _users(changed)
         _replace(apps, changed, now_ms())
-        callers.replace(_ways(changed, tokens, store, twins_pass=twins_pass))
+        callers.replace(_ways(changed, tokens, store, app_login, twins_pass=twins_pass))
         verifiers.replace(changed.verifier_keys)
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
@@ -155,6 +160,8 @@ def create_app(
         jobs.append(partial(watch.look, apply))
     jobs.append(lambda: apps.reconcile(store, now_ms()))
     at_end = [media.close, vendor.close, telling.stop, trace.close]
+    if app_login is not None:
+        at_end.append(app_login.close)
     background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store,
@@ -219,18 +226,21 @@ def check_ways(settings: Settings, *, twins_pass: bool) -> None:
             f"AUTHSVC_GATEWAY_USER_HEADER: {header} cannot be believed under granian, where {header.replace('-', '_')}"
             " passes for it; use gunicorn, a signed assertion (AUTHSVC_JWT_HEADER), or a header without a hyphen"
         )
-        if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key):
+        if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key or settings.login_url):
             raise SettingsError([reason])
         _log.warning("%s", reason)
 
 
 def ways_of(settings: Settings) -> list[str]:
     """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
-    ways = _ways(settings, _tokens(settings), stores.open_store(settings.store_url.reveal()), twins_pass=False)
+    store = stores.open_store(settings.store_url.reveal())
+    ways = _ways(settings, _tokens(settings), store, _app_login(settings), twins_pass=False)
     return [way.brings for way in ways]
 
 
-def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass: bool) -> list[Way]:
+def _ways(
+    settings: Settings, tokens: Tokens | None, store: Store, app_login: AppLogin | None, *, twins_pass: bool
+) -> list[Way]:
     """Return the ways of logging in that are set up, in the order in which they are tried."""
     ways: list[Way] = []
     if tokens is not None:
@@ -252,7 +262,16 @@ def _ways(settings: Settings, tokens: Tokens | None, store: Store, *, twins_pass
         ways.append(
             Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)
         )
+    if app_login is not None:
+        ways += [AppToken(app_login), AppCookie(app_login)]
     return ways
+
+
+def _app_login(settings: Settings, on_call: Callable[[str, str, float], object] = lambda *_: None) -> AppLogin | None:
+    if settings.login_url is None:
+        return None
+    url = LoginUrl(settings.login_url, user_header=settings.login_user_header, user_field=settings.login_user_field)
+    return AppLogin(url, cache_s=settings.login_cache_s, on_call=on_call)
 
 
 def _request_log(settings: Settings) -> RequestLog:

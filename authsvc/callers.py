@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 class Caller(NamedTuple):
-    """A logged-in user, and the way that told: "bearer", "token-cookie", "session", "assertion" or "gateway"."""
+    """A logged-in user, and the way of logging in, as `Way.name`."""
 
     user_id: str
     way: str
@@ -64,8 +64,10 @@ class Cookies(Protocol):
 
 
 class Asking(Protocol):
-    """What a request brings; Werkzeug's Request fits."""
+    """What a request brings, and its id for the log."""
 
+    @property
+    def request_id(self) -> str: ...
     @property
     def method(self) -> str: ...
     @property

@@ -1,5 +1,7 @@
 """
-What `authsvc check` tries before traffic does. Imports `config`, `stores`, `vendor`, `tokens`, `health` and `payload`.
+What `authsvc check` tries before traffic does.
+
+Imports `config`, `stores`, `vendor`, `tokens`, `login_url`, `health`, `ids` and `payload`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,8 +13,10 @@ from authsvc.apps import App
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
 from authsvc.config import Settings
-from authsvc.errors import KeysAway, StoreAway, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import KeysAway, LoginAway, NotLoggedIn, StoreAway, VendorBusy, VendorRefused, VendorSlow
 from authsvc.health import cause
+from authsvc.ids import fresh_id
+from authsvc.login_url import LoginUrl, Presented
 from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.store import Store
@@ -20,6 +24,8 @@ from authsvc.vendor import Credentials, Vendor
 
 ADVISED_LENGTH = 16
 UNIQUIFIER_FIELDS = frozenset({"_user_id", "fs_uniquifier"})
+# As Flask, PHP, Java, Express, Django and Laravel name them.
+_SESSION_COOKIES = ("session", "PHPSESSID", "JSESSIONID", "connect.sid", "sessionid", "laravel_session")
 _MAX_LISTED = 5  # keys of a JWKS URL
 
 
@@ -52,11 +58,13 @@ def findings(
     try:
         yield from _store(store, settings.store_place, now_ms)
         if is_offline:
-            yield Finding("note", "offline", "neither the vendor nor a JWKS URL was tried")
+            yield Finding("note", "offline", "nothing but the settings and the store was tried")
             return
         yield from _vendor(settings, store, candidate, now_ms)
         if settings.jwt_jwks_url is not None:
             yield _jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
+        if settings.login_url is not None:
+            yield _login(settings, settings.login_url)
     finally:
         store.close()
 
@@ -138,6 +146,29 @@ def _jwks(url: str, algorithms: Iterable[str]) -> Finding:
         more = f" and {len(others) - _MAX_LISTED} more" if len(others) > _MAX_LISTED else ""
         words += f"; not {'; '.join(others[:_MAX_LISTED])}{more}"
     return Finding("ok" if usable else "FAIL", name, words if usable else f"{words}; see AUTHSVC_JWT_ALGORITHMS")
+
+
+def _login(settings: Settings, url: str) -> Finding:
+    name, where = "AUTHSVC_LOGIN_URL", _where(url)
+    app = LoginUrl(url, user_header=settings.login_user_header, user_field=settings.login_user_field)
+    made_up = fresh_id()
+    cookie = "; ".join(f"{session}={made_up}" for session in _SESSION_COOKIES)
+    refusal = ""
+    try:
+        for presented in (Presented(), Presented(cookie, f"Bearer {made_up}")):
+            try:
+                app.ask(presented)
+            except NotLoggedIn as exc:
+                refusal = exc.detail
+            else:
+                who = "a made-up login" if presented.cookie else "a request without a login"
+                return Finding("FAIL", name, f"the app says that {who} is a user's, so anybody could be one ({where})")
+    except LoginAway as exc:
+        why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else exc.what
+        return Finding("FAIL", name, f"{why} ({where})")
+    finally:
+        app.close()
+    return Finding("ok", name, f"{refusal}, as it should of one that is made up ({where})")
 
 
 def _shape(jwk: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from authsvc import appsfile, purpose, stores, tokens
+from authsvc import appsfile, jwks, purpose, stores, tokens
 from authsvc.apps import App
 from authsvc.fields import (
     PREFIX,
@@ -22,6 +22,7 @@ from authsvc.fields import (
     Integrity,
     JsonObject,
     KeyLines,
+    MemberPath,
     Origins,
     RateText,
     SecretLines,
@@ -190,6 +191,14 @@ class Settings(SandboxSettings):
     gateway_user_header: HeaderName = Field(
         "X-Forwarded-User", description="The header in which that gateway names the user."
     )
+    login_url: Text | None = Field(
+        None, description="Where your app answers who is logged in, by the `Cookie` and `Authorization` of a request."
+    )
+    login_user_header: HeaderName = Field("X-User", description="The header in which that answer names the user.")
+    login_user_field: MemberPath | None = Field(
+        None, description="Instead of the header: the member of a JSON answer, such as `data.userId`."
+    )
+    login_cache_s: int = Field(5, ge=0, le=60, description="Seconds for which an answer counts; 0 asks each time.")
     vendor_url: VendorUrl = Field("https://api.im.jpush.cn", description="The vendor's REST API.")
     vendor_budget: RateText = Field(
         Rate.parse("540/minute"), description="REST calls an app may make; the vendor's free plan allows 600."
@@ -280,13 +289,15 @@ class Settings(SandboxSettings):
             raise ValueError("needs AUTHSVC_ACCOUNT_KEY")
         return value
 
-    @field_validator("gateway_secret")
+    @field_validator("login_url")
     @classmethod
-    def _check_some_login(cls, value: tuple[Secret, ...], info: ValidationInfo) -> tuple[Secret, ...]:
-        others = ("jwt_key", "jwt_jwks_url", "session_key")
+    def _check_some_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        others = ("jwt_key", "jwt_jwks_url", "session_key", "gateway_secret")
+        if value:
+            jwks.check_url(value)
         if not value and all(way in info.data and not info.data[way] for way in others):
             raise ValueError(
-                "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET: "
-                "none is set, so nobody could log in; set at least one"
+                "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET, "
+                "AUTHSVC_LOGIN_URL: none is set, so nobody could log in; set at least one"
             )
         return value

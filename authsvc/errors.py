@@ -145,6 +145,19 @@ class KeysAway(Unavailable):
         super().__init__(what)
 
 
+class LoginAway(Unavailable):
+    """
+    The app that knows who is logged in gives no answer, or none that makes sense.
+
+    `is_down` if it gave none at all: then it counts as away for everybody, and not for the credential that was sent.
+    """
+
+    def __init__(self, what: str, *, retry_after_s: int = 5, is_down: bool = False) -> None:
+        self.retry_after_s = retry_after_s
+        self.is_down = is_down
+        super().__init__(what)
+
+
 class InvalidMediaId(Refusal):
     """The media_id is not 1 to 255 of A-Z a-z 0-9 _ . / - without `..` and without a leading `//`."""
 

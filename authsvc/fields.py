@@ -126,6 +126,7 @@ SecretLines = Annotated[tuple[Secret, ...], BeforeValidator(_lines), BeforeValid
 KeyLines = Annotated[SecretLines, AfterValidator(_keys)]
 CookieName = Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 HeaderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
+MemberPath = Annotated[Text, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
 HeaderNames = Annotated[tuple[HeaderName, ...], BeforeValidator(_words), BeforeValidator(_given)]
 Origins = Annotated[frozenset[str], BeforeValidator(_origin_set), BeforeValidator(_given)]
 Hosts = Annotated[tuple[str, ...], AfterValidator(_hosts), BeforeValidator(_words), BeforeValidator(_given)]

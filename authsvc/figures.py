@@ -39,6 +39,8 @@ FAMILIES: Mapping[str, Family] = {
     "store_call_duration_seconds": Family("histogram", "Time of a call to the store.", ("operation",)),
     "vendor_calls_total": Family("counter", "Calls to the vendor's REST API.", ("operation", "outcome")),
     "vendor_call_duration_seconds": Family("histogram", "Time of a call to the vendor.", ("operation",)),
+    "login_calls_total": Family("counter", "Questions to the app who is logged in.", ("operation", "outcome")),
+    "login_call_duration_seconds": Family("histogram", "Time of a question to the app.", ("operation",)),
     "media_lookups_total": Family(
         "counter", "Where a media URL came from: memory, a flight under way, or asked.", ("found",)
     ),

@@ -56,7 +56,7 @@ class Metrics:
         self._share()
 
     def call(self, whom: str, operation: str, outcome: str, took_s: float) -> None:
-        """Count a call to the "store" or the "vendor": how it ended, and after how many seconds."""
+        """Count a call to the "store", the "vendor" or the app ("login"): how it ended, and after how many seconds."""
         self._calls.append((whom, (operation, outcome), took_s))
 
     def media(self, found: str) -> None:

@@ -74,6 +74,10 @@ class Monitoring:
         """Tell of a call to the vendor."""
         self.metrics.call("vendor", operation, outcome, took_s)
 
+    def on_login_call(self, operation: str, outcome: str, took_s: float) -> None:
+        """Tell of a question to the app who is logged in."""
+        self.metrics.call("login", operation, outcome, took_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Sampler:

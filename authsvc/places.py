@@ -1,5 +1,5 @@
 """
-How many requests of a worker may wait for the vendor, so that a vendor that hangs leaves threads for everything else.
+A bulkhead: how many requests of a worker may wait for a service, so that one that hangs leaves threads for the rest.
 
 Imports only `errors`.
 """
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from authsvc.errors import VendorBusy
+from authsvc.errors import LoginAway, VendorBusy
 
 PATIENCE_S = 0.3  # for a place; nobody waits for one while somebody has had his for longer than this
 
@@ -17,16 +17,24 @@ PATIENCE_S = 0.3  # for a place; nobody waits for one while somebody has had his
 class Places:
     """At most `size` at a time. Safe to use from many threads."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        service: str = "the vendor",
+        refusal: type[VendorBusy] | type[LoginAway] = VendorBusy,
+    ) -> None:
+        """Take how many there are, the name of the service, and what to raise for one too many."""
         self._free = threading.BoundedSemaphore(size)
+        self._service = service
+        self._refusal = refusal
         self._lock = threading.Lock()
         self._taken_s: dict[object, float] = {}
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a place. Raises VendorBusy if none is free, or gets free soon."""
+        """Hold a place. Raises the refusal if none is free, or gets free soon."""
         if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
-            raise VendorBusy("too many requests wait for the vendor")
+            raise self._refusal(f"too many requests wait for {self._service}")
         place = object()
         with self._lock:
             self._taken_s[place] = time.monotonic()

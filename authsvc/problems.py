@@ -73,7 +73,8 @@ _AWAY = Problem(
     882005,
     "Temporarily unavailable",
     "Something that this answer depends on is away: the store, without which a payload's single use cannot be"
-    " assured, or the login service's keys. Nothing is waved through meanwhile.",
+    " assured, the login service's keys, or the app that is asked who is logged in. Nothing is waved through"
+    " meanwhile.",
     "Try again after the seconds in Retry-After. Operators: /readyz names what is away.",
     retry="after",
 )
@@ -250,6 +251,7 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
     ),
     errors.StoreAway: _AWAY,
     errors.KeysAway: _AWAY,
+    errors.LoginAway: _AWAY,
 }
 
 

@@ -78,12 +78,18 @@ def at(moment_s: int) -> Any:
     return freeze_time(datetime.fromtimestamp(moment_s, UTC))
 
 
-def asking(headers: Mapping[str, str] | None = None, *, method: str = "POST") -> Request:
+class Asked(Request):
+    """A request of Werkzeug's with an id for the log."""
+
+    request_id = "request-1"
+
+
+def asking(headers: Mapping[str, str] | None = None, *, method: str = "POST") -> Asked:
     """Return a request as WSGI hands it on: header values are Latin-1 text."""
     environ = EnvironBuilder(method=method, base_url="https://sign.example/").get_environ()
     for name, value in (headers or {}).items():
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
-    return Request(environ)
+    return Asked(environ)
 
 
 def token(key: Any = JWT_KEY, algorithm: str = "HS256", **claims: Any) -> str:
@@ -718,6 +724,7 @@ class Handmade:
     """A request that is not Werkzeug's, with one value for every header and cookie."""
 
     value: str
+    request_id: str = "request-1"
     method: str = "POST"
     host: str = "sign.example"
     secret: str = GATEWAY_SECRET

@@ -16,11 +16,11 @@ from authsvc.config import Settings
 from authsvc.limiter import Rate
 from authsvc.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
-from tests import keys, made_up
+from tests import app_stand_in, keys, made_up
 from tests.conftest import Clock
 from tests.login_service import LoginService
 from tests.redis_shapes import PortServer
-from tests.running import free_port
+from tests.running import Service, free_port
 from tests.services import RedisServer
 from tests.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
 
@@ -267,8 +267,9 @@ def test_the_default_store_is_shared(settings: Settings, clock: Clock, tmp_path:
 
 
 def test_offline(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
-    """Then neither the vendor nor the JWKS URL is asked, and that is told."""
-    settings = settings.model_copy(update={"jwt_jwks_url": f"{stand_in.url}/jwks", "jwt_algorithms": ("RS256",)})
+    """Then neither the vendor nor the JWKS URL nor the app is asked, and that is told."""
+    urls = {"jwt_jwks_url": f"{stand_in.url}/jwks", "login_url": f"{stand_in.url}/auth/check"}
+    settings = settings.model_copy(update=urls | {"jwt_algorithms": ("RS256",)})
     every = found(settings, clock, is_offline=True)
     assert list(every) == ["settings", "store", "clock", "offline"]
     assert every["offline"].grade == "note"
@@ -312,6 +313,50 @@ def test_keys_behind_the_jwks_url(
     assert one.grade == grade
     assert words in one.words
     assert f"({login.url})" in one.words
+
+
+@pytest.mark.parametrize(
+    ("tell", "grade", "words"),
+    [
+        (lambda _: app_stand_in.Told(401), "ok", "the app says that this login is nobody's (status 401), as it should"),
+        (
+            lambda _: app_stand_in.Told(302),
+            "ok",
+            "redirects (status 302), as to a login form; for its own sake it should",
+        ),
+        (lambda _: app_stand_in.user("ming"), "FAIL", "a request without a login is a user's, so anybody could be one"),
+        (
+            lambda question: app_stand_in.user("ming") if question.login else app_stand_in.Told(401),
+            "FAIL",
+            "a made-up login is a user's, so anybody could be one",
+        ),
+        (lambda _: app_stand_in.Told(), "FAIL", "status 200 and no X-User header"),
+        (lambda _: app_stand_in.Told(ends=True), "FAIL", "broke the connection off: "),
+    ],
+)
+def test_the_app_that_is_asked(
+    settings: Settings, clock: Clock, tell: Callable[[app_stand_in.Question], app_stand_in.Told], grade: str, words: str
+) -> None:
+    """It has to refuse a request without a login, and one that is made up, whatever its session is called."""
+    with app_stand_in.app_stand_in() as app:
+        app.tell = tell
+        one = found(settings.model_copy(update={"login_url": app.url}), clock)["AUTHSVC_LOGIN_URL"]
+        assert (one.grade, one.words) == (grade, f"{one.words.removesuffix(f' ({app.url})')} ({app.url})")
+        assert words in one.words
+        if grade == "ok":
+            nobody, made_up_login = app.questions
+            assert nobody.login == ""
+            assert "PHPSESSID=" in made_up_login.login
+            assert "Bearer " in made_up_login.login
+
+
+def test_an_app_that_is_authsvc_itself(settings: Settings, clock: Clock, service: Service) -> None:
+    """It refuses what it is sent, and still it is not the app."""
+    service.start("--workers", "1")
+    url = f"http://127.0.0.1:{service.port}/v1/resource?media_id=qiniu/a.png"
+    one = found(settings.model_copy(update={"login_url": url}), clock)["AUTHSVC_LOGIN_URL"]
+    assert one.grade == "FAIL"
+    assert "leads to authsvc itself" in one.words
 
 
 def test_a_proxy_is_named(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ def faults(variables: dict[str, str]) -> list[str]:
 
 
 NOBODY = (
-    "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET: "
-    "none is set, so nobody could log in; set at least one"
+    "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET, "
+    "AUTHSVC_LOGIN_URL: none is set, so nobody could log in; set at least one"
 )
 NO_ALGORITHMS = (
     "AUTHSVC_JWT_ALGORITHMS: is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256"
@@ -126,6 +126,14 @@ def test_rules_over_several(variables: dict[str, str], told: list[str]) -> None:
         ("VENDOR_URL", "app://localhost"),
         ("SESSION_MAX_AGE_S", "0"),
         ("GATEWAY_USER_HEADER", "X_User"),
+        ("LOGIN_URL", "app.example/auth/check"),
+        ("LOGIN_URL", "https://user:x@app.example/auth/check"),
+        ("LOGIN_URL", ""),
+        ("LOGIN_USER_HEADER", "X_User"),
+        ("LOGIN_USER_FIELD", "data..userId"),
+        ("LOGIN_USER_FIELD", "data. userId"),
+        ("LOGIN_CACHE_S", "61"),
+        ("LOGIN_CACHE_S", "-1"),
         ("DRAIN_DELAY_S", "301"),
         ("LOG_LEVEL", "debug"),
         ("VENDOR_URL", "api.im.jpush.cn"),
@@ -144,6 +152,18 @@ def test_a_bad_value(name: str, value: str) -> None:
     assert any(fault.startswith(f"AUTHSVC_{name}: ") for fault in told), told
     if name.lower() in SECRETS:
         assert not any(value in fault for fault in told)
+
+
+def test_a_login_url_is_enough() -> None:
+    """The app that it leads to is a way to log in."""
+    url = {"AUTHSVC_LOGIN_URL": "http://127.0.0.1:5000/auth/check?of=authsvc"}
+    settings = load(APP | url | {"AUTHSVC_LOGIN_USER_FIELD": "data.userId"}, Settings)
+    assert settings.login_url == url["AUTHSVC_LOGIN_URL"]
+    assert (settings.login_user_field, settings.login_user_header, settings.login_cache_s) == (
+        "data.userId",
+        "X-User",
+        5,
+    )
 
 
 def test_a_jwks_url_is_enough() -> None:

@@ -32,6 +32,7 @@ ROWS: list[tuple[type[Refusal], str, int, int, str, bool]] = [
     (errors.TooManyRequests, "too-many-requests", 429, 889003, "after", False),
     (errors.StoreAway, "temporarily-unavailable", 503, 882005, "after", False),
     (errors.KeysAway, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.LoginAway, "temporarily-unavailable", 503, 882005, "after", False),
 ]
 # name, status, code, retry of what Flask refuses by itself, and of /readyz
 OTHER_ROWS = [
@@ -52,9 +53,10 @@ RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
     errors.TooManyRequests: lambda: errors.TooManyRequests(limit=60, window_ms=60_000, retry_after_s=42),
     errors.StoreAway: errors.StoreAway,
     errors.KeysAway: errors.KeysAway,
+    errors.LoginAway: lambda: errors.LoginAway("the app is away"),
     errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
 }
-NAMES = sorted([name for _, name, *_ in ROWS[:-1]] + [name for name, *_ in OTHER_ROWS])
+NAMES = sorted({name for _, name, *_ in ROWS} | {name for name, *_ in OTHER_ROWS})
 
 
 def leaves(root: type[Refusal]) -> set[type[Refusal]]:
