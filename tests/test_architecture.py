@@ -112,13 +112,14 @@ LAYERS = (
     {"sandbox.control", "sandbox.loopback"},
     {"sandbox.server"},
     {"sandbox"},
-    {"demo"},
+    {"demo", "testing"},
+    {"testing_pytest"},
     {"cli"},
     {"__main__"},
 )
 ONLY_IN = {
     "flask": {"app", "web.flask_app", "demo"},
-    "werkzeug": {"web.request", "web.answer", "web.service", "web.flask_app", "web.direct", "demo"},
+    "werkzeug": {"web.request", "web.answer", "web.service", "web.flask_app", "web.direct", "demo", "testing"},
     "gunicorn": {"arbiter", "worker", "wire"},
     "granian": {"servers"},
     "structlog": {"logs"},
@@ -128,7 +129,7 @@ ONLY_IN = {
     "redis": {"stores.redis", "stores.primaries", "stores.lookout", "stores.client"},
     "hiredis": {"stores.client"},
     "sqlite3": {"stores.sqlite"},
-    "jwt": {"tokens"},
+    "jwt": {"tokens", "testing"},
     "itsdangerous": {"callers"},
     "urllib3": {"httpclient"},
     "pydantic": {"secret", "fields", "appsfile", "config", "environ", "sandbox.persistence"},
@@ -143,6 +144,7 @@ ONLY_IN = {
         "sandbox.verification",
     },
     "imagesize": {"sandbox.files"},
+    "pytest": {"testing_pytest"},
     "pydantic_core": {"secret"},
     "click": {"cli", "demo"},
 }

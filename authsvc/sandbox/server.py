@@ -4,8 +4,9 @@ The sandbox as one server on a loopback address.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from aiohttp import ClientSession, web
@@ -28,6 +29,7 @@ from authsvc.sandbox.verification import Service
 
 CORE = web.AppKey("core", Core)
 HUB = web.AppKey("hub", Hub)
+SETTLE_S = 0.01
 SAVE_S = 1.0  # what a sandbox that is killed may lose
 
 
@@ -60,6 +62,41 @@ async def _serve(
         await stopped.wait()
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def in_thread(bind: Bind, apps: Sequence[App], service: Service) -> Iterator[None]:
+    """Serve in a thread of this process until the end of the block; it listens when the block begins."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(await create_app(bind, apps, service), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, bind.host, bind.port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        return runner
+
+    async def end(runner: web.AppRunner) -> None:
+        await asyncio.sleep(SETTLE_S)  # asyncio forgets a connection whose listener closes while it is being accepted
+        await runner.cleanup()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        await asyncio.sleep(0)  # in which transports that were closed let go of their sockets
+
+    try:
+        runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(end(runner), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _told_to_stop() -> asyncio.Event:
