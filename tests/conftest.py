@@ -42,7 +42,17 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("authsvc")
 
-LONG_FORMS = {"DUTIES_S", "FUZZ_CASES", "KILLS", "LOAD_S", "MODEL_STEPS", "PAGES", "RAW_CASES", "SOAK_PAYLOADS"}
+LONG_FORMS = {
+    "DUTIES_S",
+    "FUZZ_CASES",
+    "KILLS",
+    "LOAD_S",
+    "MODEL_STEPS",
+    "PAGES",
+    "RAW_CASES",
+    "SIEGE_S",
+    "SOAK_PAYLOADS",
+}
 TOLD_EVERY_S = 10.0
 
 
