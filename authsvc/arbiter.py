@@ -73,6 +73,7 @@ def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) 
     """Serve on gunicorn until stopped; `build` makes the app, in each worker."""
     options = {
         "bind": str(bind),
+        "umask": 0o777 & ~bind.mode,  # of a unix socket alone: nothing else is made with it
         "workers": workers,
         "worker_connections": connections(),
         "loglevel": log_level.lower(),

@@ -17,13 +17,17 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
 
 
+SOCKET_MODE = 0o660  # for a gateway of the same group: whoever else connects gets past its rules
+
+
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Where to listen: a TCP address, or a unix socket if `socket` is set."""
+    """Where to listen: a TCP address, or a unix socket of that `mode` if `socket` is set."""
 
     host: str
     port: int
     socket: Path | None = None
+    mode: int = SOCKET_MODE
 
     @classmethod
     def parse(cls, text: str) -> "Bind":

@@ -7,11 +7,13 @@ Secrets come from files or the environment, never from an argument, which every 
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,11 +73,18 @@ def main() -> None:
     """
 
 
+def _mode(_ctx: click.Context, _param: click.Parameter, text: str) -> int:
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise click.BadParameter("must be three octal digits, such as 660")
+    return int(text, 8)
+
+
 @main.command()
 @click.option("--server", type=click.Choice(["gunicorn", "granian"]), default="gunicorn", show_default=True)
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT, [IPV6]:PORT or unix:PATH.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
-def serve(server: str, bind: str, workers: int) -> None:
+@click.option("--socket-mode", callback=_mode, default="0660", show_default=True, help="Of a unix socket, octal.")
+def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
     """Serve until SIGTERM.
 
     \b
@@ -90,7 +99,7 @@ def serve(server: str, bind: str, workers: int) -> None:
     _check_proxies(settings)
     servers.serve(
         server,
-        _bind(bind),
+        replace(_bind(bind), mode=socket_mode),
         workers=workers,
         drain_delay_s=settings.drain_delay_s,
         log_level=settings.log_level,

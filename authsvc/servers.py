@@ -180,6 +180,7 @@ def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build
         address=bind.host,
         port=bind.port,
         uds=bind.socket,
+        uds_permissions=bind.mode,
         interface=Interfaces.WSGI,
         workers=workers,
         blocking_threads=THREADS,

@@ -24,7 +24,12 @@ timeout = 60  # a worker that shows no sign of life for so long is killed and re
 graceful_timeout = 30  # for what has begun when the stop comes; the slowest answer takes about 4 s
 
 header_map = "refuse"  # an underscore twin of an identity header is no header
-forwarded_allow_ips = ""  # nothing here asks for the scheme or the address that a proxy tells
+# Nothing here asks for the scheme, the address or the path that a proxy tells. Who connects by a unix socket is trusted
+# with them whatever `forwarded_allow_ips` holds.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers = {}
+umask = 0o117  # a unix socket is for a gateway of the same group
 
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- memory, for the heartbeat
 control_socket_disable = True  # signals are enough, and it would need a folder to write to

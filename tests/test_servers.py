@@ -111,7 +111,33 @@ def test_listens_on_a_unix_socket(service: Service, server: str) -> None:
         stale.bind(str(path))
     service.launch("--server", server, "--bind", f"unix:{path}", "--workers", "1")
     wait_until(lambda: asked(UnixConnection(path)) == 200, timeout_s=20, what=service.log)
+    assert path.stat().st_mode & 0o777 == 0o660, "for a gateway of the same group"
     assert service.stop() == 0
+
+
+@SERVERS
+def test_who_connects_by_a_unix_socket_is_not_trusted(service: Service, server: str) -> None:
+    """Its headers are a client's: none of them becomes the path, the scheme or the address. The mode is a choice."""
+    path = service.folder / "authsvc.sock"
+    service.launch("--server", server, "--bind", f"unix:{path}", "--workers", "1", "--socket-mode", "600")
+    wait_until(lambda: asked(UnixConnection(path)) == 200, timeout_s=20, what=service.log)
+    assert path.stat().st_mode & 0o777 == 0o600
+    ready, absent = b"GET /problems/readyz HTTP/1.1", b"GET /nowhere HTTP/1.1"
+    for first, line in (
+        (ready, b"SCRIPT_NAME: /problems"),
+        (ready, b"SCRIPT-NAME: /problems"),
+        (absent, b"PATH_INFO: /healthz"),
+        (absent, b"REMOTE_USER: ming"),
+        (absent, b"X-Forwarded-Prefix: /nowhere"),
+        (absent, b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off"),
+    ):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.settimeout(5)
+            client.sendall(first + b"\r\nHost: a\r\nConnection: close\r\n" + line + b"\r\n\r\n")
+            answer = b"".join(iter(lambda client=client: client.recv(65_536), b""))  # type: ignore[misc] # a default binds it
+        assert answer.split()[1] in {b"404", b"400"}, answer
+        assert b"X-Forwarded" not in line or answer.split()[1] == b"404", answer
 
 
 @SERVERS
