@@ -19,7 +19,7 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from authsvc import clock, origins
-from authsvc.errors import MemoryLost, NotLoggedIn, NotLoggedInYet
+from authsvc.errors import InvalidRequest, MemoryLost, NotLoggedIn, NotLoggedInYet
 from authsvc.ids import fresh_id
 from authsvc.remembered import Remembered
 from authsvc.secret import key_bytes
@@ -119,9 +119,14 @@ class Callers:
 
         Raises:
             NotLoggedIn, NotLoggedInYet: no way applies, or the first that does is refused.
+            InvalidRequest: a header that could be a credential is there, and nothing is in it.
             CrossSite: the credential is good but another site's page has sent it along.
             Unavailable: the credential cannot be checked now.
         """
+        for name in ("Authorization", "Cookie"):
+            if request.headers.get(name) == "":
+                # granian makes it of a header that has one byte beyond ASCII: it may hold a good login or a bad one.
+                raise InvalidRequest(name, "the header is empty, or has bytes beyond ASCII, which the server drops")
         ways = self._ways
         for way in ways:
             user_id = way.user_id(request, now_ms)

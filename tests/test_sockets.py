@@ -15,6 +15,7 @@ from tests.running import Service
 ISSUE = b"POST /v1/auth-payload HTTP/1.1"
 VERIFY = b"POST /v1/auth-payload/verify HTTP/1.1"
 SECRET = f"X-Gateway-Secret: {made_up.GATEWAY_SECRET}".encode()
+COOKIE = b"Cookie: token=" + bearer_of("ming")["Authorization"].split()[1].encode()
 TOKEN = f"Authorization: {bearer_of('ming')['Authorization']}".encode()
 
 
@@ -22,7 +23,11 @@ TOKEN = f"Authorization: {bearer_of('ming')['Authorization']}".encode()
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service, running, shared by all tests here."""
     service = Service(tmp_path_factory.mktemp("service"))
-    service.variables["AUTHSVC_RATE_LIMIT"] = "1000000/minute"
+    service.variables |= {
+        "AUTHSVC_RATE_LIMIT": "1000000/minute",
+        "AUTHSVC_JWT_COOKIE": "token",
+        "AUTHSVC_ALLOWED_ORIGINS": "https://app.example",
+    }
     service.start("--server", request.param, "--workers", "1")
     yield service
     assert service.stop() == 0
@@ -93,6 +98,26 @@ def test_nobody_becomes_a_user(server: Service, lines: tuple[bytes, ...]) -> Non
     answer = send(server, head(*lines, b"Content-Length: 0"))
     assert statuses(answer)[0] in {400, 401, 431}, answer
     assert not is_issued(answer)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Authorization: Bearer x\xff", COOKIE),
+        (b"Authorization:", COOKIE),
+        (b"Authorization: \xff", TOKEN),
+        (COOKIE + b"; name=\xe9",),
+        (COOKIE + b"; name=\xc3\xa9",),
+    ],
+)
+def test_a_byte_beyond_ascii(server: Service, lines: tuple[bytes, ...]) -> None:
+    """It hides no bad login behind a good one: the request is served if its login is read, and else is refused."""
+    answer = send(server, head(*lines, b"Origin: https://app.example", b"Content-Length: 0"))
+    (status,) = statuses(answer)
+    if lines[0].startswith(COOKIE):
+        assert status == 200 or (status == 400 and b"Cookie: the header is empty, or has bytes" in answer), answer
+    else:
+        assert status in {400, 401}, answer
 
 
 def test_the_gateways_user(server: Service) -> None:
