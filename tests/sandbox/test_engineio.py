@@ -159,7 +159,7 @@ def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch:
     path = opened_by_polling(sandbox)
     with socket.create_connection((sandbox.bind.host, sandbox.bind.port)) as other:
         other.sendall(
-            b"GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            b"GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
             b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
         wait_until(lambda: sandbox.connections() == 3, timeout_s=5)
