@@ -30,6 +30,9 @@ FS_UNIQUIFIER = (
     "_user_id of the session is Flask-Security's fs_uniquifier, which changes with the user's password, and then the"
     " user gets another IM account; put an id that stays into the session and name it in AUTHSVC_SESSION_USER_FIELD"
 )
+MAX_COOKIES = 16  # of one name; browsers send those of a few paths and domains
+# A Bearer credential that is not the header's first, or not followed by a space; it must not pass for none.
+_BEARER_ELSEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
 _CLAIM_MARGIN_MS = 60_000  # the clocks of the hosts and of the store may differ by this
 _UNIQUIFIER = re.compile(r"[0-9a-f]{32}")
 _FLASK_SECURITY = frozenset({"fs_cc", "fs_paa"})  # what its login_user leaves in a session
@@ -165,6 +168,8 @@ class Bearer:
             return known
         scheme, _, credential = authorization.partition(" ")
         if scheme.lower() != "bearer":
+            if _BEARER_ELSEWHERE.search(authorization):
+                raise NotLoggedIn("the Authorization header must be Bearer, a space and the token, and nothing else")
             return None
         credential = credential.strip(" ")
         if not credential:
@@ -339,11 +344,15 @@ def _only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], nam
     one. Those that are nobody's do not count either.
 
     Raises:
-        NotLoggedIn, NotLoggedInYet: none of them is good, or two are good and of different users.
+        NotLoggedIn, NotLoggedInYet: none of them is good, or two are good and of different users; or they are so many
+            that verifying them all would keep a worker busy for seconds.
     """
     users: set[str] = set()
     refusals: list[NotLoggedIn | NotLoggedInYet] = []
-    for cookie in dict.fromkeys(filter(None, cookies)):
+    different = dict.fromkeys(filter(None, cookies))
+    if len(different) > MAX_COOKIES:
+        raise NotLoggedIn(f"there are more than {MAX_COOKIES} cookies {name}")
+    for cookie in different:
         try:
             user_id = user_of(cookie)
         except (NotLoggedIn, NotLoggedInYet) as refusal:

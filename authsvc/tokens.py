@@ -221,8 +221,8 @@ def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
 
 def checked_user_id(value: str, what: str) -> str:
     """Return a user id that is fit to be one, whichever way it came; `what` names it in the refusal."""
-    if not 1 <= len(value) <= MAX_ID_LENGTH or not value.isprintable():
-        raise NotLoggedIn(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters")
+    if not 1 <= len(value) <= MAX_ID_LENGTH or not value.isprintable() or value.isspace():
+        raise NotLoggedIn(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters, not spaces alone")
     return value
 
 

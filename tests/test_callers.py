@@ -25,7 +25,18 @@ from markupsafe import Markup
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from authsvc.callers import FS_UNIQUIFIER, Assertion, Bearer, Caller, Callers, Gateway, SessionCookie, TokenCookie, Way
+from authsvc.callers import (
+    FS_UNIQUIFIER,
+    MAX_COOKIES,
+    Assertion,
+    Bearer,
+    Caller,
+    Callers,
+    Gateway,
+    SessionCookie,
+    TokenCookie,
+    Way,
+)
 from authsvc.errors import CrossSite, InvalidRequest, KeysAway, NotLoggedIn, NotLoggedInYet, StoreAway
 from authsvc.store import Store
 from authsvc.stores import open_store
@@ -171,6 +182,23 @@ def test_a_bearer_token_that_came_twice_is_refused() -> None:
     one = f"Bearer {token()}"
     for joined in (f"{one},{one}", f"{one}, {one}", f"{one},Basic bWluZzpwYXNz", f"{one},"):
         assert reason(Bearer(tokens()), {"Authorization": joined}) == "Authorization holds a comma, or was sent twice"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        *("Bearer\tx", "bearer\t", "Bearer,Bearer x", "Basic bWluZzpwYXNz,Bearer x", "Basic bWluZzpwYXNz, bearer x"),
+        *("Digest a=b, c=d,Bearer", ",Bearer x", "\tBearer x", " Bearer x"),
+    ],
+)
+def test_a_bearer_credential_anywhere_decides(authorization: str) -> None:
+    """However it is written or joined to another, a good cookie beside it does not make up for it."""
+    callers = Callers([Bearer(tokens()), session_way()], allowed_origins=frozenset())
+    headers = {"Authorization": authorization, "Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
+    with pytest.raises(NotLoggedIn, match="must be Bearer, a space and the token, and nothing else"):
+        callers.authenticate(asking(headers), NOW_MS)
+    headers["Authorization"] = "Digest a=b, c=bearer, d=bearers x"
+    assert callers.authenticate(asking(headers), NOW_MS) == Caller("ming", "session")
 
 
 def test_what_is_wrong_with_a_bearer_token_is_said() -> None:
@@ -378,11 +406,12 @@ def test_a_session_of_nobody_is_no_login(cookie: Callable[[], str]) -> None:
         (1.5, "must be a string, a whole number or a UUID"),
         (["ming"], "must be a string, a whole number or a UUID"),
         ({"id": "ming"}, "must be a string, a whole number or a UUID"),
-        ("", "must be 1 to 255 printable characters"),
-        ("a" * 256, "must be 1 to 255 printable characters"),
-        (10**255, "must be 1 to 255 printable characters"),
-        ("a\nb", "must be 1 to 255 printable characters"),
-        ("a\x00", "must be 1 to 255 printable characters"),
+        ("", "must be 1 to 255 printable characters, not spaces alone"),
+        ("a" * 256, "must be 1 to 255 printable characters, not spaces alone"),
+        (10**255, "must be 1 to 255 printable characters, not spaces alone"),
+        (" ", "must be 1 to 255 printable characters, not spaces alone"),
+        ("a\nb", "must be 1 to 255 printable characters, not spaces alone"),
+        ("a\x00", "must be 1 to 255 printable characters, not spaces alone"),
     ],
 )
 def test_a_session_with_an_odd_user_id(user_id: object, expected: str) -> None:
@@ -515,6 +544,16 @@ def test_several_cookies_of_one_name(way: Way) -> None:
         assert reason(way, headers) == "there are several cookies session, of different users"
     refused = reason(way, {"Cookie": f"session={old}; session=x"})
     assert refused == reason(way, {"Cookie": f"session={old}"})
+
+
+@pytest.mark.parametrize("way", [session_way(), token_cookie_way()], ids=lambda way: way.name)
+def test_a_flood_of_cookies_is_not_verified(way: Way) -> None:
+    """A head may bring thousands, each of which would cost a signature, without any login."""
+    good = session_cookie({"_user_id": "ming"}) if way.name == "session" else token()
+    stale = [f"session=stale-{number}" for number in range(MAX_COOKIES)]
+    equal = [f"session={good}", "session="] * 1_000
+    assert user(way, {"Cookie": "; ".join([*stale[1:], *equal])}) == "ming"
+    assert reason(way, {"Cookie": "; ".join([*stale, *equal])}) == "there are more than 16 cookies session"
 
 
 def test_a_session_of_nobody_beside_one_of_somebody() -> None:
@@ -924,10 +963,11 @@ def test_gateway_secrets_rotate() -> None:
     ("headers", "expected"),
     [
         ({}, "the gateway names no user: X-Forwarded-User is missing"),
-        ({"X-Forwarded-User": ""}, "X-Forwarded-User must be 1 to 255 printable characters"),
-        ({"X-Forwarded-User": "a" * 256}, "X-Forwarded-User must be 1 to 255 printable characters"),
-        ({"X-Forwarded-User": "a\tb"}, "X-Forwarded-User must be 1 to 255 printable characters"),
-        ({"X-Forwarded-User": "a\x7f"}, "X-Forwarded-User must be 1 to 255 printable characters"),
+        ({"X-Forwarded-User": ""}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
+        ({"X-Forwarded-User": "  "}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
+        ({"X-Forwarded-User": "a" * 256}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
+        ({"X-Forwarded-User": "a\tb"}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
+        ({"X-Forwarded-User": "a\x7f"}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
         ({"X-Forwarded-User": "ming,mallory"}, "X-Forwarded-User holds a comma, or was sent twice"),
         ({"X-Forwarded-User": "ming, ming"}, "X-Forwarded-User holds a comma, or was sent twice"),
         ({"X-Forwarded-User": "caf\xe9"}, "X-Forwarded-User is not UTF-8 text"),

@@ -258,8 +258,9 @@ def test_access_tokens_of_common_libraries_log_in(claims: dict[str, Any], header
         (b"4.2", "must be a string or a whole number"),
         (b"true", "must be a string or a whole number"),
         (b'["ming"]', "must be a string or a whole number"),
-        (b'""', "must be 1 to 255 printable characters"),
-        (b"9" * 256, "must be 1 to 255 printable characters"),
+        (b'" "', "must be 1 to 255 printable characters, not spaces alone"),
+        (b'""', "must be 1 to 255 printable characters, not spaces alone"),
+        (b"9" * 256, "must be 1 to 255 printable characters, not spaces alone"),
     ],
 )
 @pytest.mark.parametrize("claim", ["sub", "userId", "https://app.example/id"])
@@ -357,12 +358,24 @@ def test_a_missing_claim_is_named() -> None:
     ("claims", "expected"),
     [
         (b'"sub":null,"exp":1750000300', "the token has no sub"),
-        (b'"sub":"","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
-        (b'"sub":"%s","exp":1750000300' % (b"a" * 256), "the token's sub must be 1 to 255 printable characters"),
-        (rb'"sub":"a\nb","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
-        (rb'"sub":"a\u0000","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
-        (rb'"sub":"\ud800","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
-        (rb'"sub":"a\u202eb","exp":1750000300', "the token's sub must be 1 to 255 printable characters"),
+        (b'"sub":"","exp":1750000300', "the token's sub must be 1 to 255 printable characters, not spaces alone"),
+        (
+            b'"sub":"%s","exp":1750000300' % (b"a" * 256),
+            "the token's sub must be 1 to 255 printable characters, not spaces alone",
+        ),
+        (rb'"sub":"a\nb","exp":1750000300', "the token's sub must be 1 to 255 printable characters, not spaces alone"),
+        (
+            rb'"sub":"a\u0000","exp":1750000300',
+            "the token's sub must be 1 to 255 printable characters, not spaces alone",
+        ),
+        (
+            rb'"sub":"\ud800","exp":1750000300',
+            "the token's sub must be 1 to 255 printable characters, not spaces alone",
+        ),
+        (
+            rb'"sub":"a\u202eb","exp":1750000300',
+            "the token's sub must be 1 to 255 printable characters, not spaces alone",
+        ),
         (b'"sub":"ming","exp":null', "the token has no exp"),
         (b'"sub":"ming","exp":"1750000300"', "the token's exp must be a number of seconds since 1970"),
         (b'"sub":"ming","exp":1750000300000', "the token's exp must be a number of seconds since 1970"),
