@@ -7,6 +7,7 @@ a worker asks the vendor once. Imports `mediaurl` for the rules, `vendor`, `plac
 """
 
 import contextvars
+import hashlib
 import json
 import threading
 import time
@@ -14,7 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from authsvc import mediaurl
 from authsvc.apps import Served
@@ -79,6 +81,8 @@ class Media:
         self._limiter = limiter
         self._on_lookup = on_lookup
         self._lock = threading.Lock()
+        # The sandbox's URLs are not the vendor's, though a store may have seen both.
+        self._prefix = f"media:{hashlib.sha256(vendor.url.encode()).hexdigest()[:16]}"
         self._known: OrderedDict[_Key, Resource | int] = OrderedDict()
         self._flights: dict[tuple[_Key, bool], Future[Resource]] = {}  # by key, and whether for a fresh URL
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="authsvc-vendor")
@@ -145,18 +149,19 @@ class Media:
             self._limiter.hit(user_id, app.appkey, now_ms)
             self._on_lookup("asked")
             # In the context of the request, so that the call to the vendor is seen as part of its trace.
-            flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, media_id, now_ms, fresh)
+            flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, user_id, media_id, now_ms, fresh)
             self._flights[key, fresh] = flight
         flight.add_done_callback(lambda _: self._land((key, fresh)))
         return flight
 
-    def _fly(self, app: Served, media_id: str, now_ms: int, fresh: bool) -> Resource:  # noqa: FBT001 -- submit has no names
+    def _fly(self, app: Served, user_id: str, media_id: str, now_ms: int, fresh: bool) -> Resource:  # noqa: FBT001 -- submit has no names
         """Ask the other workers' memory, then the vendor, and remember the answer. Runs in a thread of the pool."""
         key = (app.appkey, media_id)
         resource = self._before_a_refresh(key, now_ms) if fresh else self._shared(key, now_ms)
         if resource is None:
+            again = partial(self._limiter.hit, user_id, app.appkey, now_ms)
             try:
-                url = self._vendor.resource_url(Credentials.of(app), media_id)
+                url = self._vendor.resource_url(Credentials.of(app), media_id, again=again)
             except UnknownMedia:
                 self._remember(key, now_ms + UNKNOWN_MS)
                 raise
@@ -168,7 +173,7 @@ class Media:
     def _before_a_refresh(self, key: _Key, now_ms: int) -> Resource | None:
         """Return None if the vendor is to be asked for a fresh URL, else what memory has, the other workers' first."""
         with suppress(StoreAway):  # then nothing bounds it across workers
-            if self._store.add(f"{_name(key)}:fresh:{now_ms // FRESH_MS}", fresh_id(), keep_ms=2 * FRESH_MS):
+            if self._store.add(f"{self._name(key)}:fresh:{now_ms // FRESH_MS}", fresh_id(), keep_ms=2 * FRESH_MS):
                 return None
         return self._shared(key, now_ms) or self._remembered(key, now_ms)
 
@@ -206,19 +211,26 @@ class Media:
                 self._known.popitem(last=False)
 
     def _shared(self, key: _Key, now_ms: int) -> Resource | None:
+        """Return what another worker has stored, checked as what the vendor returns."""
         try:
-            text = self._store.get(_name(key))
-        except StoreAway:
+            stored = _stored(self._store.get(self._name(key)))
+            if stored is None:
+                return None
+            resource = self._checked(stored.url, now_ms)
+        except (StoreAway, VendorRefused):
             return None
-        if text is None:
-            return None
-        resource = Resource(**json.loads(text))
-        return resource if now_ms < resource.fresh_until_ms else None
+        fresh_until_ms = min(stored.fresh_until_ms, resource.fresh_until_ms)
+        return replace(resource, fresh_until_ms=fresh_until_ms) if now_ms < fresh_until_ms else None
+
+    def _name(self, key: _Key) -> str:
+        appkey, media_id = key
+        return f"{self._prefix}:{appkey}:{media_id}"
 
     def _share(self, key: _Key, resource: Resource, now_ms: int) -> None:
         if resource.fresh_until_ms > now_ms:
+            told = {"url": resource.url, "fresh_until_ms": resource.fresh_until_ms}
             with suppress(StoreAway):
-                self._store.put(_name(key), json.dumps(asdict(resource)), keep_ms=resource.fresh_until_ms - now_ms)
+                self._store.put(self._name(key), json.dumps(told), keep_ms=resource.fresh_until_ms - now_ms)
 
 
 def _landed(flight: Future[Resource], deadline_s: float) -> Resource | Refusal:
@@ -230,6 +242,14 @@ def _landed(flight: Future[Resource], deadline_s: float) -> Resource | Refusal:
         return refusal
 
 
-def _name(key: _Key) -> str:
-    appkey, media_id = key
-    return f"media:{appkey}:{media_id}"
+def _stored(text: str | None) -> Resource | None:
+    """Return what `_share` has stored; None for anything else that the store may hold."""
+    try:
+        told = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    match told:
+        case {"url": str(url), "fresh_until_ms": int(fresh_until_ms)}:
+            return Resource(url, None, fresh_until_ms)
+        case _:
+            return None

@@ -21,7 +21,7 @@ from authsvc import __version__, clock
 from authsvc.apps import Served
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
-from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import TooManyRequests, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.health import Health
 from authsvc.httpclient import BadAnswer, HttpClient, NoAnswer, TooSlow
 
@@ -112,7 +112,7 @@ class Vendor:
         """This clock less the vendor's, by its last answer; it tells whole seconds, so half a second is in doubt."""
         self._on_call = on_call
         self._trace_headers = trace_headers
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._budget = budget
         self._breaker = breaker
         self._now_ms = now_ms
@@ -128,14 +128,19 @@ class Vendor:
         """Return whether the vendor has failed repeatedly and has not answered since."""
         return self._breaker.is_open()
 
-    def resource_url(self, credentials: Credentials, media_id: str) -> str:
+    def resource_url(
+        self, credentials: Credentials, media_id: str, *, again: Callable[[], object] = lambda: None
+    ) -> str:
         """
         Return the URL at which the media is now, unmodified.
+
+        Args:
+            again: is called before a second try; if it raises TooManyRequests there is none.
 
         Raises:
             UnknownMedia: the vendor does not know it.
         """
-        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id})
+        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id}, again=again)
         url = _resource_url(answer)
         if url is not None:
             return url
@@ -183,6 +188,7 @@ class Vendor:
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        again: Callable[[], object] = lambda: None,
     ) -> _Answer:
         """Return the vendor's answer to the request; raise what it is about the vendor itself or about us."""
         deadline_s = time.monotonic() + self.total_s
@@ -203,6 +209,10 @@ class Vendor:
                 pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
                 if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
                     raise
+                try:
+                    again()
+                except TooManyRequests:
+                    raise exc from exc.__cause__
                 time.sleep(pause_s)
             else:
                 self._on_call(method, str(answer.status), time.perf_counter() - begun_s)
@@ -228,7 +238,7 @@ class Vendor:
         try:
             told = self._client.ask(
                 method,
-                self._url + path + (f"?{urlencode(query)}" if query else ""),
+                self.url + path + (f"?{urlencode(query)}" if query else ""),
                 headers={
                     **self._trace_headers(),
                     "Authorization": f"Basic {basic}",

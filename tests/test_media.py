@@ -84,12 +84,11 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
             share: int = 1000,
             places: int = 24,
             total_s: float = 5,
+            url: str = stand_in.url,
             store: Store = store,
             on_lookup: Callable[[str], object] = lambda _: None,
         ) -> Media:
-            vendor = Vendor(
-                stand_in.url, budget=Budget(Rate(budget, 60_000), store), breaker=Breaker(), total_s=total_s
-            )
+            vendor = Vendor(url, budget=Budget(Rate(budget, 60_000), store), breaker=Breaker(), total_s=total_s)
             media = Media(
                 vendor,
                 store,
@@ -187,6 +186,46 @@ def test_what_is_shared_is_not_stale(make: Make, stand_in: VendorStandIn) -> Non
     make().resolve(APP, "ming", "a", NOW_MS)
     make().resolve(APP, "ming", "a", NOW_MS + LIFE_S * 1000 - MARGIN_MS)
     assert len(stand_in.asked) == 2
+
+
+STORED = {
+    "another host": '{"url": "https://evil.example/a", "fresh_until_ms": 9999999999999}',
+    "script": '{"url": "javascript:alert(1)", "fresh_until_ms": 9999999999999}',
+    "expired": '{"url": "http://dl.im.jiguang.cn/a?e=1700000000", "fresh_until_ms": 9999999999999}',
+    "another form": '{"url": "http://dl.im.jiguang.cn/a", "expires": 1}',
+    "a list": '["http://dl.im.jiguang.cn/a", 9999999999999]',
+    "no text": '{"url": 7, "fresh_until_ms": 9999999999999}',
+    "no number": '{"url": "http://dl.im.jiguang.cn/a", "fresh_until_ms": "9999999999999"}',
+    "a number": "7",
+    "nothing": "",
+    "no JSON": "http://dl.im.jiguang.cn/a",
+    "nested": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("stored", STORED.values(), ids=STORED.keys())
+def test_what_the_store_holds_is_checked(media: Media, store: Store, stand_in: VendorStandIn, stored: str) -> None:
+    """As what the vendor returns: whoever writes to the store leads nobody elsewhere, nor does another version."""
+    store.put(media._name((made_up.APPKEY, "a")), stored, keep_ms=60_000)
+    assert media.resolve(APP, "ming", "a", NOW_MS).url == url_of("a")
+    assert len(stand_in.asked) == 1
+
+
+def test_a_shared_url_lives_no_longer_than_it_says(make: Make, stand_in: VendorStandIn) -> None:
+    """One that names no expiry is not remembered anew by each worker that finds it."""
+    stand_in.tell = lambda asked: told_of(asked, expires_s=None)
+    make().resolve(APP, "ming", "a", NOW_MS)
+    assert make().resolve(APP, "ming", "a", NOW_MS + 1000).fresh_until_ms == NOW_MS + DEFAULT_MS
+
+
+def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
+    """What the sandbox answered is not what the vendor answers, though the store is the same."""
+    make().resolve(APP, "ming", "a", NOW_MS)
+    with vendor_stand_in() as other:
+        other.tell = lambda asked: Told.json({"url": f"{told_of(asked).body.decode()[9:-2]}&other"})
+        assert make(url=other.url).resolve(APP, "ming", "a", NOW_MS).url.endswith("&other")
+        assert len(other.asked) == 1
+    assert len(stand_in.asked) == 1
 
 
 def test_apps_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
@@ -414,6 +453,20 @@ def test_one_user_cannot_spend_everybodys_budget(make: Make, stand_in: VendorSta
     assert media.resolve(APP, "eve", "a/0", NOW_MS).url == url_of("a/0")
     assert media.resolve(APP, "ming", "b", NOW_MS).url == url_of("b")
     assert len(stand_in.asked) == 4
+
+
+@pytest.mark.parametrize("share", [3, 4])
+def test_each_call_counts_against_the_users_share(make: Make, stand_in: VendorStandIn, share: int) -> None:
+    """A second try is one too; with nothing left of the share the first failure is the answer."""
+    stand_in.tell = lambda _: Told(503)
+    media = make(share=share)
+    for _ in range(2):
+        with pytest.raises(VendorBusy):
+            media.resolve(APP, "ming", "a", NOW_MS)
+    assert len(stand_in.asked) == share
+    with pytest.raises(TooManyRequests):
+        media.resolve(APP, "ming", "a", NOW_MS)
+    assert len(stand_in.asked) == share
 
 
 def test_the_budget_is_shared_by_all_workers(make: Make, stand_in: VendorStandIn) -> None:
