@@ -291,7 +291,14 @@ def _share_of(budget: Rate) -> Rate:
 def _accounts(settings: Settings, vendor: Vendor, store: Store, places: Places) -> Accounts | None:
     if settings.account_key is None:
         return None
-    return Accounts(settings.account_key, vendor, store, places, adopt=settings.account_adopt)
+    return Accounts(
+        settings.account_key,
+        vendor,
+        store,
+        places,
+        adopt=settings.account_adopt,
+        style=settings.account_names,
+    )
 
 
 def _token_settings(settings: Settings) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from authsvc import proxies, stores, tokens
+from authsvc import proxies, stores, tokens, usernames
 from authsvc.apps import App
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
@@ -128,9 +128,28 @@ def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Cal
         else:
             yield Finding("ok", name, f"the vendor accepts the credentials ({where})")
             skew_ms = None if vendor_ms is None else vendor_ms - now_ms()
+            if settings.account_key is not None and app is not candidate:
+                yield _registration(vendor, app, settings.account_names)
     vendor.close()
     if skew_ms is not None:
         yield _clock("vendor clock", skew_ms, "the vendor's")
+
+
+def _registration(vendor: Vendor, app: App, names: usernames.Style) -> Finding:
+    name = f"appkey {app.appkey}, registration"
+    try:
+        is_on = vendor.is_sdk_registering(Credentials(app.appkey, app.master_secret.reveal()))
+    except (VendorRefused, VendorBusy, VendorSlow):
+        is_on = None
+    remedy = "turn it off (PUT /v1/sdkregister/status?status=0)"
+    if is_on is None:
+        return Finding("note", name, f"the vendor does not tell whether its SDK registers users; {remedy}")
+    if not is_on:
+        return Finding("ok", name, "the vendor's SDK registers no users")
+    if names == "derived":
+        return Finding("note", name, f"the vendor's SDK registers users, of names that are not ours; {remedy}")
+    words = f"the vendor's SDK registers users: anybody can take a user's name in advance; {remedy}, or set"
+    return Finding("note", name, f"{words} AUTHSVC_ACCOUNT_NAMES=derived")  # it is the vendor's default
 
 
 def _jwks(url: str, algorithms: Iterable[str]) -> Finding:

@@ -216,7 +216,13 @@ class Settings(SandboxSettings):
         None, description="Turns IM accounts on: their passwords are derived from it. 32 characters or more."
     )
     account_adopt: bool = Field(
-        default=False, description="`true`: an IM account that exists already is given our password."
+        default=False,
+        description="`true`: an IM account that exists already, whose ever it is, is given our password.",
+    )
+    account_names: Literal["readable", "derived"] = Field(
+        "readable",
+        description="`readable`: an IM username is the user's id, or a readable form. `derived`: it comes from the key,"
+        " and nobody guesses it.",
     )
     signature_route: bool = Field(
         default=False, description="`true`: serve `POST /v1/signature`, which the vendor's front end jchat-web calls."

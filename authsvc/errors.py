@@ -172,6 +172,13 @@ class UnknownMedia(Refusal):
         super().__init__("media_id: is not known to the vendor")
 
 
+class AccountTaken(Refusal):
+    """The user's IM account exists, was not registered by this service, and is not to be adopted."""
+
+    def __init__(self) -> None:
+        super().__init__("the user's IM account exists already, and was not registered by this service")
+
+
 class VendorRefused(Refusal):
     """The vendor refuses our credentials, or its answer makes no sense."""
 

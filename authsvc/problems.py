@@ -178,6 +178,18 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         "The vendor does not know this media_id.",
         "Check that it belongs to this app; show a placeholder. It is asked again after ten seconds at the earliest.",
     ),
+    errors.AccountTaken: Problem(
+        "account-taken",
+        409,
+        889006,
+        "Account taken",
+        "The IM account of this user exists already, and this service does not know it as one that it registered:"
+        " somebody else registered the username, or the store that knew it is lost. A login to it would fail, or be"
+        " somebody else's.",
+        "Operators: see in the vendor's console whose account it is. Delete one that somebody made who is not its user;"
+        " if all that exist are your users', AUTHSVC_ACCOUNT_ADOPT=true gives each our password when its user logs in."
+        " Turn registration by the SDK off there, or set AUTHSVC_ACCOUNT_NAMES=derived.",
+    ),
     errors.VendorRefused: Problem(
         "vendor-refused",
         502,

@@ -164,6 +164,15 @@ class Vendor:
         if answer.status != 204:
             raise VendorRefused(f"the vendor did not set the password (status {answer.status}, code {answer.code})")
 
+    def is_sdk_registering(self, credentials: Credentials) -> bool | None:
+        """Return whether anybody with a payload can register usernames by the SDK; None if the vendor tells neither."""
+        answer = self._call("GET", "/v1/sdkregister/status", credentials)
+        match answer.body:
+            case {"status": 0 | 1 as status} if answer.status == 200:
+                return bool(status)
+            case _:
+                return None
+
     def clock_ms(self, credentials: Credentials) -> int | None:
         """
         Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it tells none.

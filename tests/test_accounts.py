@@ -1,36 +1,33 @@
-"""IM accounts: names that never collide, passwords that can be derived again, one registration."""
+"""IM accounts: passwords that can be derived again, one registration, and whose an account is that exists."""
 
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from authsvc import accounts as accounts_module
-from authsvc.accounts import Accounts, Login, username_of
+from authsvc.accounts import Accounts, Login
 from authsvc.apps import App, Apps, Served
 from authsvc.breaker import Breaker
 from authsvc.budget import Budget
-from authsvc.errors import VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import AccountTaken, VendorBusy, VendorRefused, VendorSlow
 from authsvc.limiter import Rate
 from authsvc.places import Places
 from authsvc.secret import Secret
 from authsvc.store import Store
 from authsvc.stores import open_store
+from authsvc.usernames import Style
 from authsvc.vendor import Vendor
 from tests import made_up
 from tests.running import wait_until
 from tests.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
 
 NOW_MS = 1_750_000_000_000
-VENDOR_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}", re.ASCII)
 Make = Callable[..., Accounts]
 
 
@@ -69,12 +66,18 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def make(
-            *, key: str = made_up.ACCOUNT_KEY, adopt: bool = False, total_s: float = 5, store: Store = store
+            *,
+            key: str = made_up.ACCOUNT_KEY,
+            adopt: bool = False,
+            style: Style = "readable",
+            total_s: float = 5,
+            url: str = stand_in.url,
+            store: Store = store,
         ) -> Accounts:
             budget = Budget(Rate(1000, 60_000), store)
-            vendor = Vendor(stand_in.url, budget=budget, breaker=Breaker(), total_s=total_s)
+            vendor = Vendor(url, budget=budget, breaker=Breaker(), total_s=total_s)
             stack.callback(vendor.close)
-            return Accounts(Secret(key), vendor, store, Places(24), adopt=adopt)
+            return Accounts(Secret(key), vendor, store, Places(24), adopt=adopt, style=style)
 
         yield make
 
@@ -87,56 +90,6 @@ def password_of(username: str, appkey: str = made_up.APPKEY, key: str = made_up.
 
 def md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-@pytest.mark.parametrize("user_id", ["ming", "1234", "a.b-c_d@e.example", "A" * 128, "0000", "id_1", "sha1", "ID-1"])
-def test_an_id_that_the_vendor_takes_is_the_name(user_id: str) -> None:
-    """Most user ids are IM usernames as they are."""
-    assert username_of(user_id) == user_id
-
-
-@pytest.mark.parametrize(
-    ("user_id", "username"),
-    [
-        ("7", "id-7"),
-        ("bob", "id-bob"),
-        ("_ming", "id-_ming"),
-        ("小明", "id--E5-B0-8F-E6-98-8E"),
-        ("a b/c", "id-a-20b-2Fc"),
-        ("id-7", "id-id-2D7"),
-        ("sha-1", "id-sha-2D1"),
-        ("a-b", "id-a-2Db"),
-        ("ming\n", "id-ming-0A"),
-    ],
-)
-def test_any_other_id_becomes_a_readable_name(user_id: str, username: str) -> None:
-    """Other bytes are escaped behind a prefix, so that one can still tell whose account it is."""
-    assert username_of(user_id) == username
-
-
-def test_a_very_long_id() -> None:
-    """What is too long even so becomes its beginning and a digest."""
-    name = username_of("明" * 100)
-    assert name.startswith("sha--E6-98-8E")
-    assert len(name) <= 128
-    assert name != username_of("明" * 101)
-
-
-@given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
-@example("id-7", "7")
-@example("id--E5-B0-8F-E6-98-8E", "小明")
-@example("A" * 128, "A" * 129)
-def test_names_keep_the_vendors_rule_and_never_collide(one: str, other: str) -> None:
-    """Two users never share an account, whatever their ids."""
-    for user_id in (one, other):
-        assert VENDOR_RULE.fullmatch(username_of(user_id))
-    assert (username_of(one) == username_of(other)) is (one == other)
-
-
-def test_a_name_is_nobody_elses_id() -> None:
-    """A user cannot choose an id that is the name made for another: plain ids never begin with the prefixes."""
-    for user_id in ("7", "小明", "明" * 100):
-        assert username_of(username_of(user_id)) != username_of(user_id)
 
 
 def test_registered_on_first_use(make: Make, stand_in: VendorStandIn) -> None:
@@ -168,11 +121,99 @@ def test_passwords_differ(make: Make) -> None:
     assert len({login.password_md5 for login in logins}) == 4
 
 
-def test_an_account_that_exists_is_taken_as_done(make: Make, stand_in: VendorStandIn) -> None:
-    """Unless asked to, authsvc changes no password that it did not set."""
+def test_an_account_that_exists_is_not_ours(
+    make: Make, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody registered it by the SDK: no login is given to it, in no worker, and the operator is told once."""
     stand_in.tell = lambda _: EXISTS
-    assert make().login(APP, "ming", NOW_MS).username == "ming"
+    workers = [make(), make()]
+    window_ms = -(-NOW_MS // accounts_module.TAKEN_MS) * accounts_module.TAKEN_MS
+    for later_ms in (0, 1, accounts_module.CLAIM_MS, accounts_module.TAKEN_MS - 1):
+        for worker in workers:
+            with pytest.raises(AccountTaken):
+                worker.login(APP, "ming", window_ms + later_ms)
     assert [asked.method for asked in stand_in.asked] == ["POST"]
+    told = [line for line in caplog.messages if line.startswith(f"appkey {made_up.APPKEY}: the IM account of a user")]
+    assert len(told) == len(workers)
+    assert "/problems/account-taken" in told[0]
+    assert "ming" not in told[0]
+    stand_in.tell = registered
+    assert workers[0].login(APP, "ming", window_ms + accounts_module.TAKEN_MS).username == "ming"
+
+
+def test_two_who_find_that_it_is_not_ours(make: Make, stand_in: VendorStandIn) -> None:
+    """Who waits for the worker that asks is refused as soon as that one is."""
+    stand_in.tell = lambda _: EXISTS
+    stand_in.freeze()
+    workers = [make() for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        logins = [pool.submit(worker.login, APP, "ming", NOW_MS) for worker in workers]
+        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=5)
+        stand_in.thaw()
+        assert [type(login.exception(5)) for login in logins] == [AccountTaken] * 2
+    assert len(stand_in.asked) == 1
+
+
+def test_adoption_that_is_turned_on_later(make: Make, stand_in: VendorStandIn) -> None:
+    """It works at once: that the account exists made it nobody's. Turned off again, the account stays ours."""
+    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    with pytest.raises(AccountTaken):
+        make().login(APP, "ming", NOW_MS)
+    assert make(adopt=True).login(APP, "ming", NOW_MS + 1).username == "ming"
+    assert make().login(APP, "ming", NOW_MS + 2).username == "ming"
+    assert [asked.method for asked in stand_in.asked] == ["POST", "POST", "PUT"]
+
+
+def test_a_registration_whose_answer_was_lost(make: Make, stand_in: VendorStandIn) -> None:
+    """
+    It may have been done: the account that exists then is taken for ours, and locks its user out of nothing.
+
+    Its password shows whether it is: the vendor refuses the login, and then it is not.
+    """
+    stand_in.tell = lambda _: Told(503)
+    with pytest.raises(VendorBusy):
+        make().login(APP, "ming", NOW_MS)
+    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    for later_ms in (1, 2):
+        assert make().login(APP, "ming", NOW_MS + later_ms * accounts_module.CLAIM_MS).username == "ming"
+    assert len(stand_in.asked) == 2
+    with pytest.raises(AccountTaken):
+        make().renew(APP, "ming", NOW_MS + 3 * accounts_module.CLAIM_MS)
+    assert [asked.method for asked in stand_in.asked] == ["POST"] * 3
+
+
+def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
+    """An account at the sandbox is none at the vendor, though the store is the same."""
+    make().login(APP, "ming", NOW_MS)
+    with vendor_stand_in() as other:
+        other.tell = registered
+        assert make(url=other.url).login(APP, "ming", NOW_MS).username == "ming"
+        assert len(other.asked) == 1
+    assert len(stand_in.asked) == 1
+
+
+def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStandIn, store: Store) -> None:
+    """Two claims of two windows: the vendor tells the second that the account exists, and it is ours all the same."""
+    first = make()
+    told = iter([Told.json([{"username": "ming"}], status=201), EXISTS])
+    stand_in.tell = lambda _: next(told)
+    late = Late(store, lambda: first.login(APP, "ming", NOW_MS))
+    assert make(store=late).login(APP, "ming", NOW_MS + accounts_module.CLAIM_MS).username == "ming"
+    assert len(stand_in.asked) == 2
+    assert make().login(APP, "ming", NOW_MS + 2 * accounts_module.CLAIM_MS).username == "ming"
+
+
+def test_names_that_nobody_guesses(make: Make, stand_in: VendorStandIn) -> None:
+    """Derived from the key, as the README says; each app and each user has another."""
+    accounts = make(style="derived")
+    told = json.dumps(["im-username", made_up.APPKEY, "ming"]).encode()
+    username = "u-" + hmac.new(made_up.ACCOUNT_KEY.encode(), told, hashlib.sha256).hexdigest()[:40]
+    login = accounts.login(APP, "ming", NOW_MS)
+    assert login == Login(username, md5(password_of(username)))
+    assert accounts.renew(APP, "ming", NOW_MS) == login
+    assert accounts.login(APP, "Ming", NOW_MS).username != username
+    assert accounts.login(served(made_up.OTHER_APPKEY), "ming", NOW_MS).username != username
+    assert stand_in.asked[0].body == [{"username": username, "password": password_of(username)}]
 
 
 def test_adopted(make: Make, stand_in: VendorStandIn) -> None:
@@ -228,13 +269,17 @@ def test_two_tabs_renew_at_once(make: Make, stand_in: VendorStandIn) -> None:
     assert len(stand_in.asked) == 2
 
 
-def test_a_renewal_gives_an_adopted_account_its_password_anew(make: Make, stand_in: VendorStandIn) -> None:
-    """What somebody has changed at the vendor is ours again; without adoption the password is left alone."""
+def test_a_renewal_gives_an_account_of_ours_its_password_anew(make: Make, stand_in: VendorStandIn) -> None:
+    """What somebody has changed at the vendor is ours again, adoption or not; of one that is not ours it is left."""
+    make().login(APP, "ming", NOW_MS)
     stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
-    make(adopt=True).renew(APP, "ming", NOW_MS)
-    assert [asked.method for asked in stand_in.asked] == ["POST", "PUT"]
-    make().renew(APP, "anna", NOW_MS)
-    assert [asked.method for asked in stand_in.asked] == ["POST", "PUT", "POST"]
+    make().renew(APP, "ming", NOW_MS)
+    assert [asked.method for asked in stand_in.asked] == ["POST", "POST", "PUT"]
+    make(adopt=True).renew(APP, "omar", NOW_MS)
+    assert [asked.method for asked in stand_in.asked[3:]] == ["POST", "PUT"]
+    with pytest.raises(AccountTaken):
+        make().renew(APP, "anna", NOW_MS)
+    assert [asked.method for asked in stand_in.asked[5:]] == ["POST"]
 
 
 def test_a_renewal_that_fails_is_made_good(make: Make, stand_in: VendorStandIn) -> None:
@@ -311,6 +356,10 @@ def test_a_known_user_needs_no_store(make: Make, tmp_path: Path, stand_in: Vendo
     assert len(stand_in.asked) == 1
     stand_in.tell = lambda _: Told(status=503)
     accounts.login(APP, "ming", NOW_MS)
+    stand_in.tell = lambda _: EXISTS
+    for _ in range(2):  # whose it is cannot be known now, and most are ours
+        assert accounts.login(APP, "anna", NOW_MS).username == "anna"
+    assert len(stand_in.asked) == 3
 
 
 @pytest.mark.parametrize(

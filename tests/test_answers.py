@@ -157,6 +157,7 @@ ASKED = [
     Asked(BOOT, "unknown-appkey", "user", json={"appkey": made_up.OTHER_APPKEY}),
     Asked(BOOT, "body-too-large", "user", data=b" " * 65_537),
     Asked(BOOT, "too-many-requests", "user", times=2, settings={"rate_limit": Rate(1, 60_000)}),
+    Asked(BOOT, "account-taken", "user", settings=ACCOUNTS, vendor=Told.json({"error": {"code": 899001}}, status=403)),
     Asked(BOOT, "vendor-refused", "user", settings=ACCOUNTS, vendor=Told(401)),
     Asked(BOOT, "vendor-busy", "user", settings=ACCOUNTS, vendor=Told(503)),
     Asked(BOOT, "vendor-slow", "user", settings=ACCOUNTS, frozen=True),

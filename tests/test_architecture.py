@@ -17,6 +17,7 @@ LAYERS = (
         "escaping",
         "health",
         "proxies",
+        "usernames",
         "names",
         "clock",
         "balance",

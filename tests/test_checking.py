@@ -68,6 +68,29 @@ def test_all_is_well(settings: Settings, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "names", "grade", "words"),
+    [
+        (Told.json({"status": 0}), "readable", "ok", "registers no users"),
+        (Told.json({"status": 1}), "readable", "note", "anybody can take a user's name in advance"),
+        (Told.json({"status": 1}), "derived", "note", "of names that are not ours"),
+        (Told.json({"status": "on"}), "readable", "note", "does not tell"),
+        (Told(503), "readable", "note", "does not tell"),
+    ],
+)
+def test_whether_the_sdk_registers(
+    settings: Settings, clock: Clock, stand_in: VendorStandIn, told: Told, names: str, grade: str, words: str
+) -> None:
+    """Anybody with a payload could take a username that is yet to be registered."""
+    stand_in.tell = lambda asked: told if asked.path == "/v1/sdkregister/status" else UNKNOWN
+    changes = {"account_key": Secret(made_up.ACCOUNT_KEY), "account_names": names}
+    every = found(settings.model_copy(update=changes), clock, App(made_up.APPKEY, Secret("a made-up new one")))
+    assert every[f"{APP}, registration"].grade == grade
+    assert words in every[f"{APP}, registration"].words
+    assert ("sdkregister/status?status=0" in every[f"{APP}, registration"].words) is (grade != "ok")
+    assert sum(name.endswith("registration") for name in every) == 1
+
+
+@pytest.mark.parametrize(
     ("changes", "name"),
     [
         ({"session_key": (Secret("short"),)}, "AUTHSVC_SESSION_KEY"),
@@ -89,8 +112,9 @@ def test_notes(settings: Settings, clock: Clock, changes: dict[str, object], nam
     assert "FAIL" not in {one.grade for one in every.values()}
 
 
-def test_an_id_that_stays(settings: Settings, clock: Clock) -> None:
+def test_an_id_that_stays(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
     """There is nothing to note of a session's field of the app's own."""
+    stand_in.tell = lambda asked: Told.json({"status": 0}) if "sdkregister" in asked.path else UNKNOWN
     changes = {"account_key": Secret(made_up.ACCOUNT_KEY), "session_user_field": "uid"}
     assert {one.grade for one in found(settings.model_copy(update=changes), clock).values()} == {"ok"}
 

@@ -275,6 +275,25 @@ def test_a_password_is_set(vendor: Vendor, stand_in: VendorStandIn) -> None:
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
+        (Told.json({"status": 1}), True),
+        (Told.json({"status": 0}), False),
+        (Told.json({"status": "1"}), None),
+        (Told.json({"status": 2}), None),
+        (Told.json([1]), None),
+        (Told.json({"status": 1}, status=404), None),
+        (Told(status=204), None),
+    ],
+)
+def test_whether_the_sdk_registers(vendor: Vendor, stand_in: VendorStandIn, told: Told, expected: bool | None) -> None:  # noqa: FBT001 -- a parameter
+    """The vendor's switch, if it tells it."""
+    stand_in.tell = lambda _: told
+    assert vendor.is_sdk_registering(OURS) is expected
+    assert [asked.path for asked in stand_in.asked] == ["/v1/sdkregister/status"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
         (replace(UNKNOWN, headers={"Date": "Sun, 15 Jun 2025 15:06:40 GMT"}), NOW_MS + 500),
         (replace(UNKNOWN, headers={"Date": "yesterday"}), None),
         (Told.json({"url": "http://dl.im.jiguang.cn/x"}), None),

@@ -1,0 +1,38 @@
+"""
+The IM username of an app user. No two users share one, nor do two of them differ by case alone: whether the vendor
+compares usernames by case is not known.
+
+Pure; imports nothing of the project.
+"""
+
+import hashlib
+import re
+from typing import Literal
+
+Style = Literal["readable", "derived"]
+
+# Vendor's rule (facts §1.4): 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_.@-]{3,127}")
+_ESCAPED = "id-"  # begins the name of a user whose id is not its own name
+_HASHED = "sha-"  # the same, and too long even for that
+_KEPT = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.@")
+
+
+def readable(user_id: str) -> str:
+    """
+    Return the id itself where the vendor takes it and it has no capitals, else a readable form of it.
+
+    Every other byte becomes `-` and two hex digits behind a prefix that no plain id keeps, and what is too long for
+    that becomes its beginning and its SHA-256.
+    """
+    if _PLAIN.fullmatch(user_id) and not user_id.startswith((_ESCAPED, _HASHED)):
+        return user_id
+    escaped = "".join(chr(byte) if chr(byte) in _KEPT else f"-{byte:02X}" for byte in user_id.encode())
+    if len(_ESCAPED + escaped) <= 128:
+        return _ESCAPED + escaped
+    return f"{_HASHED}{escaped[:32]}-{hashlib.sha256(user_id.encode()).hexdigest()}"
+
+
+def derived(digest: str) -> str:
+    """Return the name that nobody guesses, of the digest of a user's id with a key: 160 bits of it."""
+    return f"u-{digest[:40]}"
