@@ -70,21 +70,20 @@ class AppLogin:
         """Let go of connections."""
         self._url.close()
 
-    def user_id(self, request: Asking, now_ms: int) -> str:
+    def user_id(self, request: Asking, cookie: str, authorization: str, now_ms: int) -> str:
         """
-        Return whose login the request brings.
+        Return whose login the request brings; one of its two headers may be empty.
 
         Raises:
             NotLoggedIn: nobody's.
             LoginAway: whose it is cannot be known now.
         """
-        headers = request.headers
-        presented = Presented(headers.get("Cookie") or "", headers.get("Authorization") or "", request.host)
+        presented = Presented(cookie, authorization, request.host)
         key = presented.key()
         known = self._known(key, now_ms)
         if known is not None:
             return known
-        if headers.get(ASKED_HEADER):
+        if request.headers.get(ASKED_HEADER):
             raise LoginAway(LOOP)
         with self._places.one():
             return self._joined(key, lambda: self._asked(key, presented, request.request_id, now_ms), now_ms)
@@ -171,7 +170,7 @@ class AppToken:
             return None
         if request.headers.get("Cookie"):
             return None  # nobody but the app knows which of the two logs in
-        return self._login.user_id(request, now_ms)
+        return self._login.user_id(request, "", authorization, now_ms)
 
 
 class AppCookie:
@@ -185,6 +184,5 @@ class AppCookie:
         self._login = login
 
     def user_id(self, request: Asking, now_ms: int) -> str | None:
-        if not (request.headers.get("Cookie") or request.headers.get("Authorization")):
-            return None
-        return self._login.user_id(request, now_ms)
+        cookie, authorization = request.headers.get("Cookie") or "", request.headers.get("Authorization") or ""
+        return self._login.user_id(request, cookie, authorization, now_ms) if cookie or authorization else None
