@@ -114,6 +114,12 @@ def series(name: str, values: str) -> dict[str, str]:
             [('authsvc_refusals_total{instance="a",refusal="vendor-refused"}', "0+60x20")],
             {"instance": "a"},
         ),
+        (
+            "AuthsvcAccountsTaken",
+            [('authsvc_refusals_total{instance="a",refusal="account-taken"}', "0+2x20")],
+            {"instance": "a"},
+        ),
+        ("AuthsvcAccountsTaken", [('authsvc_refusals_total{instance="a",refusal="account-taken"}', "0x10 1x10")], None),
     ],
 )
 def test_alerts(tmp_path: Path, alert: str, shown: list[tuple[str, str]], labels: dict[str, str] | None) -> None:
