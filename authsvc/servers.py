@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from authsvc.bind import Bind, free
 from authsvc.capacity import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
 from authsvc.drain import STOPPING, Drain, blocked
 from authsvc.errors import ExtraMissing, SettingsError
-from authsvc.slots import Slots
+from authsvc.slots import Living, Slots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+HUNG_S = 60  # without a heartbeat; what gunicorn's `timeout` is
 
 Build = Callable[[], "WSGIApplication"]
 Load = Callable[[Drain], "WSGIApplication"]
@@ -79,7 +81,29 @@ def serve(
     preload()
     if about:
         _log.info("authsvc %s on %s with %s, %d worker(s); %s", __version__, bind, server, workers, about)
+    if server == "granian":
+        threading.Thread(target=_kill_hung, args=(slots,), name="authsvc-hung", daemon=True).start()
     run(bind, workers, drain, log_level, partial(_load_apart, load, drain, slots, workers))
+
+
+def _kill_hung(slots: Slots) -> None:
+    """
+    Kill workers that show no sign of life, which granian then replaces; gunicorn does so by itself.
+
+    What counts is how often this process has looked meanwhile: if the machine sleeps, nobody has hung.
+    """
+    seen: dict[int, tuple[Living, int]] = {}
+    while True:
+        time.sleep(BEAT_S)
+        before, seen = seen, {}
+        for worker in slots.living():
+            known, looks = before.get(worker.number, (worker, 0))
+            seen[worker.number] = (worker, looks + 1 if worker == known else 0)
+            if seen[worker.number][1] * BEAT_S >= HUNG_S:
+                _log.error("worker %d has hung for %d s and is killed", worker.pid, HUNG_S)
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+                del seen[worker.number]
 
 
 def _listen(bind: Bind) -> socket.socket:

@@ -40,6 +40,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.tmp.notify()  # or one that hangs before its first heartbeat would never be missed
         self._begun_s: dict[TConn, float] = {}
         self._held: set[TConn] = set()  # those that have a thread, or wait for one
         self.balance = Balance(self._counts, self.age)

@@ -51,6 +51,7 @@ class Service:
             "AUTHSVC_VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
         }
         self.prefix: tuple[str, ...] = ()
+        self.command: tuple[str, ...] = (sys.executable, "-m", "authsvc", "serve")
         self.process: subprocess.Popen[bytes] | None = None
         self.log_to: int | None = None  # a file descriptor in the place of the log file
         self._log = folder / "service.log"
@@ -70,7 +71,7 @@ class Service:
         """Start it, in a process group of its own as a shell would, and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "authsvc", "serve", *arguments],
+                [*self.prefix, *self.command, *arguments],
                 env=clean_environment() | self.variables,
                 stdout=log if self.log_to is None else self.log_to,
                 stderr=log,

@@ -352,6 +352,47 @@ def test_a_worker_that_ends_takes_nothing_with_it(service: Service) -> None:
     wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
 
 
+HANG_SOON = """
+import sys
+from authsvc import arbiter, servers
+from authsvc.bind import Bind
+
+servers.HUNG_S, servers.BEAT_S = 2, 0.2
+if sys.argv[1] == "gunicorn":
+    class Impatient(arbiter._Gunicorn):
+        def load_config(self):
+            super().load_config()
+            self.cfg.set("timeout", 2)
+    arbiter._Gunicorn = Impatient
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"x"]
+
+servers.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=2, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
+"""
+
+
+def has_begun(pid: int) -> bool:
+    return len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2
+
+
+@SERVERS
+def test_a_worker_that_hangs_is_replaced(service: Service, server: str) -> None:
+    """One that shows no sign of life is killed and replaced, and the log says so; the other one is left alone."""
+    service.command = (sys.executable, "-c", HANG_SOON, server, f"127.0.0.1:{service.port}")
+    service.launch()
+    wait_until(lambda: len(service.workers()) == 2, timeout_s=20, what=service.log)
+    wait_until(lambda: all(map(has_begun, service.workers())), timeout_s=20, what=service.log)
+    hanging, other = service.workers()
+    os.kill(hanging, signal.SIGSTOP)
+    wait_until(lambda: hanging not in service.workers(), timeout_s=20, what=service.log)
+    wait_until(lambda: len(service.workers()) == 2, timeout_s=20, what=service.log)
+    assert other in service.workers()
+    assert f"worker {hanging} has hung for 2 s" in service.log() or f"WORKER TIMEOUT (pid:{hanging})" in service.log()
+    assert service.stop() == 0
+
+
 @SERVERS
 def test_workers_end_with_their_parent(service: Service, server: str) -> None:
     """When the parent is killed nobody is left holding the port."""
