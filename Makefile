@@ -15,7 +15,7 @@ PYTHON_PEERS := build/peers
 DISTRIBUTION := /usr/bin/python3
 MEASURED_PYTHON ?= $(shell $(DISTRIBUTION) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(DISTRIBUTION) || echo $(PYTHON))
 
-.PHONY: demo test check fuzz campaign mutants bench release fmt lock services modules
+.PHONY: demo test check fuzz campaign mutants floors bench release fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
@@ -59,6 +59,15 @@ MUTANTS := build/mutants
 mutants: | $(VENV)/bin/pip
 	test -x $(MUTANTS)/bin/mutmut || { $(PYTHON) -m venv $(MUTANTS) && $(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --editable '.[mutants]'; }
 	$(MUTANTS)/bin/python -m tests.mutants $(JOBS) $(ONLY)
+
+# The lowest and the newest versions of every library that pyproject.toml allows, each with a smoke test of half a minute.
+FLOORS := build/floors
+floors: $(VENV)/installed-dev
+	for which in lowest-direct highest; do \
+	  $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FLOORS)/$$which && \
+	  $(BIN)/uv pip install --quiet --python $(FLOORS)/$$which/bin/python --resolution $$which --editable '.[granian]' && \
+	  timeout 120 $(FLOORS)/$$which/bin/python -m tests.floors || exit 1; \
+	done
 
 # pip-audit ends well also if it learned nothing, and would have us believe that nothing is bad.
 define SAY_AUDITED
