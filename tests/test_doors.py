@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, signals
 from flask.sessions import SecureCookieSessionInterface
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -260,6 +260,23 @@ def test_the_direct_door_stays_open(pair: Pair) -> None:
     assert pair.reached_flask == 1
 
 
+@pytest.mark.parametrize("signal", [signals.request_started, signals.request_finished])
+def test_a_receiver_of_signals_hears_of_every_request(settings: Settings, tmp_path: Path, signal: Any) -> None:
+    """It may be connected before the app is made, as error reporting is."""
+    calls: list[Flask] = []
+
+    def note(app: Flask, **_: object) -> None:
+        calls.append(app)
+
+    with signal.connected_to(note):
+        store = open_store(f"sqlite://{tmp_path}/store.db", now_ms=Clock(NOW_MS))
+        app = create_app(settings, store=store, now_ms=Clock(NOW_MS + 1_000))
+        app.test_client().post(ISSUE, headers=FOREVER)
+        app.extensions["authsvc"].stop()
+        store.close()
+    assert calls == [app]
+
+
 @pytest.mark.parametrize("hook", ["before_request", "after_request", "teardown_request"])
 def test_an_extension_sees_every_request(settings: Settings, tmp_path: Path, hook: str) -> None:
     """What is hung on the Flask app before its first request is called for each."""
@@ -393,7 +410,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "none": {"CONTENT_LENGTH": ""},
         "odd": {"CONTENT_LENGTH": draw(st.sampled_from(["x", "-1", "٣", "0", "99999999"]))},
     }[coding]
-    options["later_ms"] = draw(st.sampled_from([0] * 5 + [1, LIFE_MS, -3_600_000]))
+    options["later_ms"] = draw(st.sampled_from([0] * 5 + [1, LIFE_MS, -300_000]))
     return options
 
 
@@ -412,7 +429,9 @@ def test_nobody_can_tell(unlimited: Pair, sequence: list[dict[str, Any]]) -> Non
     """Whatever is asked, both answer in the same bytes, apart from what is drawn anew; and log, count and trace it."""
     for request in sequence:
         options = dict(request)
-        unlimited.clock.now_ms = max(NOW_MS + 1_000, unlimited.clock.now_ms + options.pop("later_ms"))
+        # Within five minutes, in which no store forgets a claim: when it does so is a matter of its threads.
+        moved_ms = unlimited.clock.now_ms + options.pop("later_ms")
+        unlimited.clock.now_ms = min(max(NOW_MS + 1_000, moved_ms), NOW_MS + 300_000)
         changed = options.pop("presented", None)
         if changed is not None:
             options["data"] = json.dumps(payload_of(unlimited, **changed)).encode()

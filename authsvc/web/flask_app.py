@@ -10,7 +10,7 @@ from copy import deepcopy
 from functools import cache
 from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, signals
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
@@ -26,6 +26,7 @@ _HOOKS = (
     *("before_request_funcs", "after_request_funcs", "teardown_request_funcs", "teardown_appcontext_funcs"),
     *("url_value_preprocessors", "error_handler_spec", "view_functions"),
 )
+_SIGNALS = (signals.request_started, signals.request_finished)
 
 
 class _Rest(BaseConverter):
@@ -81,13 +82,14 @@ def watch(app: Flask) -> Callable[[], bool]:
     """
     Return what tells whether nothing was added to the app between now and the first request that it is asked for.
 
-    An extension that looks at each request needs Flask for each. Flask too takes no more of them after the first one.
+    Receivers of Flask's signals count too, whenever they were connected. An extension that looks at each request needs
+    Flask for each. Flask too takes no more of them after the first one.
     """
     before = deepcopy(_hooks(app))
 
     @cache
     def is_unchanged() -> bool:
-        return _hooks(app) == before
+        return _hooks(app) == before and not any(signal.has_receivers_for(app) for signal in _SIGNALS)
 
     return is_unchanged
 
