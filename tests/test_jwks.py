@@ -398,6 +398,14 @@ def test_not_all_threads_wait(jwks: Jwks[str], login: LoginService, monotonic: C
     assert len(login.requests) == 2
 
 
+def test_who_looked_before_a_fetch_ended(jwks: Jwks[str], login: LoginService) -> None:
+    """He finds what it has brought, and begins no other."""
+    older = jwks._known
+    jwks.find("first")
+    assert jwks._newer(older, is_waiting=True) is jwks._known
+    assert len(login.requests) == 1
+
+
 def test_keys_of_one_id(jwks: Jwks[str], login: LoginService) -> None:
     """The first that serves is found; without one that does, the first, so that the refusal is about the algorithm."""
     login.publish(key("first"), key("first") | {"made_of": "another key"}, key("second"))
