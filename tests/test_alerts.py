@@ -120,6 +120,22 @@ def series(name: str, values: str) -> dict[str, str]:
             {"instance": "a"},
         ),
         ("AuthsvcAccountsTaken", [('authsvc_refusals_total{instance="a",refusal="account-taken"}', "0x10 1x10")], None),
+        (
+            "AuthsvcLoginFails",
+            [
+                ('authsvc_login_calls_total{instance="a",outcome="user"}', "0+60x20"),
+                ('authsvc_login_calls_total{instance="a",outcome="failed"}', "0+10x20"),
+            ],
+            {"instance": "a"},
+        ),
+        (
+            "AuthsvcLoginFails",
+            [
+                ('authsvc_login_calls_total{instance="a",outcome="user"}', "0+60x20"),
+                ('authsvc_login_calls_total{instance="a",outcome="failed"}', "0+1x20"),
+            ],
+            None,
+        ),
     ],
 )
 def test_alerts(tmp_path: Path, alert: str, shown: list[tuple[str, str]], labels: dict[str, str] | None) -> None:
