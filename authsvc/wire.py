@@ -6,6 +6,7 @@ They do what gunicorn's own do, with less work for each request. Imports `clock`
 
 import socket
 import struct
+import time
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -104,6 +105,7 @@ class Socket(socket.socket):
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         super().settimeout(None)
         self._timeout_s: float | None = None
+        self.sends_since_s: float | None = None  # by the monotonic clock; None while nothing is sent
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
 
     def settimeout(self, timeout: float | None) -> None:
@@ -126,7 +128,9 @@ class Socket(socket.socket):
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
         self._apply()
+        self.sends_since_s = time.monotonic()
         super().sendall(data, flags)
+        self.sends_since_s = None
 
     def recv_soon(self) -> bytes:
         """Return what comes within STAY_MS, or raise BlockingIOError."""

@@ -14,7 +14,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.balance import PAUSE_S, Balance, shared_counts
-from authsvc.capacity import ANSWERED_S, READ_S
+from authsvc.capacity import ANSWERED_S, BUSY_SENT_S, READ_S, SENT_S
 from authsvc.drain import STOPPING
 from authsvc.wire import Input, Response, Socket
 
@@ -117,6 +117,13 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def murder_pending(self) -> None:
         super().murder_pending()
+        # A client that reads takes an answer at once, or in a moment; nobody has to wait long for one that does not.
+        patience_s = SENT_S if len(self._held) <= self.cfg.threads else BUSY_SENT_S
+        for conn in list(self._begun_s):
+            since_s = getattr(conn.sock, "sends_since_s", None)
+            if since_s is not None and time.monotonic() - since_s > patience_s:
+                with suppress(OSError):  # it has just been closed
+                    conn.sock.shutdown(socket.SHUT_RDWR)
         for conn, begun_s in list(self._begun_s.items()):
             age_s = time.monotonic() - begun_s
             if age_s > READ_S:

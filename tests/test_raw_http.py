@@ -234,17 +234,34 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
             assert is_issued(send(server, HIDDEN, patience_s=patience_s))
 
 
-def test_a_client_that_reads_nothing(server: Service) -> None:
-    """Requests are sent on more connections than there are threads, and not one answer is read: others are served."""
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_client_that_reads_nothing(server: Service, drips: bool) -> None:  # noqa: FBT001 -- a column
+    """On more connections than there are threads, answers are not read, or byte by byte: others are served soon."""
+    is_over = threading.Event()
     with ExitStack() as stack:
-        for _ in range(70):
-            deaf = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
-            deaf.settimeout(0)
-            with suppress(BlockingIOError):
-                for _ in range(2_000):
-                    deaf.send(keep_alive(first=b"GET /openapi.yaml HTTP/1.1") * 20)
-        for _ in range(5):
+        deaf = [stack.enter_context(closing(socket.socket())) for _ in range(100)]
+
+        def drip() -> None:
+            while not is_over.wait(0.5):
+                for connection in deaf:
+                    with suppress(OSError):
+                        connection.recv(1)
+
+        for connection in deaf:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.settimeout(0)
+            with suppress(OSError):
+                connection.send(keep_alive(first=b"GET /openapi.yaml HTTP/1.1") * 120)
+        if drips:
+            thread = threading.Thread(target=drip)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(is_over.set)
+        for _ in range(20):
+            began_s = time.monotonic()
             assert is_issued(send(server, HIDDEN, patience_s=20))
+            assert time.monotonic() - began_s < 3
 
 
 def test_idle_connections(server: Service) -> None:
