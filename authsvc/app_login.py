@@ -78,14 +78,15 @@ class AppLogin:
             NotLoggedIn: nobody's.
             LoginAway: whose it is cannot be known now.
         """
-        presented = Presented(cookie, authorization, request.host)
-        key = presented.key()
+        host = request.host
+        key = key_of(cookie, authorization, host)
         known = self._known(key, now_ms)
         if known is not None:
             return known
         if request.headers.get(ASKED_HEADER):
             raise LoginAway(LOOP)
         with self._places.one():
+            presented = Presented(cookie, authorization, host)
             return self._joined(key, lambda: self._asked(key, presented, request.request_id, now_ms), now_ms)
 
     def _known(self, key: str, now_ms: int) -> str | None:
@@ -152,6 +153,11 @@ class AppLogin:
             self._breaker.succeeded()
         self._health.failed(failure)
         self._health.look()
+
+
+def key_of(cookie: str, authorization: str, host: str) -> str:
+    """Return what the app's answer depends on; no two logins have the same."""
+    return f"{len(host)} {len(cookie)} {host}{cookie}{authorization}"
 
 
 class AppToken:

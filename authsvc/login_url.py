@@ -41,10 +41,6 @@ class Presented:
     authorization: str = field(default="", repr=False)
     host: str = ""
 
-    def key(self) -> str:
-        """Return what the app's answer depends on; no two logins have the same."""
-        return f"{len(self.host)} {len(self.cookie)} {self.host}{self.cookie}{self.authorization}"
-
 
 class LoginUrl:
     """The app's answer at one URL. Safe to use from many threads."""

@@ -7,6 +7,7 @@ Pure; imports only `errors`.
 import ipaddress
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from authsvc.errors import CrossSite
 
@@ -131,6 +132,7 @@ def preflight_headers(
     }
 
 
+@lru_cache(maxsize=256)  # most requests are of a few pages; a header has 8 KB at most
 def _is_origin_of(origin: str, host: str) -> bool:
     """Compare host and port only: behind a proxy that ends TLS, a request does not know its own scheme."""
     scheme = origin.partition("://")[0]

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
-from authsvc.app_login import AppLogin
+from authsvc.app_login import AppLogin, key_of
 from authsvc.breaker import FAILURES
 from authsvc.config import Settings
 from authsvc.login_url import ASKED_HEADER, AT_ONCE, TOTAL_S, LoginUrl
@@ -198,6 +198,15 @@ def test_an_answer_may_count_for_one_request(serve: Callable[..., Flask], stand_
     ):
         assert issue(headers).status_code == status
     assert len(stand_in.questions) == 4
+
+
+def test_no_two_logins_have_one_key() -> None:
+    """However cookie, token and host are cut, and two hosts of one app are two."""
+    several = [
+        ("ab", "c", ""), ("a", "bc", ""), ("abc", "", ""), ("", "abc", ""), ("bc", "", "a"), ("", "bc", "a"),
+        ("", "", "abc"), ("ab", "c", "x"), ("b", "c", "xa"),
+    ]  # fmt: skip
+    assert len({key_of(*one) for one in several}) == len(several)
 
 
 def test_an_answer_counts_at_its_host_alone(issue: Issue, stand_in: AppStandIn) -> None:

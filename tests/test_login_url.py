@@ -79,15 +79,6 @@ def test_what_no_header_may_hold_is_not_sent(app: AppStandIn, url: LoginUrl, nam
     assert app.questions == []
 
 
-def test_no_two_logins_have_one_key() -> None:
-    """However cookie, token and host are cut, and two hosts of one app are two."""
-    several = [
-        Presented("ab", "c"), Presented("a", "bc"), Presented("abc"), Presented("", "abc"), Presented("bc", "", "a"),
-        Presented("", "bc", "a"), Presented("", "", "abc"), Presented("ab", "c", "x"), Presented("b", "c", "xa"),
-    ]  # fmt: skip
-    assert len({one.key() for one in several}) == len(several)
-
-
 def test_a_login_is_in_no_repr() -> None:
     """Nor in a traceback that shows one."""
     assert "secret" not in repr(Presented("sid=secret", "Bearer secret", "app.example"))
