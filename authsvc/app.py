@@ -118,7 +118,7 @@ def create_app(
     store = MeasuredStore(store, monitoring.on_store_call, store_health)
     apps = Apps(used.apps, now_ms())
     tokens = _tokens(used)
-    app_login = _app_login(used, monitoring.on_login_call)
+    app_login = _app_login(used, now_ms, monitoring.on_login_call)
     callers = Callers(
         _ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
     )
@@ -234,7 +234,7 @@ def check_ways(settings: Settings, *, twins_pass: bool) -> None:
 def ways_of(settings: Settings) -> list[str]:
     """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
     store = stores.open_store(settings.store_url.reveal())
-    ways = _ways(settings, _tokens(settings), store, _app_login(settings), twins_pass=False)
+    ways = _ways(settings, _tokens(settings), store, _app_login(settings, clock.now_ms), twins_pass=False)
     return [way.brings for way in ways]
 
 
@@ -267,11 +267,13 @@ def _ways(
     return ways
 
 
-def _app_login(settings: Settings, on_call: Callable[[str, str, float], object] = lambda *_: None) -> AppLogin | None:
+def _app_login(
+    settings: Settings, now_ms: Callable[[], int], on_call: Callable[[str, str, float], object] = lambda *_: None
+) -> AppLogin | None:
     if settings.login_url is None:
         return None
     url = LoginUrl(settings.login_url, user_header=settings.login_user_header, user_field=settings.login_user_field)
-    return AppLogin(url, cache_s=settings.login_cache_s, on_call=on_call)
+    return AppLogin(url, cache_s=settings.login_cache_s, now_ms=now_ms, on_call=on_call)
 
 
 def _request_log(settings: Settings) -> RequestLog:

@@ -3,7 +3,7 @@ Ask the app: the way of logging in for back ends whose sessions and tokens only 
 
 Its answers are remembered for some seconds, by the digest of what was sent. The app is asked once for a login however
 many requests bring it, by `AT_ONCE` threads at most, and not at all while it counts as away. Imports `login_url`,
-`remembered`, `places`, `breaker`, `health` and `errors`.
+`remembered`, `places`, `breaker`, `health`, `clock` and `errors`.
 """
 
 import threading
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from authsvc import clock
 from authsvc.breaker import Breaker
 from authsvc.errors import LoginAway, NotLoggedIn
 from authsvc.health import Health
@@ -48,15 +49,23 @@ class Asking(Protocol):
 class AppLogin:
     """What the app says of each login. Safe to use from many threads."""
 
-    def __init__(self, url: LoginUrl, *, cache_s: int, on_call: OnCall = lambda *_: None) -> None:
+    def __init__(
+        self,
+        url: LoginUrl,
+        *,
+        cache_s: int,
+        now_ms: Callable[[], int] = clock.now_ms,
+        on_call: OnCall = lambda *_: None,
+    ) -> None:
         """
-        Take what asks the app, and for how many seconds an answer counts.
+        Take what asks the app, and for how many seconds from the question an answer counts.
 
         Args:
             on_call: is told of each question: the operation, how it ended, and its time in seconds.
         """
         self._url = url
         self._cache_ms = cache_s * 1000
+        self._now_ms = now_ms
         self._on_call = on_call
         self._places = Places(AT_ONCE, _SERVICE, LoginAway)
         self._breaker = Breaker(_SERVICE, LoginAway)
@@ -87,7 +96,7 @@ class AppLogin:
             raise LoginAway(LOOP)
         with self._places.one():
             presented = Presented(cookie, authorization, host)
-            return self._joined(key, lambda: self._asked(key, presented, request.request_id, now_ms), now_ms)
+            return self._joined(key, lambda asked_ms: self._asked(key, presented, request.request_id, asked_ms))
 
     def _known(self, key: str, now_ms: int) -> str | None:
         user_id = self._users.find(key, now_ms)
@@ -97,10 +106,12 @@ class AppLogin:
                 raise NotLoggedIn(refusal)
         return user_id
 
-    def _joined(self, key: str, ask: Callable[[], str], now_ms: int) -> str:
-        """Return the answer to the question that is under way for this login, or ask."""
+    def _joined(self, key: str, ask: Callable[[int], str]) -> str:
+        """Return the answer to the question that is under way for this login, or ask; give `ask` the time, Unix ms."""
         with self._lock:
-            known = self._known(key, now_ms)  # the answer may have come since
+            # The answer may have come since, to a question that is younger than this request.
+            asked_ms = self._now_ms()
+            known = self._known(key, asked_ms)
             if known is not None:
                 return known
             flight = self._flights.get(key)
@@ -109,7 +120,7 @@ class AppLogin:
         if flight is not None:
             return flight.result()
         try:
-            user_id = ask()
+            user_id = ask(asked_ms)
         except BaseException as exc:
             own.set_exception(exc)
             raise
@@ -120,7 +131,7 @@ class AppLogin:
             with self._lock:
                 del self._flights[key]
 
-    def _asked(self, key: str, presented: Presented, request_id: str, now_ms: int) -> str:
+    def _asked(self, key: str, presented: Presented, request_id: str, asked_ms: int) -> str:
         self._breaker.check()
         begun_s, outcome = time.perf_counter(), "failed"
         try:
@@ -129,8 +140,8 @@ class AppLogin:
         except NotLoggedIn as refusal:
             outcome = "refused"
             self._answered()
-            until_ms = now_ms + min(self._cache_ms, REFUSED_MS)
-            self._refusals.add(key, refusal.detail, expires_ms=until_ms, now_ms=now_ms)
+            until_ms = asked_ms + min(self._cache_ms, REFUSED_MS)
+            self._refusals.add(key, refusal.detail, expires_ms=until_ms, now_ms=asked_ms)
             raise
         except LoginAway as exc:
             self._failed(exc)
@@ -138,7 +149,7 @@ class AppLogin:
         finally:
             self._on_call("GET", outcome, time.perf_counter() - begun_s)
         self._answered()
-        self._users.add(key, user_id, expires_ms=now_ms + self._cache_ms, now_ms=now_ms)
+        self._users.add(key, user_id, expires_ms=asked_ms + self._cache_ms, now_ms=asked_ms)
         return user_id
 
     def _answered(self) -> None:
