@@ -39,26 +39,26 @@ bench: $(VENV)/installed-dev $(IMAGE)/installed $(PYTHON_PEERS)/installed servic
 PARSERS := $(patsubst %,tests/test_%.py,mediaurl environ appsfile tokens callers payload body)
 FUZZ = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 fuzz: $(VENV)/installed-dev
-	FUZZ_CASES=720 $(FUZZ) tests/test_fuzz.py tests/test_live_fuzz.py
+	FUZZ_CASES=720 $(FUZZ) tests/web/test_fuzz.py tests/processes/test_live_fuzz.py
 	FUZZ_CASES=4000 $(FUZZ) $(PARSERS)
 
 # The long forms of everything, under half an hour: a million steps of the model, 10 000 connections, a million payloads.
 LONG = AUTHSVC_REQUIRE_SERVICES=1 $(BIN)/pytest --durations=5
 campaign: $(VENV)/installed-dev services modules
-	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/test_model.py
+	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/payloads/test_model.py
 	@echo "2/6 fuzzing"; $(MAKE) --no-print-directory fuzz
-	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/test_raw_http.py tests/test_sockets.py
-	@echo "4/6 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/test_faults.py tests/test_siege.py tests/test_app_login.py tests/test_promises.py tests/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
-	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/test_soak.py
-	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/test_exposure.py tests/test_canaries.py tests/test_table.py
+	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/processes/test_raw_http.py tests/processes/test_sockets.py
+	@echo "4/6 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/processes/test_faults.py tests/processes/test_siege.py tests/auth/test_app_login.py tests/processes/test_promises.py tests/processes/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
+	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/processes/test_soak.py
+	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/processes/test_exposure.py tests/project/test_canaries.py tests/project/test_table.py
 
-# Whether the tests would notice a change of the code: an hour for all parts of tests/mutants.py, half of it for those of
+# Whether the tests would notice a change of the code: an hour for all parts of tests/support/mutants.py, half of it for those of
 # Redis. Some of them: make mutants ONLY="limiter sqlite"
 ONLY ?=
 MUTANTS := build/mutants
 mutants: | $(VENV)/bin/pip
 	test -x $(MUTANTS)/bin/mutmut || { $(PYTHON) -m venv $(MUTANTS) && $(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --editable '.[mutants]'; }
-	$(MUTANTS)/bin/python -m tests.mutants $(JOBS) $(ONLY)
+	$(MUTANTS)/bin/python -m tests.support.mutants $(JOBS) $(ONLY)
 
 # The lowest and the newest versions of every library that pyproject.toml allows, each with a smoke test of half a minute.
 FLOORS := build/floors
@@ -66,7 +66,7 @@ floors: $(VENV)/installed-dev
 	for which in lowest-direct highest; do \
 	  $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FLOORS)/$$which && \
 	  $(BIN)/uv pip install --quiet --python $(FLOORS)/$$which/bin/python --resolution $$which --editable '.[granian]' && \
-	  timeout 120 $(FLOORS)/$$which/bin/python -m tests.floors || exit 1; \
+	  timeout 120 $(FLOORS)/$$which/bin/python -m tests.support.floors || exit 1; \
 	done
 
 # pip-audit ends well also if it learned nothing, and would have us believe that nothing is bad.

@@ -12,35 +12,37 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, environ, exporter, logs, stores, tracing
-from authsvc.accounts import Accounts
-from authsvc.app_login import AppCookie, AppLogin, AppToken
-from authsvc.apps import Apps
-from authsvc.background import Background, every
-from authsvc.breaker import Breaker
-from authsvc.budget import Budget
-from authsvc.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
-from authsvc.config import Settings
+from authsvc import clock, stores
+from authsvc.auth.app_login import AppCookie, AppLogin, AppToken
+from authsvc.auth.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
+from authsvc.auth.login_url import LoginUrl
+from authsvc.auth.tokens import TokenRules, Tokens
 from authsvc.errors import SettingsError, StoreAway
-from authsvc.forks import PerProcess
-from authsvc.health import Health
-from authsvc.limiter import Limiter, Rate
-from authsvc.login_url import LoginUrl
-from authsvc.logs import RequestLog
-from authsvc.media import Media
-from authsvc.metrics import Metrics
-from authsvc.monitoring import Monitoring, Sampler
-from authsvc.places import Places
-from authsvc.readiness import Readiness
+from authsvc.outbound.breaker import Breaker
+from authsvc.outbound.health import Health
+from authsvc.outbound.places import Places
+from authsvc.payloads.apps import Apps
+from authsvc.payloads.verifying import Verifiers
+from authsvc.ratelimit.limiter import Limiter, Rate
 from authsvc.secret import Secret
-from authsvc.slots import Slots
-from authsvc.store import Store
+from authsvc.settings import environ
+from authsvc.settings.config import Settings
 from authsvc.stores.measured import MeasuredStore
-from authsvc.tokens import TokenRules, Tokens
-from authsvc.vendor import Vendor
-from authsvc.verifying import Verifiers
+from authsvc.stores.store import Store
+from authsvc.telemetry import exporter, logs, tracing
+from authsvc.telemetry.background import Background, every
+from authsvc.telemetry.logs import RequestLog
+from authsvc.telemetry.metrics import Metrics
+from authsvc.telemetry.monitoring import Monitoring, Sampler
+from authsvc.telemetry.readiness import Readiness
+from authsvc.telemetry.slots import Slots
+from authsvc.vendor.accounts import Accounts
+from authsvc.vendor.budget import Budget
+from authsvc.vendor.media import Media
+from authsvc.vendor.vendor import Vendor
 from authsvc.web import flask_app
 from authsvc.web.direct import Direct
+from authsvc.web.forks import PerProcess
 from authsvc.web.lifecycle import Lifecycle
 from authsvc.web.routes import routes
 from authsvc.web.services import Services
@@ -62,7 +64,7 @@ def preload(settings: Settings) -> None:
     Before the fork: then the workers share it, and start sooner.
     """
     if settings.metrics_bind is not None:
-        from authsvc import exposition  # noqa: F401 -- to have it
+        from authsvc.telemetry import exposition  # noqa: F401 -- to have it
     if settings.store_url.reveal().startswith("sqlite:"):
         from authsvc.stores import sqlite  # noqa: F401 -- the same
     else:
@@ -207,7 +209,7 @@ def create_app(
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, monitoring.metrics.text)
-    app.extensions |= {"authsvc": background, "authsvc.monitoring": monitoring}
+    app.extensions |= {"authsvc": background, "authsvc.telemetry.monitoring": monitoring}
     return app
 
 

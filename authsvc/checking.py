@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from authsvc import proxies, stores, tokens, usernames
-from authsvc.apps import App
-from authsvc.breaker import Breaker
-from authsvc.budget import Budget
-from authsvc.config import Settings
+from authsvc import stores
+from authsvc.auth import tokens
+from authsvc.auth.login_url import LoginUrl, Presented
 from authsvc.errors import KeysAway, LoginAway, NotLoggedIn, StoreAway, VendorBusy, VendorRefused, VendorSlow
-from authsvc.health import cause
 from authsvc.ids import fresh_id
-from authsvc.login_url import LoginUrl, Presented
-from authsvc.payload import MAX_SKEW_MS
+from authsvc.outbound import proxies
+from authsvc.outbound.breaker import Breaker
+from authsvc.outbound.health import cause
+from authsvc.payloads.apps import App
+from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
-from authsvc.store import Store
-from authsvc.vendor import Credentials, Vendor
+from authsvc.settings.config import Settings
+from authsvc.stores.store import Store
+from authsvc.vendor import usernames
+from authsvc.vendor.budget import Budget
+from authsvc.vendor.vendor import Credentials, Vendor
 
 ADVISED_LENGTH = 16
 UNIQUIFIER_FIELDS = frozenset({"_user_id", "fs_uniquifier"})

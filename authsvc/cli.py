@@ -20,28 +20,20 @@ from typing import Any
 
 import click
 
-from authsvc import (
-    __version__,
-    body,
-    checking,
-    clock,
-    environ,
-    logs,
-    payload,
-    problems,
-    proxies,
-    servers,
-    stores,
-    tracing,
-    verifying,
-)
+from authsvc import __version__, checking, clock, stores
 from authsvc.app import check_ways, preload, ways_of
-from authsvc.apps import Apps
 from authsvc.bind import Bind
-from authsvc.config import AppSettings, SandboxSettings, Settings
 from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
+from authsvc.outbound import proxies
+from authsvc.payloads import body, payload, verifying
+from authsvc.payloads.apps import Apps
+from authsvc.server import servers
+from authsvc.settings import environ
+from authsvc.settings.config import AppSettings, SandboxSettings, Settings
+from authsvc.telemetry import logs, tracing
+from authsvc.web import problems
 
 REFUSED = 1
 MISUSED = 2

@@ -23,14 +23,17 @@ import click
 from flask import Flask, Response, request, session
 from werkzeug.exceptions import BadGateway, BadRequest, Forbidden, Unauthorized
 
-from authsvc import clock, origins, payload, servers
+from authsvc import clock
 from authsvc.app import create_app
+from authsvc.auth import origins
 from authsvc.bind import Bind, free
-from authsvc.config import Settings
 from authsvc.errors import CrossSite, ExtraMissing, SettingsError
 from authsvc.ids import fresh_id
-from authsvc.limiter import Rate
+from authsvc.payloads import payload
+from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
+from authsvc.server import servers
+from authsvc.settings.config import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -23,11 +23,11 @@ from werkzeug.serving import make_server
 from authsvc import clock
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.config import Settings
-from authsvc.limiter import Rate
+from authsvc.ratelimit.limiter import Rate
 from authsvc.sandbox import server
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
+from authsvc.settings.config import Settings
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT_S = 10

@@ -9,7 +9,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from authsvc import payload
+from authsvc.payloads import payload
 from bench import made_up, traffic
 from bench.processes import BenchError
 

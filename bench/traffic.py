@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from authsvc import payload
+from authsvc.payloads import payload
 from bench import made_up
 
 USERS = 1_000

@@ -18,13 +18,13 @@ from hypothesis import settings as hypothesis_settings
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
-from authsvc.config import Settings
 from authsvc.secret import Secret
-from authsvc.store import Store
+from authsvc.settings.config import Settings
 from authsvc.stores import open_store
-from tests import canaries, made_up
-from tests.running import Service
-from tests.services import redis_server
+from authsvc.stores.store import Store
+from tests.support import canaries, made_up
+from tests.support.running import Service
+from tests.support.services import redis_server
 
 __all__ = ["redis_server"]
 

@@ -17,21 +17,22 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 from redis import Redis
 
-from authsvc import clock, signature
+from authsvc import clock
 from authsvc.app import create_app
-from authsvc.config import Settings
 from authsvc.errors import SettingsError
-from authsvc.logs import RequestLog
+from authsvc.payloads import signature
 from authsvc.secret import Secret
-from authsvc.store import Store
+from authsvc.settings.config import Settings
 from authsvc.stores.primaries import CLUSTER
-from tests import keys, made_up
+from authsvc.stores.store import Store
+from authsvc.telemetry.logs import RequestLog
 from tests.conftest import GuardedClient, Seen
-from tests.login_service import LoginService
-from tests.redis_shapes import PortServer
-from tests.running import free_port, wait_until
-from tests.services import RedisServer
-from tests.vendor_stand_in import Told, vendor_stand_in
+from tests.support import keys, made_up
+from tests.support.login_service import LoginService
+from tests.support.redis_shapes import PortServer
+from tests.support.running import free_port, wait_until
+from tests.support.services import RedisServer
+from tests.support.vendor_stand_in import Told, vendor_stand_in
 
 ISSUE, VERIFY = "/v1/auth-payload", "/v1/auth-payload/verify"
 NEW_JWT_KEY = made_up.JWT_KEY[::-1]
@@ -179,7 +180,7 @@ def test_a_store_that_comes_and_goes_is_logged(start: Start, files: Files, caplo
 
 
 def states(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "authsvc.health"]
+    return [record.getMessage() for record in caplog.records if record.name == "authsvc.outbound.health"]
 
 
 def test_a_node_of_a_cluster_names_the_setting(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:

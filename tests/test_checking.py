@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from authsvc import checking
-from authsvc.apps import App
 from authsvc.checking import Finding
-from authsvc.config import Settings
-from authsvc.limiter import Rate
-from authsvc.payload import MAX_SKEW_MS
+from authsvc.payloads.apps import App
+from authsvc.payloads.payload import MAX_SKEW_MS
+from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
-from tests import app_stand_in, keys, made_up
+from authsvc.settings.config import Settings
 from tests.conftest import Clock
-from tests.login_service import LoginService
-from tests.redis_shapes import PortServer
-from tests.running import Service, free_port
-from tests.services import RedisServer
-from tests.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
+from tests.support import app_stand_in, keys, made_up
+from tests.support.login_service import LoginService
+from tests.support.redis_shapes import PortServer
+from tests.support.running import Service, free_port
+from tests.support.services import RedisServer
+from tests.support.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
 
 APP = f"appkey {made_up.APPKEY}"
 JWKS = "AUTHSVC_JWT_JWKS_URL"

@@ -16,14 +16,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import authsvc
-from authsvc import payload
-from authsvc.apps import App, Apps
 from authsvc.cli import main
+from authsvc.payloads import payload
+from authsvc.payloads.apps import App, Apps
 from authsvc.secret import Secret
 from authsvc.stores import open_store
-from tests import made_up
-from tests.running import clean_environment
-from tests.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
+from tests.support import made_up
+from tests.support.running import clean_environment
+from tests.support.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
 
 RANDOM_STR = "made-up-random-string-01"
 VECTORS = [

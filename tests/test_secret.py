@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from authsvc.secret import Secret, key_bytes
-from tests.made_up import MASTER_SECRET
+from tests.support.made_up import MASTER_SECRET
 
 SECRET = Secret(MASTER_SECRET)
 

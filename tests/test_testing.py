@@ -12,17 +12,17 @@ import pytest
 import requests
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from authsvc.apps import App
 from authsvc.bind import Bind
+from authsvc.payloads.apps import App
 from authsvc.sandbox import server
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
 from authsvc.testing import Running, running
 from authsvc.testing_pytest import authsvc, authsvc_running
-from tests import made_up
-from tests.running import is_listening
 from tests.sandbox.pages import PASSWORD
+from tests.support import made_up
+from tests.support.running import is_listening
 
 APP = App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))
 __all__ = ["authsvc", "authsvc_running"]

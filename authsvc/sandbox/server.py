@@ -12,9 +12,9 @@ from types import FrameType
 from aiohttp import ClientSession, web
 
 from authsvc import clock
-from authsvc.apps import App
 from authsvc.bind import Bind, free, is_loopback
 from authsvc.errors import SettingsError
+from authsvc.payloads.apps import App
 from authsvc.sandbox import loopback
 from authsvc.sandbox.control import Control
 from authsvc.sandbox.core import Clock, Core

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from authsvc import clock
 from authsvc.errors import SettingsError
-from authsvc.store import Store
 from authsvc.stores import redisurl
+from authsvc.stores.store import Store
 
 
 def check_url(url: str) -> None:

@@ -15,7 +15,7 @@ import redis
 from hiredis import pack_command
 from redis.connection import parse_url
 
-from authsvc.names import Names
+from authsvc.outbound.names import Names
 
 Command = tuple[str | int, ...]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.health import Health
-from authsvc.store import Pulse, Store
+from authsvc.outbound.health import Health
+from authsvc.stores.store import Pulse, Store
 
 T = TypeVar("T")
 

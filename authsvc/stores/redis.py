@@ -14,10 +14,10 @@ import redis
 from redis.exceptions import NoScriptError
 
 from authsvc.errors import MemoryLost
-from authsvc.store import Pulse
 from authsvc.stores import redisurl
 from authsvc.stores.client import Client, Command
 from authsvc.stores.primaries import Primaries, is_moving
+from authsvc.stores.store import Pulse
 
 COUNTERS = 5_000  # in one round trip
 WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Pulse
 from authsvc.stores.sqlitefiles import File, Files, file_at
+from authsvc.stores.store import Pulse
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
 CLOSE_WAIT_S = 0.1  # for other processes that close the file, or open it; all workers end at once

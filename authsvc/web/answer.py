@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from authsvc import problems
 from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal, TooManyRequests
-from authsvc.limiter import Quota, Rate
-from authsvc.problems import Problem
+from authsvc.ratelimit.limiter import Quota, Rate
+from authsvc.web import problems
+from authsvc.web.problems import Problem
 from authsvc.web.request import Request
 
 Headers = Sequence[tuple[str, str]]

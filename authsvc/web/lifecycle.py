@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from wsgiref.types import WSGIEnvironment
 
-from authsvc import origins
-from authsvc.logs import Finished
-from authsvc.tracing import Tracing
+from authsvc.auth import origins
+from authsvc.telemetry.logs import Finished
+from authsvc.telemetry.tracing import Tracing
 from authsvc.web.request import Request
 
 

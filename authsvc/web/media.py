@@ -6,9 +6,10 @@ Imports `media`, `problems`, `body` and `errors`.
 
 from collections.abc import Mapping
 
-from authsvc import body, problems
 from authsvc.errors import InvalidRequest, Refusal
-from authsvc.media import MAX_BATCH, Resource
+from authsvc.payloads import body
+from authsvc.vendor.media import MAX_BATCH, Resource
+from authsvc.web import problems
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.request import Request
 from authsvc.web.services import Services

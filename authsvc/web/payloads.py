@@ -4,10 +4,10 @@ The routes of payloads: issue one, alone or with all that a page needs to begin;
 Imports `issuing`, `verifying`, `payload`, `body`, `apps` and `escaping`.
 """
 
-from authsvc import body, issuing, payload, verifying
-from authsvc.apps import Served
 from authsvc.escaping import escaped
-from authsvc.payload import MAX_AGE_MS
+from authsvc.payloads import body, issuing, payload, verifying
+from authsvc.payloads.apps import Served
+from authsvc.payloads.payload import MAX_AGE_MS
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.request import Request
 from authsvc.web.services import Services

@@ -17,13 +17,13 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.wsgi import get_host, get_input_stream
 
-from authsvc import body
 from authsvc.errors import InvalidRequest
 from authsvc.ids import fresh_id
-from authsvc.limiter import Quota
-from authsvc.logs import Action
-from authsvc.problems import Problem
-from authsvc.tracing import Tracing
+from authsvc.payloads import body
+from authsvc.ratelimit.limiter import Quota
+from authsvc.telemetry.logs import Action
+from authsvc.telemetry.tracing import Tracing
+from authsvc.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from werkzeug.http import generate_etag, parse_etags
 
-from authsvc import problems, readiness
+from authsvc.telemetry import readiness
+from authsvc.web import problems
 from authsvc.web.answer import Answer, of_json, of_problem
 from authsvc.web.request import Request
 from authsvc.web.services import Services

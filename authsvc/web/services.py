@@ -7,14 +7,14 @@ Imports the modules that it names.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from authsvc.accounts import Accounts
-from authsvc.apps import Apps
-from authsvc.callers import Callers
-from authsvc.limiter import Limiter
-from authsvc.media import Media
-from authsvc.readiness import Readiness
-from authsvc.store import Store
-from authsvc.verifying import Verifiers
+from authsvc.auth.callers import Callers
+from authsvc.payloads.apps import Apps
+from authsvc.payloads.verifying import Verifiers
+from authsvc.ratelimit.limiter import Limiter
+from authsvc.stores.store import Store
+from authsvc.telemetry.readiness import Readiness
+from authsvc.vendor.accounts import Accounts
+from authsvc.vendor.media import Media
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import needed, node
-from tests.readme import ENGLISH
-from tests.running import clean_environment, free_port, is_listening, wait_until
+from tests.support import needed, node
+from tests.support.readme import ENGLISH
+from tests.support.running import clean_environment, free_port, is_listening, wait_until
 
 FOLDER = Path(__file__).parent
 Command = Callable[[int, Path], list[str]]

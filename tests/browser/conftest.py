@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests import needed
 from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen
-from tests.running import Service
+from tests.support import needed
+from tests.support.running import Service
 
 # The vendor's SDK files, where there are some: paths, with a colon between two.
 VENDOR_SDKS = list(filter(None, os.environ.get("JMESSAGE_SDK", "").split(os.pathsep)))

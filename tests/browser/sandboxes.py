@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import made_up
-from tests.running import clean_environment, free_port, is_listening, wait_until
+from tests.support import made_up
+from tests.support.running import clean_environment, free_port, is_listening, wait_until
 
 
 class SandboxProcess:

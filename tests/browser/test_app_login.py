@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests import needed
 from tests.backends import running as backends
 from tests.conftest import Seen
-from tests.readme import ENGLISH
-from tests.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.support import needed
+from tests.support.readme import ENGLISH
+from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 CACHE_S = 1
 LOG_IN = "async () => (await fetch('/login?user=ming', {method: 'POST'})).status"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node import run_node
+from tests.support.node import run_node
 
 STATIC = Path(__file__).parents[2] / "authsvc" / "static"
 MODULE = STATIC / "client.js"

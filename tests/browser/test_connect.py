@@ -17,13 +17,13 @@ from playwright.sync_api import BrowserContext, Page
 from werkzeug.serving import make_server
 
 from authsvc.app import create_app
-from authsvc.config import Settings
-from authsvc.limiter import Rate
-from authsvc.store import Store
+from authsvc.ratelimit.limiter import Rate
+from authsvc.settings.config import Settings
+from authsvc.stores.store import Store
 from tests.browser.conftest import VENDOR_SDKS
 from tests.browser.gateway import KICKED, Gateway, gateway
 from tests.conftest import Clock, bearer_of
-from tests.running import wait_until
+from tests.support.running import wait_until
 
 STATIC = Path(__file__).parents[2] / "authsvc" / "static"
 VERSIONS = ("2.5.0", "2.6.0", "mini-program")

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.conftest import VENDOR_SDKS
 from tests.conftest import Seen
-from tests.demo_process import Demo
-from tests.running import free_port
+from tests.support.demo_process import Demo
+from tests.support.running import free_port
 
 STEPS = ("login", "issue", "connect", "picture", "replay", "forgery", "expired")
 REFUSED = {"replay": "889001", "forgery": "880102", "expired": "880106"}

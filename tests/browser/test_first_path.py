@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from tests import made_up, needed
 from tests.conftest import Seen
-from tests.readme import CHINESE, ENGLISH, ROOT, Readme
-from tests.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.support import made_up, needed
+from tests.support.readme import CHINESE, ENGLISH, ROOT, Readme
+from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 STAND_IN = ROOT / "authsvc" / "static" / "sdk.js"
 SDK = Path(os.environ.get("JMESSAGE_SDK", STAND_IN))  # the vendor's unmodified file where one is given

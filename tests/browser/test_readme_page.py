@@ -5,10 +5,10 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Page
 
-from tests import made_up
 from tests.conftest import Seen
-from tests.readme import ENGLISH
-from tests.running import Service
+from tests.support import made_up
+from tests.support.readme import ENGLISH
+from tests.support.running import Service
 
 # What the vendor's SDK does with a payload is its own affair; here it is noted and called a success.
 PAGE = """async () => {{

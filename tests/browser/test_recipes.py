@@ -10,12 +10,12 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Error, Page, expect
 
-from tests import made_up
 from tests.conftest import bearer_of
-from tests.node import FOLDER, run_node
-from tests.readme import ENGLISH
-from tests.running import Service
-from tests.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support import made_up
+from tests.support.node import FOLDER, run_node
+from tests.support.readme import ENGLISH
+from tests.support.running import Service
+from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
 
 MODULE = FOLDER.parents[1] / "authsvc" / "static" / "client.js"
 # The vendor's SDK, as one that always says yes, and notes what it is given.

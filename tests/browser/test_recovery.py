@@ -7,13 +7,13 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from authsvc.sandbox.files import PICTURE_ID
-from tests import made_up, needed
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.gateway import gateway
 from tests.browser.sandboxes import SandboxProcess
 from tests.browser.test_connect import STATIC
 from tests.conftest import bearer_of
-from tests.running import Service
+from tests.support import made_up, needed
+from tests.support.running import Service
 
 # What a page does: it connects with the account of the service, shows a picture, and lets go.
 VISIT = """async ({ token, address, mediaId }) => {

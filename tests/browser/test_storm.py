@@ -11,8 +11,8 @@ from typing import IO, Any, cast
 
 from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen, bearer_of
-from tests.node import FOLDER, node
-from tests.running import Service, clean_environment
+from tests.support.node import FOLDER, node
+from tests.support.running import Service, clean_environment
 
 PAGES = int(os.environ.get("PAGES", "250"))
 

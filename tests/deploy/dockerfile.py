@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.readme import ROOT
-from tests.running import clean_environment
+from tests.support.readme import ROOT
+from tests.support.running import clean_environment
 
 
 @dataclass(frozen=True, slots=True)

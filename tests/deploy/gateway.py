@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests import canaries, made_up, needed
-from tests.readme import ROOT
-from tests.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
+from tests.support import canaries, made_up, needed
+from tests.support.readme import ROOT
+from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
 NAME = "app.example"
 ALLOWED = "https://other.example"

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests import canaries
 from tests.deploy.gateway import ADDRESSES, NAME, Gateway
+from tests.support import canaries
 
 CLIENTS = 50
 PATIENCE_S = 15

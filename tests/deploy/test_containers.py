@@ -15,15 +15,15 @@ import pytest
 import yaml
 
 import authsvc
-from authsvc import environ
-from authsvc.config import Settings
-from authsvc.fields import PREFIX
-from tests import made_up, needed
+from authsvc.settings import environ
+from authsvc.settings.config import Settings
+from authsvc.settings.fields import PREFIX
 from tests.conftest import bearer_of
 from tests.deploy import dockerfile
 from tests.deploy.dockerfile import Stage
-from tests.readme import ROOT
-from tests.running import Service, clean_environment, free_port, wait_until
+from tests.support import made_up, needed
+from tests.support.readme import ROOT
+from tests.support.running import Service, clean_environment, free_port, wait_until
 
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

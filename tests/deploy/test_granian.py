@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.capacity import KEPT_S
-from tests import needed
-from tests.running import Service, clean_environment, free_port, is_listening, wait_until
+from authsvc.server.capacity import KEPT_S
+from tests.support import needed
+from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 IDLE_S = 5.5  # for which granian kept no connection when it gave a head and an idle connection the same 5 s
 ESTABLISHED = "01"

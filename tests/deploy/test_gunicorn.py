@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from authsvc.vendor import TOTAL_S
-from tests import made_up
-from tests.certificates import make_certificates
+from authsvc.vendor.vendor import TOTAL_S
 from tests.conftest import bearer_of
-from tests.readme import ROOT
-from tests.running import Service, clean_environment, is_listening, wait_until
+from tests.support import made_up
+from tests.support.certificates import make_certificates
+from tests.support.readme import ROOT
+from tests.support.running import Service, clean_environment, is_listening, wait_until
 
 CONF = ROOT / "deploy" / "gunicorn.conf.py"
 ISSUE = "/v1/auth-payload"

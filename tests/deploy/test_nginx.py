@@ -9,13 +9,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from authsvc import problems
-from tests import made_up, needed
+from authsvc.web import problems
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ADDRESSES, ALLOWED, CONF, NAME, Gateway, read, request
 from tests.deploy.login_app import RENEWED
-from tests.running import Answer, Service, clean_environment, is_listening, wait_until
-from tests.vendor_stand_in import Told, url_of, vendor_stand_in
+from tests.support import made_up, needed
+from tests.support.running import Answer, Service, clean_environment, is_listening, wait_until
+from tests.support.vendor_stand_in import Told, url_of, vendor_stand_in
 
 ISSUE = "POST /v1/auth-payload"
 EMPTY = "Content-Length: 0"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import canaries, made_up, needed
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ALLOWED, NAME
 from tests.deploy.login_app import RENEWED
-from tests.readme import Readme
-from tests.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
+from tests.support import canaries, made_up, needed
+from tests.support.readme import Readme
+from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
 RECIPES = Readme("deploy/README.md")
 ISSUE = "/v1/auth-payload"

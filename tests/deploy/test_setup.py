@@ -14,16 +14,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from authsvc import environ
-from authsvc.config import Settings
-from authsvc.fields import PREFIX
-from tests import canaries, made_up, needed
+from authsvc.settings import environ
+from authsvc.settings.config import Settings
+from authsvc.settings.fields import PREFIX
 from tests.conftest import Seen
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway
-from tests.readme import ROOT, Readme
-from tests.running import Service, clean_environment, free_port, is_listening, wait_until
-from tests.vendor_stand_in import Told, url_of, vendor_stand_in
+from tests.support import canaries, made_up, needed
+from tests.support.readme import ROOT, Readme
+from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.support.vendor_stand_in import Told, url_of, vendor_stand_in
 
 GUIDE = Readme("deploy/README.md")
 STEPS = [block.text for block in GUIDE.blocks if block.runs]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.config import Settings
+from authsvc.settings.config import Settings
 from authsvc.stores.sqlite import BOOT_ID
-from tests import made_up, needed
 from tests.conftest import bearer_of
-from tests.readme import ROOT
-from tests.running import Service, clean_environment, wait_until
+from tests.support import made_up, needed
+from tests.support.readme import ROOT
+from tests.support.running import Service, clean_environment, wait_until
 
 UNIT = ROOT / "deploy" / "authsvc.service"
 MOST_EXPOSED = 1.5  # of 10; 1.2 when this was written

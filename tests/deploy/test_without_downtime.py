@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import made_up
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import Gateway
 from tests.deploy.load import Issued, Load
-from tests.running import Service, wait_until
-from tests.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support import made_up
+from tests.support.running import Service, wait_until
+from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 LASTS_S = int(os.environ.get("DUTIES_S", "30"))
 PER_S = 200 if "DUTIES_S" in os.environ else 80

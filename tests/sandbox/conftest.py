@@ -16,17 +16,17 @@ from aiohttp import ClientSession, WSMsgType, web
 from flask import Flask
 from werkzeug.serving import make_server
 
-from authsvc.apps import App
 from authsvc.bind import Bind
+from authsvc.payloads.apps import App
 from authsvc.sandbox.core import Core
 from authsvc.sandbox.engineio import Hub
 from authsvc.sandbox.persistence import Folder
 from authsvc.sandbox.server import CORE, HUB, create_app
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
-from tests import made_up
 from tests.conftest import Clock, Seen
-from tests.running import free_port
+from tests.support import made_up
+from tests.support.running import free_port
 
 T = TypeVar("T")
 TIMEOUT_S = 10

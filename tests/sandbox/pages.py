@@ -6,10 +6,11 @@ import itertools
 import secrets
 from typing import Any
 
-from authsvc import clock, payload
+from authsvc import clock
+from authsvc.payloads import payload
 from authsvc.sandbox.chat.users import md5_of
-from tests import made_up
 from tests.sandbox.conftest import Line, Sandbox
+from tests.support import made_up
 
 PASSWORD = "a word"
 ANSWERED_AS = {"s_across_single_text": "s_single_text"}

@@ -8,7 +8,7 @@ from authsvc.sandbox.core import Answers, Clock, Core, Line, is_password
 from authsvc.sandbox.engineio import Socket
 from authsvc.sandbox.files import Files
 from authsvc.sandbox.state import State, Storage
-from tests.made_up import APPKEY
+from tests.support.made_up import APPKEY
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from authsvc.sandbox import engineio
 from authsvc.sandbox.engineio import decoded, encoded
-from tests.running import wait_until
 from tests.sandbox.conftest import Line, Sandbox
+from tests.support.running import wait_until
 
 POLLING = "/socket.io/?EIO=3&transport=polling"
 

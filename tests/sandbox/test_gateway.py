@@ -6,16 +6,16 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from authsvc import payload
-from authsvc.payload import MAX_AGE_MS, MAX_SKEW_MS
+from authsvc.payloads import payload
+from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import PICTURE_ID
 from authsvc.sandbox.verification import Service
-from tests import made_up
 from tests.conftest import Clock, Seen
-from tests.running import free_port
 from tests.sandbox.conftest import Line, Sandbox
-from tests.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
+from tests.support import made_up
+from tests.support.running import free_port
+from tests.support.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
 
 GOOD = {"code": 0, "message": "success"}
 NEVER_LOGGED_IN = {"code": 882004, "message": "auth fail"}

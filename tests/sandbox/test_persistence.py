@@ -11,10 +11,10 @@ from authsvc.sandbox.persistence import Contents, Folder
 from authsvc.sandbox.state import Friend, State, Storage, User
 from authsvc.sandbox.verification import Service
 from tests.conftest import Clock
-from tests.running import wait_until
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import PASSWORD, Page
 from tests.sandbox.test_rest import upload
+from tests.support.running import wait_until
 
 
 def test_a_restart(verifying: Service, clock: Clock, tmp_path: Path) -> None:

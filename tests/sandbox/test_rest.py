@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 import requests
 
-from authsvc.breaker import Breaker
-from authsvc.budget import Budget
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
-from authsvc.limiter import Rate
+from authsvc.outbound.breaker import Breaker
+from authsvc.ratelimit.limiter import Rate
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import MAX_BYTES, PICTURE_ID, picture
 from authsvc.sandbox.rest.calls import QUOTA
-from authsvc.store import Store
-from authsvc.vendor import Credentials, Vendor
-from tests import made_up
+from authsvc.stores.store import Store
+from authsvc.vendor.budget import Budget
+from authsvc.vendor.vendor import Credentials, Vendor
 from tests.conftest import Clock
 from tests.sandbox.conftest import Line, Sandbox
+from tests.support import made_up
 
 OURS = Credentials(made_up.APPKEY, made_up.MASTER_SECRET)
 

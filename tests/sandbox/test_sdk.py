@@ -11,8 +11,8 @@ import pytest
 from authsvc.sandbox.files import picture
 from authsvc.sandbox.verification import Service
 from tests.conftest import Seen, bearer_of
-from tests.node import MODULES, run_node
 from tests.sandbox.conftest import Sandbox
+from tests.support.node import MODULES, run_node
 
 SCRIPT = Path(__file__).with_name("sdk.test.mjs")
 TABLE = Path(__file__).with_name("README.md")

@@ -19,9 +19,9 @@ from authsvc.bind import Bind
 from authsvc.cli import main
 from authsvc.errors import SettingsError
 from authsvc.sandbox import server
-from tests import made_up
 from tests.conftest import Seen, bearer_of
-from tests.running import Service, clean_environment, free_port, wait_until
+from tests.support import made_up
+from tests.support.running import Service, clean_environment, free_port, wait_until
 
 VARIABLES = {
     "AUTHSVC_APPKEY": made_up.APPKEY,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from authsvc.sandbox.verification import Service
 from tests.conftest import Seen, bearer_of
-from tests.node import MODULES, run_node
 from tests.sandbox.conftest import Sandbox
+from tests.support.node import MODULES, run_node
 
 SCRIPT = Path(__file__).parent / "socketio.test.mjs"
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from authsvc.errors import StoreAway
-from authsvc.store import Store
+from authsvc.stores.store import Store
 
 CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "add": lambda store: store.add("key", "value", keep_ms=60_000),

@@ -15,13 +15,13 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ReadOnlyError
 
 from authsvc import clock
-from authsvc.store import Store
 from authsvc.stores import open_store
-from tests.certificates import Certificates, make_certificates
-from tests.readme import ENGLISH
-from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
-from tests.running import wait_until
-from tests.services import RedisServer
+from authsvc.stores.store import Store
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.readme import ENGLISH
+from tests.support.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
+from tests.support.running import wait_until
+from tests.support.services import RedisServer
 
 # The least that a user of Redis needs, and one of its sentinels, as the README has it.
 ACL, WATCHER_ACL = re.findall(

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from authsvc import clock, issuing, verifying
-from authsvc.apps import App, Apps
+from authsvc import clock
 from authsvc.errors import Expired, Replayed, StoreAway
-from authsvc.payload import AuthPayload
+from authsvc.payloads import issuing, verifying
+from authsvc.payloads.apps import App, Apps
+from authsvc.payloads.payload import AuthPayload
 from authsvc.secret import Secret
-from authsvc.store import Store
-from tests import made_up
+from authsvc.stores.store import Store
+from tests.support import made_up
 
 PAYLOADS = 5_000
 THREADS = 4  # for each store

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from authsvc.stores.client import Client
-from tests.running import wait_until
-from tests.services import RedisServer
+from tests.support.running import wait_until
+from tests.support.services import RedisServer
 
 AT_ONCE = 8
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from authsvc.errors import MemoryLost
-from authsvc.store import Store
+from authsvc.stores.store import Store
 from tests.stores.conftest import Open
 
 BORN_MS = 1_700_000_000_000

@@ -9,15 +9,15 @@ from redis.exceptions import ResponseError
 
 from authsvc import clock
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Store
 from authsvc.stores import open_store
 from authsvc.stores.primaries import BUCKETS
 from authsvc.stores.redis import CLAIM_SHA, RedisStore
+from authsvc.stores.store import Store
 from tests.conftest import Clock
-from tests.redis_shapes import MASTER_NAME, Cluster, PortServer, Sentinels
-from tests.running import wait_until
 from tests.stores.calls import works
 from tests.stores.load import PAYLOADS, Load
+from tests.support.redis_shapes import MASTER_NAME, Cluster, PortServer, Sentinels
+from tests.support.running import wait_until
 
 BORN_MS = 1_700_000_000_000
 MINUTE_MS = 60_000

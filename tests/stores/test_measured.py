@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.health import Health
-from authsvc.store import Store
+from authsvc.outbound.health import Health
 from authsvc.stores import open_store
 from authsvc.stores.measured import MeasuredStore
+from authsvc.stores.store import Store
 from tests.stores.calls import CALLS
 
 Told = list[tuple[str, str, float]]

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import StoreAway
-from authsvc.health import cause
-from authsvc.names import Names, addresses
-from authsvc.store import Store
+from authsvc.outbound.health import cause
+from authsvc.outbound.names import Names, addresses
 from authsvc.stores import client, open_store
-from tests.certificates import Certificates
-from tests.redis_shapes import PortServer
-from tests.running import wait_until
+from authsvc.stores.store import Store
+from tests.support.certificates import Certificates
+from tests.support.redis_shapes import PortServer
+from tests.support.running import wait_until
 
 
 class NameServer:
@@ -92,7 +92,7 @@ def test_around_a_fork() -> None:
     """A child asks anew: the thread that looks the name up has stayed with its parent."""
     script = """
 import os, threading
-from authsvc.names import Names
+from authsvc.outbound.names import Names
 parent, asked = os.getpid(), threading.Event()
 def look_up(host):
     asked.set()

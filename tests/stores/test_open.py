@@ -11,12 +11,12 @@ import pytest
 
 from authsvc import stores
 from authsvc.errors import SettingsError
-from authsvc.store import Store
 from authsvc.stores import open_store
 from authsvc.stores.redis import RedisStore
 from authsvc.stores.sqlite import SqliteStore
-from tests import made_up
+from authsvc.stores.store import Store
 from tests.stores.calls import CALLS, check_away
+from tests.support import made_up
 
 BEGIN = "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
 ENCODED = "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"

@@ -7,7 +7,7 @@ from authsvc.errors import StoreAway
 from authsvc.stores import redisurl
 from authsvc.stores.client import Client
 from authsvc.stores.primaries import AWAY_S, Primaries, Server
-from tests.services import RedisServer
+from tests.support.services import RedisServer
 
 
 class Moment:

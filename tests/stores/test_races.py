@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from authsvc import clock, issuing
-from authsvc.apps import App, Apps
+from authsvc import clock
 from authsvc.errors import Replayed
 from authsvc.ids import fresh_id
+from authsvc.payloads import issuing
+from authsvc.payloads.apps import App, Apps
 from authsvc.secret import Secret
-from tests import made_up
 from tests.stores.conftest import Open
 from tests.stores.racer import KEYS, race
+from tests.support import made_up
 
 RACES = 20
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.capacity import THREADS
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Pulse, Store
+from authsvc.server.capacity import THREADS
 from authsvc.stores import open_store, redisurl
 from authsvc.stores.client import Client
 from authsvc.stores.primaries import Primaries
 from authsvc.stores.redis import RedisStore
-from tests import made_up
+from authsvc.stores.store import Pulse, Store
 from tests.conftest import Clock
-from tests.running import free_port, wait_until
-from tests.services import RedisServer
 from tests.stores.calls import CALLS, WRITES, check_away, works
 from tests.stores.proxy import Proxy
+from tests.support import made_up
+from tests.support.running import free_port, wait_until
+from tests.support.services import RedisServer
 
 BORN_MS = 1_700_000_000_000
 MINUTE_MS = 60_000

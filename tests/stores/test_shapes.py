@@ -15,16 +15,16 @@ from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgain
 
 from authsvc import clock
 from authsvc.errors import MemoryLost
-from authsvc.store import Store
 from authsvc.stores import redisurl
 from authsvc.stores.lookout import Nodes
 from authsvc.stores.primaries import BUCKETS
 from authsvc.stores.redis import RedisStore
-from tests.certificates import Certificates
-from tests.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
-from tests.running import wait_until
+from authsvc.stores.store import Store
 from tests.stores.calls import CALLS, check_away, works
 from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
+from tests.support.certificates import Certificates
+from tests.support.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
+from tests.support.running import wait_until
 
 MINUTE_MS = 60_000
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.store import Store
 from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from authsvc.stores.sqlitefiles import Files
+from authsvc.stores.store import Store
 from tests.conftest import Clock
-from tests.running import wait_until
 from tests.stores.calls import CALLS, check_away, works
+from tests.support.running import wait_until
 
 BORN_MS = 1_700_000_000_000
 MINUTE_MS = 60_000

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from authsvc import clock
-from authsvc.store import Store
 from authsvc.stores.sqlite import SqliteStore
+from authsvc.stores.store import Store
 from tests.stores.calls import CALLS, check_away, works
 
 SOMEBODY = 65_534

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
-from authsvc import clock, issuing, verifying
-from authsvc.apps import App, Apps
+from authsvc import clock
 from authsvc.errors import StoreAway
+from authsvc.payloads import issuing, verifying
+from authsvc.payloads.apps import App, Apps
 from authsvc.secret import Secret
 from authsvc.stores import open_store
-from tests import made_up
+from tests.support import made_up
 
 THREADS = 4
 

@@ -9,12 +9,12 @@ import pytest
 
 from authsvc import clock
 from authsvc.app import create_app
-from authsvc.config import Settings
 from authsvc.secret import Secret
+from authsvc.settings.config import Settings
 from authsvc.stores import open_store
-from tests import made_up
 from tests.sandbox.conftest import Sandbox, listening
 from tests.sandbox.pages import PASSWORD, Page
+from tests.support import made_up
 
 NAMES = ("ming", "omar", "anna", "jose")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from tests.made_up import APPKEY
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import Page
+from tests.support.made_up import APPKEY
 
 Opener = Callable[..., Page]
 

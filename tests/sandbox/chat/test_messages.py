@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from authsvc.sandbox.chat import messages
-from tests.made_up import APPKEY, OTHER_APPKEY
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import PASSWORD, Page, message
+from tests.support.made_up import APPKEY, OTHER_APPKEY
 
 Opener = Callable[..., Page]
 KINDS: list[tuple[str, Any]] = [

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.made_up import APPKEY, OTHER_APPKEY
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import Page, message
+from tests.support.made_up import APPKEY, OTHER_APPKEY
 
 Opener = Callable[..., Page]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from authsvc.sandbox.state import KEPT_ROOM_MESSAGES
-from tests.made_up import APPKEY
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import Page, message
+from tests.support.made_up import APPKEY
 
 Opener = Callable[..., Page]
 

@@ -6,9 +6,9 @@ import pytest
 
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.gateway import BEFORE_LOGIN, CALLS
-from tests.made_up import APPKEY, OTHER_APPKEY
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import PASSWORD, Page
+from tests.support.made_up import APPKEY, OTHER_APPKEY
 
 Opener = Callable[..., Page]
 NOBODY = 882004

@@ -1,0 +1,155 @@
+"""
+The apps served here and their masterSecrets, the ones in use and the ones just retired.
+
+A replaced secret goes on verifying what it signed until that is dead; it never signs again. When a secret signed
+last is noted in the store, so that this moment is the same for all workers, however late they start.
+Imports only `payload`, `secret`, `store` and `errors`.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from authsvc.errors import InvalidRequest, StoreAway, UnknownAppkey
+from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS
+from authsvc.secret import Secret
+from authsvc.stores.store import Store
+
+NOTE_EVERY_MS = 10_000  # a store's write for each app and worker
+KEEP_MS = 2 * MAX_AGE_MS  # what nobody has signed with for that long verifies nothing, noted or not
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app as the settings give it. `flag` is the SDK's message roaming flag, 0 or 1."""
+
+    appkey: str
+    master_secret: Secret
+    previous_master_secret: Secret | None = None
+    flag: int = 0
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A masterSecret that signs no more. `retired_ms` is since when, as far as is known here, Unix milliseconds."""
+
+    master_secret: Secret
+    retired_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An app with the secrets that still verify."""
+
+    app: App
+    retired: tuple[Retired, ...]
+
+    @property
+    def appkey(self) -> str:
+        return self.app.appkey
+
+    def secrets_for(self, timestamp_ms: int) -> Iterator[str]:
+        """
+        Yield the secrets that may have signed a payload of this time (Unix ms), newest first.
+
+        A retired one covers only what is older than its retirement, give or take the clocks of the hosts.
+        """
+        yield self.app.master_secret.reveal()
+        for old in self.retired:
+            if timestamp_ms < old.retired_ms + MAX_SKEW_MS:
+                yield old.master_secret.reveal()
+
+
+class Apps:
+    """All apps, found by appkey. `replace` swaps them in one step, so a request sees the old ones or the new."""
+
+    def __init__(self, apps: Iterable[App], now_ms: int) -> None:
+        self._served: dict[str | None, Served] = {}  # the default app also as None
+        self._noted_ms: int | None = None
+        self.replace(apps, now_ms)
+
+    def find(self, appkey: str | None) -> Served:
+        """
+        Return the app with this appkey, or the default app if None is named.
+
+        Raises:
+            UnknownAppkey: the appkey is not ours.
+            InvalidRequest: none is named and none is the default.
+        """
+        served = self._served.get(appkey)
+        if served is not None:
+            return served
+        if appkey is not None:
+            raise UnknownAppkey
+        raise InvalidRequest("appkey", "is required, because several apps are served here and none is the default")
+
+    def fingerprints(self) -> frozenset[tuple[str, str]]:
+        """Return the appkey and the fingerprint of each masterSecret that signs now."""
+        return frozenset((served.appkey, served.app.master_secret.fingerprint()) for served in self._served.values())
+
+    def replace(self, apps: Iterable[App], now_ms: int) -> None:
+        """
+        Serve these apps from now on (Unix ms); a masterSecret that changed is retired and goes on verifying.
+
+        One that the settings call the previous one does so once the store says that it signed a while ago.
+        """
+        self._serve(Served(app, self._retired(app, now_ms)) for app in apps)
+        self._noted_ms = None
+
+    def reconcile(self, store: Store, now_ms: int) -> None:
+        """
+        Note in the store that the masterSecrets in use sign now, and learn until when the retired ones did.
+
+        Does so when the apps have changed, and every NOTE_EVERY_MS; if the store is away, the next time.
+        """
+        if self._noted_ms is not None and abs(now_ms - self._noted_ms) < NOTE_EVERY_MS:
+            return
+        with suppress(StoreAway):
+            for served in self._all():
+                store.put(_note(served, served.app.master_secret), str(now_ms), keep_ms=KEEP_MS)
+            self.learn(store)
+            self._noted_ms = now_ms
+
+    def learn(self, store: Store) -> None:
+        """Learn from the store until when the retired masterSecrets signed, in whatever worker. Raises StoreAway."""
+        self._serve([_learned(served, store) for served in self._all()])
+
+    def _all(self) -> list[Served]:
+        return [served for appkey, served in self._served.items() if appkey is not None]
+
+    def _serve(self, served: Iterable[Served]) -> None:
+        ours: dict[str | None, Served] = {}
+        for one in served:
+            ours[one.appkey] = one
+            if one.app.default:
+                ours[None] = one
+        self._served = ours
+
+    def _retired(self, app: App, now_ms: int) -> tuple[Retired, ...]:
+        retired: dict[Secret, int] = {}
+        if app.appkey in self._served:
+            before = self._served[app.appkey]
+            # What was retired before stays retired since then, however often the settings are read anew.
+            retired = {old.master_secret: old.retired_ms for old in before.retired}
+            retired[before.app.master_secret] = now_ms
+        if app.previous_master_secret is not None:
+            # Who starts with it does not know when that was, and must not make good again what has died.
+            retired.setdefault(app.previous_master_secret, 0)
+        retired.pop(app.master_secret, None)
+        newest_first = sorted(retired.items(), key=lambda item: item[1], reverse=True)
+        return tuple(Retired(master_secret, retired_ms) for master_secret, retired_ms in newest_first)
+
+
+def _learned(served: Served, store: Store) -> Served:
+    retired = []
+    for old in served.retired:
+        signed_ms = store.get(_note(served, old.master_secret))
+        until_ms = 0 if signed_ms is None else int(signed_ms) + NOTE_EVERY_MS
+        retired.append(replace(old, retired_ms=max(old.retired_ms, until_ms)))
+    return replace(served, retired=tuple(retired))
+
+
+def _note(served: Served, master_secret: Secret) -> str:
+    """Return the store's key of when a masterSecret signed last, Unix milliseconds."""
+    return f"secret:{served.appkey}:{master_secret.fingerprint()}"

@@ -1,0 +1,80 @@
+"""
+Issue a payload: with a random_str of our own, or with one that the client brings and that is signed only once.
+
+Never waits for the network in the first case. Imports `payload`, `apps`, `ids`, `store` and `errors`.
+
+Both ways of signing what a client brings claim the random_str under one key. `issue` claims it for itself, with a fresh
+id; `sign_chosen` with a word that all its calls share, because jchat-web has one randomStr and signs it with many
+timestamps. So whichever comes first keeps the other out, and each claim is a single call to the store.
+"""
+
+from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed
+from authsvc.ids import fresh_id
+from authsvc.payloads import payload
+from authsvc.payloads.apps import Served
+from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS, AuthPayload
+from authsvc.stores.store import Store
+
+KEEP_MS = MAX_AGE_MS + 2 * MAX_SKEW_MS  # a chosen timestamp may be a skew ahead, and the verifier's clock one behind
+_IN_PAIRS = "in-pairs"
+
+
+def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> AuthPayload:
+    """
+    Return a payload of this moment.
+
+    Args:
+        random_str: the client's own, or None for 128 random bits of ours, which need no memory.
+        now_ms: Unix milliseconds by the server's clock.
+
+    Raises:
+        InvalidRandomStr: the client's random_str breaks its rule.
+        Replayed: it was signed before, by either function here, while a payload with it could live.
+        StoreAway: that cannot be known now.
+    """
+    if random_str is None:
+        random_str = fresh_id()
+    else:
+        payload.check_random_str(random_str)
+        if not _claim(app, random_str, fresh_id(), store):
+            raise Replayed("random_str: was signed before; send another one, or none")
+    return payload.issue(
+        appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
+    )
+
+
+def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store, now_ms: int) -> AuthPayload:
+    """
+    Return a payload whose time and random_str the page chose, as the vendor's front end jchat-web does (facts §3.6).
+
+    Only times of this moment are signed, or whoever may call this could lay in payloads for later. What is signed once
+    is the pair: jchat-web has one randomStr for all its pages.
+
+    Raises:
+        InvalidRandomStr: it breaks its rule.
+        Expired, NotYetValid: the time is more than 30 000 ms from now.
+        Replayed: the pair was signed before, or the random_str by `issue`.
+        StoreAway: that cannot be known now.
+    """
+    try:
+        payload.check_random_str(random_str, name="randomStr")
+    except InvalidRandomStr as exc:
+        raise InvalidRandomStr(f"{exc.detail}; it is set in jchat-web's configuration") from None
+    age_ms = now_ms - timestamp_ms
+    if age_ms > MAX_SKEW_MS:
+        raise Expired(f"timestamp: is {age_ms} ms old; {MAX_SKEW_MS} ms are allowed; check the browser's clock")
+    if age_ms < -MAX_SKEW_MS:
+        raise NotYetValid(
+            f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the browser's clock"
+        )
+    if not _claim(app, random_str, _IN_PAIRS, store):
+        raise Replayed("randomStr: was signed before by POST /v1/auth-payload; draw another one for jchat-web")
+    if not store.add(f"pair:{app.appkey}:{random_str}:{timestamp_ms}", fresh_id(), keep_ms=KEEP_MS):
+        raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")
+    return payload.issue(
+        appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=timestamp_ms
+    )
+
+
+def _claim(app: Served, random_str: str, claimant: str, store: Store) -> bool:
+    return store.add(f"signed:{app.appkey}:{random_str}", claimant, keep_ms=KEEP_MS)

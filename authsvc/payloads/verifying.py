@@ -1,0 +1,149 @@
+"""
+Verify a payload that somebody presents, and use it up.
+
+The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
+Imports `body`, `payload`, `signature`, `apps`, `store`, `secret`, `ids` and `errors`.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+
+from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
+from authsvc.ids import fresh_id
+from authsvc.payloads import body, payload, signature
+from authsvc.payloads.apps import Apps
+from authsvc.payloads.payload import MAX_SKEW_MS, AuthPayload
+from authsvc.secret import Secret
+from authsvc.stores.store import Store
+
+FIELDS = frozenset({*payload.FIELDS, "holder"})
+HOLDER = "X-Holder"
+
+_HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
+# A payload as it was issued, its fields in that order, and nothing escaped: half of the work of reading it is saved.
+_AS_ISSUED = re.compile(
+    r'\{"appkey": ?"([^"\\\x00-\x1f\x7f-\xff]*)", ?'
+    rf'"random_str": ?"({payload.RANDOM_STR.pattern})", ?'
+    rf'"signature": ?"({signature.DIGEST.pattern})", ?'
+    rf'"timestamp": ?"({payload.TIMESTAMP.pattern})"'
+    r'(?:, ?"holder": ?"([!#-\[\]-~]{1,128})")?\}',
+)
+
+
+def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
+    """
+    Return the payload and the holder that a request brings, their shape checked and nothing else.
+
+    Raises:
+        InvalidRequest, InvalidRandomStr: as `payload.parse`; the holder is no string.
+    """
+    rest = dict(fields)
+    holder = body.text(rest, "holder")
+    rest.pop("holder", None)
+    return payload.parse(rest), holder
+
+
+def read_json(text: bytes, *, content_type: str = "application/json") -> tuple[AuthPayload, str | None]:
+    """
+    Return the payload and the holder in a request's body, as `read` those of its fields.
+
+    Args:
+        content_type: as of `body.read`.
+
+    Raises:
+        InvalidRequest, InvalidRandomStr: as `body.read` and `read`.
+    """
+    found = _AS_ISSUED.fullmatch(text.decode("latin-1")) if content_type == "application/json" else None
+    if found is None:
+        return read(body.read(text, content_type=content_type, fields=FIELDS, may_be_empty=False))
+    appkey, random_str, signed, timestamp, holder = found.groups()
+    return AuthPayload(appkey, random_str, int(timestamp), signed), holder
+
+
+def holder_of(header: str | None, in_body: str | None) -> str | None:
+    """
+    Return the holder that the verifier names, by the header or by a member of a body that it has written itself.
+
+    Raises:
+        InvalidRequest: by both, so that the body is a page's own, which must not choose who presents it; or the header
+            came twice.
+    """
+    if header is None:
+        return in_body
+    if in_body is not None:
+        raise InvalidRequest("holder", f"must not be in the body beside the header {HOLDER}, which the verifier sets")
+    if "," in header:
+        raise InvalidRequest(HOLDER, "holds a comma, or was sent twice")
+    return header
+
+
+def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Store, now_ms: int) -> None:
+    """
+    Accept a payload once, or raise the first rule that it breaks.
+
+    Args:
+        holder: the connection that presents it, 1 to 128 printable ASCII characters. The same holder may present the
+            same payload again, because the vendor's SDK retransmits an identical `c_init` up to 5 times.
+        now_ms: Unix milliseconds by the server's clock.
+
+    Raises:
+        InvalidRequest: the holder's shape.
+        UnknownAppkey, BadSignature, Expired, NotYetValid, Replayed: in this order.
+        StoreAway: whether it was used before cannot be known now.
+    """
+    if holder is not None and not _HOLDER.fullmatch(holder):
+        raise InvalidRequest("holder", "must be 1 to 128 printable ASCII characters without spaces")
+    check(presented, apps=apps, now_ms=now_ms)
+    _claim(presented, holder, store, now_ms)
+
+
+def check(presented: AuthPayload, *, apps: Apps, now_ms: int) -> None:
+    """Raise the first of UnknownAppkey, BadSignature, Expired and NotYetValid that applies; use up nothing."""
+    served = apps.find(presented.appkey)
+    payload.check_signature(presented, served.secrets_for(presented.timestamp_ms))
+    payload.check_time(presented, now_ms)
+
+
+def nonce_key(presented: AuthPayload) -> str:
+    """Return the store's key of the claim on this payload. No part may hold a colon, so no two collide."""
+    return f"verify:{presented.appkey}:{presented.timestamp_ms}:{presented.random_str}"
+
+
+class Verifiers:
+    """Who may call the verify route: the holders of one of the keys. `replace` swaps the keys in one step."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        self._keys = keys
+
+    def replace(self, keys: Sequence[Secret]) -> None:
+        """Accept these keys from now on, and no others."""
+        self._keys = keys
+
+    def check(self, authorization: str | None) -> None:
+        """Raise NotLoggedIn unless the Authorization header's value is `Bearer` and one of the keys."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotLoggedIn("a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>")
+        presented = token.encode()
+        for key in self._keys:
+            if hmac.compare_digest(presented, key.reveal().encode()):
+                return
+        raise NotLoggedIn("the Bearer token is none of AUTHSVC_VERIFIER_KEYS")
+
+
+def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int) -> None:
+    claimant = f"once:{fresh_id()}" if holder is None else f"holder:{holder}"
+    try:
+        won = store.add(
+            nonce_key(presented),
+            claimant,
+            keep_ms=presented.expires_at_ms - now_ms + 2 * MAX_SKEW_MS,
+            since_ms=presented.timestamp_ms,
+        )
+    except MemoryLost as lost:
+        raise Expired(
+            f"timestamp: the payload is older than the store's memory, which begins at {lost.born_ms}; get a fresh one"
+        ) from lost
+    if not won:
+        raise Replayed("the payload was used before")

@@ -1,0 +1,194 @@
+"""
+What is counted and measured, for Prometheus; never by user. The names are in `figures`.
+
+Calls pay for an append to a list, requests are told in the background. `publish` counts both, and lets the other
+workers of a service read the sums in its slot; then any of them tells the figures of all. No disk is needed, and
+nothing here raises. Imports `logs`, for what a finished request is, `figures`, `slots`, and `exposition` when the
+figures are asked for.
+"""
+
+import logging
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from authsvc.telemetry.figures import BUCKETS_S, Series, Snapshot
+from authsvc.telemetry.logs import Finished
+from authsvc.telemetry.slots import ROOM, Slots
+
+MAX_UNCOUNTED = 65_536  # of calls and of look-ups, some 10 MB each
+
+_HALF = ROOM // 2  # of the room in a slot: one for what is counted, one for gauges
+_NUMBER = 25  # bytes, of the longest number as text
+
+_Counted = TypeVar("_Counted")
+# Route, status, code and name of the refusal, what was done to a payload and of which app.
+_Kind = tuple[str, int, int | None, str | None, str | None, str | None]
+
+_log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """
+    All metrics of one process. Safe to use from many threads.
+
+    Args:
+        slots: where the workers of a service publish what they have counted; this process goes on from what is in its
+            own slot. None if there are no others.
+    """
+
+    def __init__(self, slots: Slots | None = None) -> None:
+        self._slots = slots
+        self._lock = threading.Lock()
+        self._requests_done: Counter[_Kind] = Counter()
+        self._took_s: dict[str, list[float]] = defaultdict(list)
+        # Bounded, because nobody may take from them for a while: the log's reader is stuck.
+        self._calls: deque[tuple[str, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
+        self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
+        self._has_warned = False
+        self._own = Snapshot({}, {("vendor_away",): 0.0})
+        if slots is not None and slots.own is not None:
+            self._own.counted = Snapshot.read(slots.published(slots.own)).counted
+        self._left = _HALF - sum(_cost(series, len(figures)) for series, figures in self._own.counted.items())
+        self._share()
+
+    def call(self, whom: str, operation: str, outcome: str, took_s: float) -> None:
+        """Count a call to the "store", the "vendor" or the app ("login"): how it ended, and after how many seconds."""
+        self._calls.append((whom, (operation, outcome), took_s))
+
+    def media(self, found: str) -> None:
+        """Count a look-up of a media_id: "remembered", "joined" a flight under way, or "asked"."""
+        self._lookups.append(found)
+
+    def gauges(
+        self,
+        *,
+        version: str,
+        checks: Mapping[str, str],
+        budget_left: Mapping[str, int],
+        offsets_ms: Mapping[str, int],
+        fingerprints: frozenset[tuple[str, str]],
+    ) -> None:
+        """
+        Set every gauge.
+
+        Args:
+            checks: of `/readyz`.
+            budget_left: calls to the vendor, by appkey.
+            offsets_ms: this clock less another, milliseconds, by whose the other is.
+            fingerprints: appkey and fingerprint of each masterSecret that signs now.
+        """
+        gauges: dict[Series, float] = {
+            ("build_info", version): 1,
+            **{("ready", name): float(word == "ok") for name, word in checks.items()},
+            ("vendor_away",): float(checks["vendor"] != "ok"),
+            **{("vendor_budget_left", appkey): left for appkey, left in budget_left.items()},
+            **{("clock_offset_seconds", whose): offset_ms / 1000 for whose, offset_ms in offsets_ms.items()},
+            **{("master_secret_workers", *signing): 1 for signing in fingerprints},
+        }
+        left, fitting = _HALF, {}
+        for series, value in gauges.items():
+            left -= _cost(series, 1)
+            if self._has_room(left):
+                fitting[series] = value
+        with self._lock:
+            self._own.gauges, self._own.gauged_s = fitting, time.monotonic()
+            self._share()
+
+    def request(self, done: Finished) -> None:
+        """Count a request that has been answered. Call it from the thread that publishes."""
+        # The appkey of what is refused may be anybody's.
+        action, appkey = (None, None) if done.refusal else (done.action, done.appkey)
+        self._requests_done[done.route, done.status, done.code, done.refusal, action, appkey] += 1
+        self._took_s[done.route].append(done.took_s)
+
+    def publish(self) -> None:
+        """Count what has come since the last time, and let the other workers read it. Call it from one thread."""
+        requests, self._requests_done = self._requests_done, Counter()
+        took_s, self._took_s = self._took_s, defaultdict(list)
+        calls, lookups = list(_taken(self._calls)), Counter(_taken(self._lookups))
+        if not (requests or calls or lookups):
+            return
+        with self._lock:
+            self._count_requests(requests)
+            for route, each_s in took_s.items():
+                self._observe(("request_duration_seconds", route), each_s)
+            for whom, (operation, outcome), took in calls:
+                self._add((f"{whom}_calls_total", operation, outcome), 1)
+                self._observe((f"{whom}_call_duration_seconds", operation), [took])
+            for found, number in lookups.items():
+                self._add(("media_lookups_total", found), number)
+            self._share()
+
+    def text(self) -> bytes:
+        """Return the figures of all workers, in Prometheus's text form."""
+        with self._lock:
+            own = Snapshot.read(self._own.written())
+        from authsvc.telemetry import exposition  # here, because a command that serves nothing has no need of it
+
+        return exposition.text([own, *self._others()])
+
+    def _count_requests(self, requests: Mapping[_Kind, int]) -> None:
+        for (route, status, code, refusal, action, appkey), number in requests.items():
+            shown = "" if code is None else str(code)
+            self._add(("requests_total", route, str(status), shown), number)
+            if refusal is not None:
+                self._add(("refusals_total", route, refusal, shown), number)
+            elif appkey is not None:
+                self._add((f"payloads_{'issued' if action == 'issued' else 'verified'}_total", appkey), number)
+
+    def _add(self, series: Series, number: float) -> None:
+        figures = self._figures(series, 1)
+        if figures is not None:
+            figures[0] += number
+
+    def _observe(self, series: Series, took_s: list[float]) -> None:
+        figures = self._figures(series, len(BUCKETS_S) + 2)
+        if figures is not None:
+            for one_s in took_s:
+                figures[bisect_left(BUCKETS_S, one_s)] += 1
+            figures[-1] += sum(took_s)
+
+    def _figures(self, series: Series, number: int) -> list[float] | None:
+        """Return the figures of this series, or None where there is no room for one more."""
+        figures = self._own.counted.get(series)
+        if figures is None and self._has_room(left := self._left - _cost(series, number)):
+            self._left = left
+            figures = self._own.counted[series] = [0.0] * number
+        return figures
+
+    def _has_room(self, left: int) -> bool:
+        if left >= 0:
+            return True
+        if not self._has_warned:
+            self._has_warned = True
+            _log.error("the memory for metrics is full: what is new is not counted")
+        return False
+
+    def _share(self) -> None:
+        if self._slots is not None:
+            self._slots.publish(self._own.written())
+
+    def _others(self) -> Iterator[Snapshot]:
+        if self._slots is None:
+            return
+        living = {worker.number for worker in self._slots.living()}
+        for number in range(self._slots.number):
+            if number != self._slots.own:
+                snapshot = Snapshot.read(self._slots.published(number))
+                if number not in living:
+                    snapshot.gauges.clear()
+                yield snapshot
+
+
+def _cost(series: Series, numbers: int) -> int:
+    """Return how many bytes a series may take in a slot."""
+    return sum(len(part.encode()) + 3 for part in series) + numbers * _NUMBER + 6
+
+
+def _taken(queue: deque[_Counted]) -> Iterator[_Counted]:
+    for _ in range(len(queue)):
+        yield queue.popleft()

@@ -1,0 +1,64 @@
+"""
+Whether this process can serve, and if not, what is missing.
+
+Imports `payload` for the skew that is allowed, `store` and `errors`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from authsvc.errors import StoreAway
+from authsvc.payloads.payload import MAX_SKEW_MS
+from authsvc.stores.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """
+    The checks behind `/readyz`.
+
+    Args:
+        broken_files: the settings whose files could not be used at the last look at them.
+        is_at_work: whether the threads in the background run.
+        is_draining: whether the server was asked to stop.
+    """
+
+    store: Store
+    broken_files: Callable[[], Sequence[str]]
+    is_vendor_away: Callable[[], bool]
+    is_at_work: Callable[[], bool]
+    is_draining: Callable[[], bool]
+
+    def checks(self, now_ms: int) -> dict[str, str]:
+        """Return a word for each check: "ok", or what is wrong. The store's is a real write."""
+        store, clock, memory = "ok", "ok", "ok"
+        try:
+            pulse = self.store.ping()
+        except StoreAway as exc:
+            store = f"away: {exc.remedy}" if exc.remedy else "away"
+            clock, memory = "unknown", "unknown"
+        else:
+            memory = pulse.worry or "ok"
+            skew_ms = pulse.clock_ms - now_ms
+            if abs(skew_ms) > MAX_SKEW_MS:
+                clock = f"{skew_ms} ms off the store's"
+        return {
+            "secrets": ", ".join(self.broken_files()) or "ok",
+            "store": store,
+            "clock": clock,
+            "memory": memory,
+            "background": "ok" if self.is_at_work() else "ended",
+            "vendor": "away" if self.is_vendor_away() else "ok",
+            "draining": "yes" if self.is_draining() else "ok",
+        }
+
+
+def is_ready(checks: dict[str, str]) -> bool:
+    """
+    Return whether nothing is wrong that matters to all.
+
+    Told, and not counted: a vendor that is away, because payloads are issued and verified without it; a store that may
+    evict claims, and a secret file that is broken, because all instances have the same one, and none would be left:
+    they serve with the secrets that they have.
+    """
+    return all(word == "ok" for name, word in checks.items() if name not in {"vendor", "memory", "secrets"})

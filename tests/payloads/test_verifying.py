@@ -1,0 +1,318 @@
+"""Verifying: the order of the checks, the limits of time, holders, and what a forgery can use up."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from authsvc.errors import (
+    BadSignature,
+    Expired,
+    InvalidRequest,
+    NotLoggedIn,
+    NotYetValid,
+    Refusal,
+    Replayed,
+    StoreAway,
+    UnknownAppkey,
+)
+from authsvc.payloads import body, payload, verifying
+from authsvc.payloads.apps import App, Apps
+from authsvc.payloads.payload import AuthPayload
+from authsvc.payloads.verifying import Verifiers
+from authsvc.secret import Secret
+from authsvc.stores import open_store
+from authsvc.stores.store import Store
+from tests.conftest import Clock
+from tests.support import made_up
+
+RANDOM_STR = "made-up-random-string-01"
+
+
+@pytest.fixture
+def apps(clock: Clock) -> Apps:
+    """One app."""
+    return Apps([App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))], clock.now_ms)
+
+
+def signed(
+    timestamp_ms: int,
+    *,
+    appkey: str = made_up.APPKEY,
+    secret: str = made_up.MASTER_SECRET,
+    random_str: str = RANDOM_STR,
+) -> AuthPayload:
+    return payload.issue(appkey=appkey, master_secret=secret, random_str=random_str, now_ms=timestamp_ms)
+
+
+def verify(
+    presented: AuthPayload, apps: Apps, store: Store, now_ms: int, *, holder: str | None = None
+) -> type[Refusal] | None:
+    """Return what was refused, or None."""
+    try:
+        verifying.verify(presented, holder=holder, apps=apps, store=store, now_ms=now_ms)
+    except Refusal as refusal:
+        return type(refusal)
+    return None
+
+
+@pytest.mark.parametrize("holder", [{}, {"holder": "connection-1"}])
+def test_read(clock: Clock, holder: dict[str, str]) -> None:
+    """A holder may come with the four fields, and is none of them."""
+    presented = signed(clock.now_ms)
+    fields = presented.to_dict() | holder
+    before = dict(fields)
+    assert verifying.read(fields) == (presented, holder.get("holder"))
+    assert fields == before
+    with pytest.raises(InvalidRequest, match=r"^holder: must be a string"):
+        verifying.read(fields | {"holder": 1})
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "refusal"),
+    [
+        (-30_001, NotYetValid),
+        (-30_000, None),
+        (0, None),
+        (9_999, None),
+        (599_999, Expired),  # older than the store, which was born ten seconds ago
+        (600_000, Expired),
+        (600_001, Expired),
+    ],
+)
+def test_limits_of_time(apps: Apps, store: Store, clock: Clock, age_ms: int, refusal: type[Refusal] | None) -> None:
+    """To the millisecond."""
+    assert verify(signed(clock.now_ms - age_ms), apps, store, clock.now_ms) is refusal
+
+
+@pytest.mark.parametrize(("age_ms", "refusal"), [(599_999, None), (600_000, Expired)])
+def test_the_end_of_a_life(apps: Apps, store: Store, clock: Clock, age_ms: int, refusal: type[Refusal] | None) -> None:
+    """With a store that remembers long enough a payload is good until its last millisecond."""
+    timestamp_ms = clock.now_ms
+    clock.now_ms += age_ms
+    assert verify(signed(timestamp_ms), apps, store, clock.now_ms) is refusal
+
+
+def test_good_once(apps: Apps, store: Store, clock: Clock) -> None:
+    """Whoever presents it without naming a holder does so once, until it is expired."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    for later_ms in (0, 1, 599_999):
+        assert verify(presented, apps, store, clock.now_ms + later_ms) is Replayed
+    assert verify(presented, apps, store, clock.now_ms + 600_000) is Expired
+
+
+def test_a_holder_may_repeat(apps: Apps, store: Store, clock: Clock) -> None:
+    """The same one as often as it likes while the payload lives; no other, and nobody without a name."""
+    presented = signed(clock.now_ms)
+    for later_ms in (0, 5_000, 20_000, 599_999):
+        assert verify(presented, apps, store, clock.now_ms + later_ms, holder="socket-1") is None
+    assert verify(presented, apps, store, clock.now_ms, holder="socket-2") is Replayed
+    assert verify(presented, apps, store, clock.now_ms) is Replayed
+    assert verify(presented, apps, store, clock.now_ms + 600_000, holder="socket-1") is Expired
+
+
+def test_a_holder_cannot_take_over(apps: Apps, store: Store, clock: Clock) -> None:
+    """What was used without a holder is used, whatever a holder calls itself."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    for holder in ("socket-1", "once:", "once"):
+        assert verify(presented, apps, store, clock.now_ms, holder=holder) is Replayed
+
+
+def test_what_is_good_once_is_the_payload(apps: Apps, store: Store, clock: Clock) -> None:
+    """jchat-web logs in, registers and logs in again with one randomStr: each timestamp makes a payload of its own."""
+    for timestamp_ms in (clock.now_ms, clock.now_ms + 1, clock.now_ms - 1):
+        assert verify(signed(timestamp_ms), apps, store, clock.now_ms) is None
+        assert verify(signed(timestamp_ms), apps, store, clock.now_ms) is Replayed
+        assert verify(signed(timestamp_ms), apps, store, clock.now_ms, holder="socket-1") is Replayed
+
+
+@pytest.mark.parametrize("holder", ["", "x" * 129, "a b", "a\n", "é", "\0"])
+def test_no_holder(apps: Apps, store: Store, clock: Clock, holder: str) -> None:
+    """A name that is none is refused, and the payload is not used up."""
+    presented = signed(clock.now_ms)
+    assert verify(presented, apps, store, clock.now_ms, holder=holder) is InvalidRequest
+    assert verify(presented, apps, store, clock.now_ms, holder="x" * 128) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"appkey": made_up.OTHER_APPKEY, "secret": "wrong", "age_ms": 600_000}, UnknownAppkey),
+        ({"secret": "wrong", "age_ms": 600_000}, BadSignature),
+        ({"secret": "wrong", "age_ms": -40_000}, BadSignature),
+        ({"age_ms": 600_000}, Expired),
+        ({"age_ms": -30_001}, NotYetValid),
+    ],
+)
+def test_the_first_rule_that_is_broken(
+    apps: Apps, store: Store, clock: Clock, changes: dict[str, object], refusal: type[Refusal]
+) -> None:
+    """Appkey, signature, time, replay: the first one names the refusal, though the payload was used before too."""
+    assert verify(signed(clock.now_ms), apps, store, clock.now_ms) is None
+    fields = dict(changes)
+    age_ms = fields.pop("age_ms", 0)
+    assert isinstance(age_ms, int)
+    presented = signed(clock.now_ms - age_ms, **fields)  # type: ignore[arg-type] # texts
+    assert verify(presented, apps, store, clock.now_ms) is refusal
+
+
+def test_forgeries_use_up_nothing(apps: Apps, store: Store, clock: Clock) -> None:
+    """After any number of refusals for another reason the good one is still good."""
+    for presented, refusal in (
+        (signed(clock.now_ms, secret="wrong"), BadSignature),
+        (signed(clock.now_ms - 600_000), Expired),
+        (signed(clock.now_ms + 30_001), NotYetValid),
+        (signed(clock.now_ms, appkey=made_up.OTHER_APPKEY), UnknownAppkey),
+    ):
+        assert verify(presented, apps, store, clock.now_ms) is refusal
+    assert verify(signed(clock.now_ms), apps, store, clock.now_ms) is None
+
+
+def test_a_retired_secret(apps: Apps, store: Store, clock: Clock) -> None:
+    """It verifies what it signed before it was replaced, and nothing that it signs later."""
+    old = signed(clock.now_ms)
+    apps.replace([App(made_up.APPKEY, Secret(made_up.OTHER_MASTER_SECRET))], clock.now_ms)
+    assert verify(old, apps, store, clock.now_ms) is None
+    clock.now_ms += 60_000
+    late = signed(clock.now_ms, random_str="made-up-random-string-02")
+    assert verify(late, apps, store, clock.now_ms) is BadSignature
+
+
+def test_store_away(apps: Apps, clock: Clock) -> None:
+    """What cannot be remembered is not accepted."""
+    away = open_store("unix:///nonexistent/redis.sock")
+    assert verify(signed(clock.now_ms), apps, away, clock.now_ms) is StoreAway
+
+
+def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:
+    """A payload from before the store's memory counts as expired, and the refusal says since when it remembers."""
+    with pytest.raises(Expired, match=f"begins at {clock.now_ms - 10_000}"):
+        verifying.verify(signed(clock.now_ms - 10_000), holder=None, apps=apps, store=store, now_ms=clock.now_ms)
+    younger = signed(clock.now_ms - 9_999, random_str="made-up-random-string-02")
+    assert verify(younger, apps, store, clock.now_ms) is None
+
+
+@pytest.mark.parametrize("age_ms", [-30_000, 0, 9_999])
+def test_a_claim_outlives_its_payload(apps: Apps, store: Store, clock: Clock, tmp_path: Path, age_ms: int) -> None:
+    """It is kept until a minute after the payload is dead, twice what two hosts' clocks may differ, and no longer."""
+    presented = signed(clock.now_ms - age_ms)
+    assert verify(presented, apps, store, clock.now_ms) is None
+    with closing(sqlite3.connect(tmp_path / "store.db")) as file:
+        kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'verify:%'").fetchall()
+    assert kept == [(presented.timestamp_ms + 660_000,)]
+
+
+def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock) -> None:
+    """What callers show to who has to mend it."""
+    presented = signed(clock.now_ms)
+    for holder, told in (
+        (" ", "holder: must be 1 to 128 printable ASCII characters without spaces"),
+        ("socket-1", None),
+        ("socket-2", "the payload was used before"),
+    ):
+        try:
+            verifying.verify(presented, holder=holder, apps=apps, store=store, now_ms=clock.now_ms)
+            found = None
+        except Refusal as refusal:
+            found = refusal.detail
+        assert found == told
+
+
+def verifiers() -> Verifiers:
+    return Verifiers([Secret("first-made-up-key"), Secret("second-made-up-key-密")])
+
+
+@pytest.mark.parametrize("authorization", ["Bearer first-made-up-key", "bearer second-made-up-key-密"])
+def test_a_verifier(authorization: str) -> None:
+    """The holder of any of the keys; the scheme's case does not matter."""
+    verifiers().check(authorization)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "words"),
+    [
+        (None, "^a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>$"),
+        ("", "is needed"),
+        ("Bearer", "is needed"),
+        ("Bearer ", "is needed"),
+        ("Basic first-made-up-key", "is needed"),
+        ("Bearer first-made-up-ke", "^the Bearer token is none of AUTHSVC_VERIFIER_KEYS$"),
+        ("Bearer first-made-up-key ", "none of"),
+        ("Bearer FIRST-made-up-key", "none of"),
+    ],
+)
+def test_no_verifier(authorization: str | None, words: str) -> None:
+    """Anybody else is told which header is expected, or that the key is none."""
+    with pytest.raises(NotLoggedIn, match=words):
+        verifiers().check(authorization)
+
+
+def test_without_keys_nobody_verifies() -> None:
+    """And keys can be replaced."""
+    some = Verifiers(())
+    with pytest.raises(NotLoggedIn):
+        some.check("Bearer x")
+    some.replace([Secret("x")])
+    some.check("Bearer x")
+
+
+ISSUED = payload.issue(
+    appkey=made_up.APPKEY, master_secret=made_up.MASTER_SECRET, random_str=RANDOM_STR, now_ms=1_750_000_000_000
+).to_dict()
+WRITTEN = json.dumps(ISSUED).encode()
+ODD = st.sampled_from(
+    ["", " ", "a\\", 'a"', "\n", "\x7f", "é", "极", "٣" * 13, "1" * 13, "x" * 128, "x" * 129, "-_" * 18]
+)
+Read = tuple[AuthPayload, str | None] | tuple[type[Refusal], str]
+
+
+def read_as_any(text: bytes) -> Read:
+    try:
+        fields = body.read(text, content_type="application/json", fields=verifying.FIELDS, may_be_empty=False)
+        return verifying.read(fields)
+    except Refusal as refusal:
+        return type(refusal), refusal.detail
+
+
+def read_json(text: bytes) -> Read:
+    try:
+        return verifying.read_json(text)
+    except Refusal as refusal:
+        return type(refusal), refusal.detail
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (",", " : ")])
+@pytest.mark.parametrize("holder", [None, "connection-1", 'quoted"'])
+def test_a_body_is_read(separators: tuple[str, str], holder: str | None) -> None:
+    """However its JSON is written, a payload as it was issued comes back, and its holder."""
+    fields = ISSUED if holder is None else {**ISSUED, "holder": holder}
+    presented, held = verifying.read_json(json.dumps(fields, separators=separators).encode())
+    assert presented.to_dict() == ISSUED
+    assert held == holder
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from([*ISSUED, "holder"]), ODD | st.text(max_size=3), max_size=2),
+    is_ascii=st.booleans(),
+    cut=st.integers(0, len(WRITTEN)) | st.just(len(WRITTEN) + 99),
+    put=st.sampled_from([b"", b'"', b"\\", b" ", b"}", b"{", b",", b"\x00", b"\xff", b"9", b"x"]),
+)
+@example(changes={}, is_ascii=True, cut=len(WRITTEN), put=b"")
+@example(changes={}, is_ascii=True, cut=len(WRITTEN), put=b" ")
+@example(changes={"holder": "x"}, is_ascii=True, cut=len(WRITTEN) + 99, put=b"")
+def test_as_issued_is_read_as_any(changes: dict[str, str], cut: int, put: bytes, *, is_ascii: bool) -> None:
+    """What is read at one look is read as all else is, to the refusal and its words."""
+    text = json.dumps({**ISSUED, **changes}, ensure_ascii=is_ascii).encode(errors="replace")
+    text = text[:cut] + put + text[cut + 1 :]
+    assert read_json(text) == read_as_any(text)
+
+
+def test_no_body_is_read_as_any() -> None:
+    """A body of nothing is no payload of nothing."""
+    assert read_json(b"") == read_as_any(b"")

@@ -1,0 +1,83 @@
+"""Where a secret of a running service could be looked for from outside: core files, /proc, the history of the code."""
+
+import hashlib
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import bearer_of
+from tests.support import canaries
+from tests.support.running import Service, wait_until
+
+ROOT = Path(__file__).parents[2]
+SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
+
+
+MADE_UP = re.compile("0123456|fedcba|canary|made-up")
+
+
+def given(text: str) -> set[str]:
+    """Return what looks like a vendor's masterSecret that is given to a name."""
+    return set(re.findall(r"(?i)master_?secret\w*[\"']?\s*[:=]\s*[\"']?([0-9a-f]{24})\b", text))
+
+
+def processes(service: Service) -> set[int]:
+    assert service.process is not None
+    return {service.process.pid} | service.workers()
+
+
+@SERVERS
+def test_no_core_file(service: Service, server: str) -> None:
+    """No process may leave one, whatever its shell allowed: all secrets would be in it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        service.start("--server", server, "--workers", "2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    service.wait_for_workers(2)
+    for pid in processes(service):
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+    victim = min(service.workers())
+    os.kill(victim, signal.SIGABRT)
+    wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
+    assert list(service.folder.glob("core*")) == []
+
+
+@SERVERS
+def test_no_secret_in_proc(service: Service, server: str) -> None:
+    """With secrets in files neither the environment nor the command line of any process shows one."""
+    service.start("--server", server, "--workers", "2")
+    service.wait_for_workers(2)
+    assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
+    for pid in processes(service):
+        for name in ("environ", "cmdline", "comm", "maps", "status"):
+            assert not canaries.is_shown_in(Path(f"/proc/{pid}/{name}").read_text(errors="replace")), name
+    # Others of the same user could read the memory, and the environment where secrets are in it.
+    assert {Path(f"/proc/{pid}/mem").stat().st_mode & 0o077 for pid in processes(service)} == {0}
+
+
+def test_no_secret_in_any_commit() -> None:
+    """No line that was ever added gives a masterSecret that is not plainly made up, or holds a private key."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("no repository here")
+    command = ["git", "log", "--no-color", "--patch", "--unified=0", "-G", "secret|private key", "-i"]
+    history = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode(errors="replace")
+    added = "\n".join(line[1:] for line in history.splitlines() if line.startswith("+"))
+    assert len(added) > 10_000, "there is a history"
+    assert given(added) - {text for text in given(added) if MADE_UP.search(text)} == set()
+    assert re.findall(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}", added) == []
+
+
+def test_a_secret_in_a_commit_would_be_seen() -> None:
+    """The test above can fail."""
+    random = hashlib.md5(b"x", usedforsecurity=False).hexdigest()[:24]
+    for line in (f"master_secret = '{random}'", f"AUTHSVC_MASTER_SECRET={random}", f'"master_secret": "{random}"'):
+        assert given(line) == {random}
+        assert not MADE_UP.search(random)

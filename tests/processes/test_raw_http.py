@@ -1,0 +1,347 @@
+"""
+Raw HTTP that is split, hidden in other HTTP, slow, mutated, or never said at all, against both real servers.
+
+`test_sockets` has the single requests that are garbage; here are those that two servers in a row may read differently,
+and crowds. `RAW_CASES` makes the long form: so many mutated requests for each server, and 10 000 idle connections.
+"""
+
+import itertools
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import bearer_of
+from tests.processes.test_sockets import ISSUE, SECRET, TOKEN, head, is_issued, send, statuses
+from tests.support.running import Service
+
+CASES = int(os.environ.get("RAW_CASES", "150"))
+IDLE = 10_000 if "RAW_CASES" in os.environ else 1_200  # more than gunicorn takes for each worker if it is not told
+HIDDEN = head(TOKEN, b"Content-Length: 0")
+JSON = b"Content-Type: application/json"
+CHUNKED = b"Transfer-Encoding: chunked"
+FIRST = b"GET /healthz HTTP/1.1"
+LAST = b"0\r\n\r\n"
+
+
+@pytest.fixture(scope="module", params=["gunicorn", "granian"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with two workers, shared by all tests here; none of them may end a worker, nor make it complain."""
+    service = Service(tmp_path_factory.mktemp("service"))
+    service.variables["AUTHSVC_RATE_LIMIT"] = "1000000/minute"
+    service.start("--server", request.param, "--workers", "2")
+    workers = service.wait_for_workers(2)
+    yield service
+    assert service.workers() == workers
+    assert service.stop() == 0
+    assert "Traceback" not in service.log()
+
+
+def keep_alive(*lines: bytes, first: bytes = FIRST) -> bytes:
+    """Return a request after which the connection could go on, so that what follows it counts."""
+    return b"\r\n".join((first, b"Host: localhost", *lines, b"", b""))
+
+
+def length(body: bytes) -> bytes:
+    return b"Content-Length: %d" % len(body)
+
+
+AS_CHUNK = b"%x\r\n%s\r\n" % (len(HIDDEN), HIDDEN) + LAST
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        keep_alive(length(LAST + HIDDEN), CHUNKED) + LAST + HIDDEN,
+        keep_alive(CHUNKED, length(LAST + HIDDEN)) + LAST + HIDDEN,
+        keep_alive(b"Content-Length: 4", CHUNKED) + AS_CHUNK,
+        keep_alive(b"Content-Length: 0", length(HIDDEN)) + HIDDEN,
+        keep_alive(length(HIDDEN), b"Content-Length: 0") + HIDDEN,
+        keep_alive(b"Content-Length: 0, %d" % len(HIDDEN)) + HIDDEN,
+        keep_alive(b"Content-Length: +0", length(HIDDEN)) + HIDDEN,
+        keep_alive(b"Content-Length: 0x%x" % len(HIDDEN)) + HIDDEN,
+        keep_alive(b"Content-Length: 1_0") + HIDDEN,
+        keep_alive(b"Content-Length : %d" % len(HIDDEN)) + HIDDEN,
+        keep_alive(b"Content-Length: 0\r\n %d" % len(HIDDEN)) + HIDDEN,
+        keep_alive(b"Content-Length:") + HIDDEN,
+        keep_alive(length(LAST + HIDDEN), CHUNKED, first=b"GET /healthz HTTP/1.0") + LAST + HIDDEN,
+        keep_alive(length(HIDDEN)) + HIDDEN,
+        *(
+            keep_alive(length(LAST + HIDDEN), encoding) + LAST + HIDDEN
+            for encoding in (
+                b"Transfer-Encoding : chunked",
+                b"Transfer-Encoding:\tchunked",
+                b"Transfer-Encoding:\x0bchunked",
+                b"Transfer-Encoding: chunked\x0b",
+                b"Transfer-Encoding: CHUNKED",
+                b"Transfer-Encoding: xchunked",
+                b'Transfer-Encoding: "chunked"',
+                b"Transfer-Encoding: chunked, identity",
+                b"Transfer-Encoding: identity, chunked",
+                b"Transfer-Encoding: chunked, chunked",
+                b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+                b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+                b"Transfer-Encoding:\r\n chunked",
+                b"X: x\r\n Transfer-Encoding: chunked",
+                b"X: x\nTransfer-Encoding: chunked",
+                b"X: x\rTransfer-Encoding: chunked",
+                b"Transfer-Encoding\0: chunked",
+                b"Transfer-Encoding: chunked\0",
+                b"Transfer_Encoding: chunked",
+                b" Transfer-Encoding: chunked",
+            )
+        ),
+        *(
+            keep_alive(CHUNKED) + chunks + HIDDEN
+            for chunks in (
+                b"0x0\r\n\r\n",
+                b"+0\r\n\r\n",
+                b"-0\r\n\r\n",
+                b"0_0\r\n\r\n",
+                b"0 0\r\n\r\n",
+                b"\r\n\r\n",
+                b";a\r\n\r\n",
+                b"1\r\nxx" + LAST,
+                b"2\r\nx\r\n" + LAST,
+                b"2;\nxx\r\n45\r\n" + LAST,
+                b"10000000000000000\r\nx\r\n" + LAST,
+                b"0\r\nX\r\n\r\n",
+                b"0\r\n X: x\r\n\r\n",
+            )
+        ),
+    ],
+    ids=lambda raw: repr(raw.removeprefix(FIRST + b"\r\nHost: localhost\r\n").partition(b"POST")[0]),
+)  # fmt: skip
+def test_a_hidden_request_is_not_served(server: Service, raw: bytes) -> None:
+    """Where one server may see one request and the next one two, the first may be answered, the hidden one never is."""
+    answer = send(server, raw, patience_s=0.3)
+    assert not is_issued(answer), answer
+    assert all(status == 200 or 400 <= status < 500 or status in {501, 505} for status in statuses(answer))
+    assert statuses(answer).count(200) <= 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        head(CHUNKED) + b"0\r\n" + TOKEN + b"\r\n\r\n",
+        head(CHUNKED) + b"0\r\n" + SECRET + b"\r\nX-Forwarded-User: eve\r\n\r\n",
+        head(CHUNKED, b"Trailer: Authorization") + b"0\r\n" + TOKEN + b"\r\n\r\n",
+        head(b"X: x\r\n " + TOKEN, b"Content-Length: 0"),
+        head(b"X: x\r" + TOKEN, b"Content-Length: 0"),
+        head(b"X: x\0\r\n" + TOKEN, b"Content-Length: 0"),
+        head(b" " + TOKEN, b"Content-Length: 0"),
+        head(TOKEN.replace(b":", b" :"), b"Content-Length: 0"),
+        head(TOKEN.replace(b": ", b":\r\n "), b"Content-Length: 0"),
+        head(b"Content-Length: 0", first=ISSUE + b"\r" + TOKEN),
+        head(b"Content-Length: 0", first=b"POST /v1/auth-payload?x=\r\n" + TOKEN + b" HTTP/1.1"),
+        head(b"Content-Length: 0") + TOKEN + b"\r\n\r\n",
+    ],
+    ids=lambda raw: repr(raw.replace(TOKEN.split()[-1], b"token").replace(SECRET, b"secret")),
+)  # fmt: skip
+def test_no_user_from_a_hidden_header(server: Service, raw: bytes) -> None:
+    """Trailers, folded lines and lines that end otherwise than by CR LF bring no identity."""
+    answer = send(server, raw, patience_s=0.3)
+    assert not is_issued(answer), answer
+    assert all(400 <= status < 500 for status in statuses(answer))
+
+
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        (ISSUE, (b"User-Agent: kube-probe/1.30",)),
+        (ISSUE, (b"User-Agent: GoogleHC/1.0", b"X-Original-URI: /healthz", b"X-Rewrite-URL: /healthz")),
+        (ISSUE, (b"X-HTTP-Method-Override: GET", b"X-Forwarded-Uri: /healthz", b"X-Original-Method: OPTIONS")),
+        (b"POST /healthz/../v1/auth-payload HTTP/1.1", ()),
+        (b"POST /healthz/..;/v1/auth-payload HTTP/1.1", ()),
+        (b"POST /healthz%2f..%2fv1/auth-payload HTTP/1.1", ()),
+        (b"POST /v1/auth-payload?/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload;/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload%3f/healthz HTTP/1.1", ()),
+        (b"POST /v1/auth-payload#/healthz HTTP/1.1", ()),
+        (b"POST http://localhost/v1/auth-payload HTTP/1.1", (b"Host: 127.0.0.1",)),
+        (b"post /v1/auth-payload HTTP/1.1", ()),
+    ],
+)
+def test_no_door_for_health_checks(server: Service, first: bytes, lines: tuple[bytes, ...]) -> None:
+    """Neither the path of a health check nor the name of who makes one opens what needs a login."""
+    answer = send(server, head(*lines, b"Content-Length: 0", first=first))
+    assert not is_issued(answer)
+    assert all(400 <= status < 500 for status in statuses(answer))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"2\r\n{}\r\n" + LAST,
+        b"1\r\n{\r\n1\r\n}\r\n" + LAST,
+        b'02;a=b;c="d"\r\n{}\r\n' + LAST,
+        b"2\r\n{}\r\n0\r\nX-Checksum: 1\r\n\r\n",
+    ],
+)
+def test_good_chunks(server: Service, body: bytes) -> None:
+    """What the standard allows is read, and the next request on the connection too."""
+    chunked = keep_alive(TOKEN, JSON, CHUNKED, first=ISSUE) + body
+    answer = send(server, chunked + HIDDEN)
+    assert statuses(answer) == [200, 200], answer
+    assert answer.count(b'"signature"') == 2
+
+
+@pytest.mark.parametrize("lines", [(b"Content-Length: 2",), (CHUNKED,)])
+def test_a_body_that_breaks_off(server: Service, lines: tuple[bytes, ...]) -> None:
+    """A client that goes in the middle of its body, politely or not, costs nobody anything."""
+    for linger in (b"\0" * 8, b"\1\0\0\0" + b"\0" * 4):  # the second one makes closing a reset
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                connection.sendall(keep_alive(TOKEN, JSON, *lines, first=ISSUE) + b"1")
+    assert is_issued(send(server, HIDDEN))
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) -> None:
+    """Heads and bodies that arrive byte by byte are given up before long; meanwhile others are served, if later."""
+    patience_s, number = 20, 80  # for 64 threads
+    if part == "body" and "granian" in request.node.callspec.params.values():
+        patience_s, number = 6, 300  # so many that no worker has a thread left by chance
+        request.applymarker(
+            pytest.mark.xfail(reason="granian waits for a logged-in user's body for ever, and says so", strict=True)
+        )
+    begun = head(TOKEN, JSON, b"Content-Length: 500")[: 50 if part == "head" else None]
+    is_over = threading.Event()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20)) for _ in range(number)]
+        for connection in slow:
+            connection.sendall(begun)
+
+        def dribble() -> None:
+            while not is_over.wait(0.5):
+                for connection in slow:
+                    with suppress(OSError):
+                        connection.sendall(b" ")
+
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(is_over.set)
+        for _ in range(3):
+            assert is_issued(send(server, HIDDEN, patience_s=patience_s))
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_client_that_reads_nothing(server: Service, drips: bool) -> None:  # noqa: FBT001 -- a column
+    """On more connections than there are threads, answers are not read, or byte by byte: others are served soon."""
+    is_over = threading.Event()
+    with ExitStack() as stack:
+        deaf = [stack.enter_context(closing(socket.socket())) for _ in range(100)]
+
+        def drip() -> None:
+            while not is_over.wait(0.5):
+                for connection in deaf:
+                    with suppress(OSError):
+                        connection.recv(1)
+
+        for connection in deaf:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.settimeout(0)
+            with suppress(OSError):
+                connection.send(keep_alive(first=b"GET /openapi.yaml HTTP/1.1") * 120)
+        if drips:
+            thread = threading.Thread(target=drip)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(is_over.set)
+        for _ in range(20):
+            began_s = time.monotonic()
+            assert is_issued(send(server, HIDDEN, patience_s=20))
+            assert time.monotonic() - began_s < 3
+
+
+def test_idle_connections(server: Service) -> None:
+    """Thousands are connected, half of them have said nothing yet, and whoever comes new is served at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = IDLE + 500
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(room, hard)), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for number in range(min(IDLE, hard - 500)):
+            idle = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)))
+            if number % 2:
+                idle.sendall(keep_alive())
+                assert idle.recv(1_000).startswith(b"HTTP/1.1 200")
+            if number % 400 == 399:
+                began_s = time.monotonic()
+                assert is_issued(send(server, HIDDEN))
+                assert time.monotonic() - began_s < 1
+        assert server.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
+
+
+LINES = st.sampled_from(
+    [
+        b"Content-Length: 2", b"Content-Length: 7", b"content-length: 02", CHUNKED, b"Transfer-Encoding: gzip, chunked",
+        TOKEN, SECRET, b"X-Forwarded-User: eve", b"X_Forwarded_User: eve", JSON, b"Expect: 100-continue",
+        b"Connection: close", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk",
+        b"Host: evil.example", b"Host:", b"Cookie: session=.x.y", b"Content-Encoding: gzip", b"Range: bytes=0-1",
+        b"X: \xff", b": x", b"x", b"",
+    ]
+)  # fmt: skip
+TARGETS = st.sampled_from(
+    [ISSUE, FIRST, b"OPTIONS * HTTP/1.1", b"POST /v1/resources HTTP/1.0", b"GET /v1/resource/%2e"]
+)
+BODIES = st.sampled_from([b"", b"{}", b"2\r\n{}\r\n0\r\n\r\n", b"0\r\n\r\n", b"\xff" * 7, HIDDEN])
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from([b"", b"\r", b"\n", b"\0", b" ", b"\t", b":", b"\xff", b"\r\n"])),
+    max_size=3,
+)
+
+
+@pytest.fixture
+def counted(progress: Callable[[str], None]) -> Callable[[], None]:
+    """To be called with each case."""
+    numbers = itertools.count(1)
+    return lambda: progress(f"{next(numbers)} of {CASES} requests")
+
+
+@given(first=TARGETS, lines=st.lists(LINES, max_size=6), body=BODIES, edits=EDITS, cut=st.floats(0, 1))
+@settings(
+    max_examples=CASES,
+    derandomize="RAW_CASES" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_mutated_requests(
+    server: Service,
+    counted: Callable[[], None],
+    first: bytes,
+    lines: list[bytes],
+    body: bytes,
+    edits: list[tuple[float, bytes]],
+    cut: float,
+) -> None:
+    """Whatever is sent, in two pieces, the answers are those of a request or of a bad one: never a fault of ours."""
+    counted()
+    raw = keep_alive(*lines, first=first) + body
+    for where, what in edits:
+        place = int(where * len(raw))
+        raw = raw[:place] + what + raw[place + (not what) :]
+    place = int(cut * len(raw))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        answer = b""
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(raw[:place])
+            connection.sendall(raw[place:])
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65_536):
+                answer += piece
+    assert all(status < 500 or status in {501, 505} for status in statuses(answer)), answer
+    if TOKEN.split()[-1] not in raw:
+        assert not is_issued(answer), answer

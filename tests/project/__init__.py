@@ -1,0 +1,1 @@
+"""Tests of the project around the code: its shape, its documents, its files."""

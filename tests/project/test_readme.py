@@ -1,0 +1,369 @@
+"""Tests of the two READMEs: what they list is what the code has, and what they show works as it stands there."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import flask
+import flask_login
+import jwt
+import pytest
+
+from authsvc.settings import appsfile, environ
+from authsvc.settings.config import Settings
+from authsvc.settings.fields import PREFIX
+from authsvc.web import problems
+from tests.conftest import Seen
+from tests.deploy.gateway import login_app
+from tests.support import made_up, needed
+from tests.support.readme import CHINESE, ENGLISH, ROOT, Block, Readme
+from tests.support.running import Service, clean_environment, wait_until
+from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
+
+PROGRAMS = {"PATH": needed.PATH}
+# What stands in the files that the README puts under /run/secrets. The verifier key is no canary: curl gets it as an
+# argument.
+SECRETS = {
+    "jmessage-master-secret": made_up.MASTER_SECRET,
+    "flask-secret-key": f"{made_up.SESSION_KEY}\nan-older-secret-key",
+    "jwt-key": made_up.JWT_KEY,
+    "gateway-secret": made_up.GATEWAY_SECRET,
+    "account-key": made_up.ACCOUNT_KEY,
+    "verifier-keys": "a-verifier-key-that-may-be-seen",
+}
+
+
+BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+
+
+def setting_rows() -> list[str]:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        twin = "[_FILE]" if name in environ.SECRETS else ""
+        default = "sqlite://…/store.db" if field.default_factory else field.default
+        default = ",".join(default) if isinstance(default, tuple) else default
+        shown = (
+            ""
+            if default in (None, "", frozenset(), {})
+            else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        )
+        if not field.exclude:
+            rows.append(f"| `{PREFIX}{name.upper()}{twin}` | {shown} | {field.description} |")
+    return rows
+
+
+def refusal_rows() -> list[str]:
+    every = sorted(problems.all_problems().values(), key=lambda problem: (problem.status, problem.code, problem.name))
+    return [
+        f"| {problem.status} | {problem.code} | `/problems/{problem.name}` | {problem.retry} | {problem.meaning} |"
+        for problem in every
+    ]
+
+
+def but_the_last_cell(rows: list[str]) -> list[str]:
+    return [row.rsplit("|", 2)[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("start", "rows"), [(r"\| `AUTHSVC_", setting_rows()), (r"\| [0-9]{3} ", refusal_rows())], ids=["set", "refused"]
+)
+def test_the_tables_are_the_codes(start: str, rows: list[str]) -> None:
+    """Every setting and every refusal is listed as the code has it, and nothing else; in Chinese in its own words."""
+    assert ENGLISH.rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
+    assert but_the_last_cell(CHINESE.rows(start)) == but_the_last_cell(rows)
+    for row in CHINESE.rows(start):
+        assert re.search("[\u4e00-\u9fff]", row.rsplit("|", 2)[1]), f"not translated: {row}"
+
+
+def test_the_translation_has_the_same_shape() -> None:
+    """Chapter by chapter, and the same code but for the comments."""
+    assert [level for level, _ in CHINESE.headings] == [level for level, _ in ENGLISH.headings]
+    assert [(block.language, block.runs, block.uncommented()) for block in CHINESE.blocks] == [
+        (block.language, block.runs, block.uncommented()) for block in ENGLISH.blocks
+    ]
+
+
+@BOTH
+def test_the_flask_app_reads_the_keys_as_authsvc_does(readme: Readme, tmp_path: Path) -> None:
+    """Line by line: a key may hold blanks, and a file may have been saved on Windows."""
+    path = tmp_path / "flask-secret-key"
+    path.write_bytes(b"a key with spaces \r\n\r\nanother\tkey\x0c, and more\n")
+    variables = {f"{PREFIX}APPKEY": made_up.APPKEY, f"{PREFIX}MASTER_SECRET": made_up.MASTER_SECRET}
+    settings = environ.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
+    (block,) = readme.find("python", "SECRET_KEY_FALLBACKS")
+    (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
+    told: dict[str, Any] = {"Path": Path}
+    exec(line.replace("/run/secrets/flask-secret-key", str(path)), told)  # noqa: S102 -- the README's own line
+    assert (
+        told["keys"]
+        == [key.reveal() for key in settings.session_key]
+        == ["a key with spaces ", "another\tkey\x0c, and more"]
+    )
+
+
+@BOTH
+def test_every_link_leads_somewhere(readme: Readme) -> None:
+    """Links within the repository lead to a file or a heading that exists."""
+    for target in re.findall(r"\]\(([^)]+)\)", readme.prose):
+        path, _, anchor = target.partition("#")
+        if target.startswith("https://"):
+            continue
+        assert (ROOT / path).exists(), target
+        page = Readme(path) if path and anchor else readme
+        assert not anchor or anchor in page.anchors(), target
+
+
+@BOTH
+def test_every_name_is_known(readme: Readme) -> None:
+    """A variable or a target of make that is named in the text exists."""
+    names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    names |= {f"{PREFIX}{name.upper()}_FILE" for name in environ.SECRETS}
+    assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", readme.text)) <= names
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make (\w+)", readme.text, re.MULTILINE)) <= set(targets)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that stands for /run/secrets."""
+    folder = tmp_path_factory.mktemp("secrets")
+    for name, text in SECRETS.items():
+        (folder / name).write_text(f"{text}\n")
+    return folder
+
+
+@pytest.mark.parametrize("block", ENGLISH.find("sh", "export "), ids=lambda block: block.text.split("=")[0])
+def test_every_set_of_settings_is_accepted(block: Block, secrets: Path) -> None:
+    """Together with those of the start; one that is about logging in needs no other way of logging in."""
+    app, start = start_block().exports(secrets), block.exports(secrets)
+    assert environ.load(app | start, Settings).appkey == made_up.APPKEY
+    if any(word in name for name in start for word in ("JWT", "GATEWAY")):
+        del app["AUTHSVC_SESSION_KEY_FILE"]
+        assert environ.load(app | start, Settings).session_key == ()
+
+
+def start_block() -> Block:
+    (block,) = ENGLISH.find("sh", "export AUTHSVC_APPKEY")
+    return block
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[VendorStandIn]:
+    """A vendor that knows every media_id, and registers everybody."""
+
+    def tell(asked: Asked) -> Told:
+        return Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url_of(asked)})
+
+    with vendor_stand_in() as stand_in:
+        stand_in.tell = tell
+        yield stand_in
+
+
+@pytest.fixture(scope="module")
+def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with all settings that the README shows, together."""
+    service = Service(tmp_path_factory.mktemp("service"))
+    service.variables["AUTHSVC_VENDOR_URL"] = vendor.url
+    shown = [block.exports(secrets) for block in ENGLISH.find("sh", "export ")]
+    kept = {
+        name: service.variables[name] for name in ("AUTHSVC_STORE_URL", "AUTHSVC_DRAIN_DELAY_S", "AUTHSVC_VENDOR_URL")
+    }
+    service.variables = {name: value for variables in shown for name, value in variables.items()} | kept
+    service.start("--workers", "1")
+    yield service
+    service.stop()
+
+
+def done_by(block: Block, secrets: Path, **given: object) -> dict[str, Any]:
+    """Run a block of Python with these names given, and return its names."""
+    names = {"__name__": __name__} | given
+    exec(block.text.replace("/run/secrets", str(secrets)), names)  # noqa: S102 -- the README's own code
+    return names
+
+
+def user_token(secrets: Path) -> str:
+    (block,) = ENGLISH.find("python", "jwt.encode")
+    made = done_by(block, secrets, jwt=jwt, time=time, user=SimpleNamespace(id=7), key=made_up.JWT_KEY)
+    return str(made["token"])
+
+
+@pytest.mark.parametrize("block", [block for block in ENGLISH.blocks if block.runs], ids=lambda block: block.text[:40])
+def test_what_runs_shows_what_it_says(
+    block: Block, service: Service, secrets: Path, tmp_path: Path, seen: Seen
+) -> None:
+    """The output of each command is what stands below it, where … stands for anything."""
+    needed.program("curl")
+    variables = {"USER_TOKEN": user_token(secrets), "VERIFIER_KEY": SECRETS["verifier-keys"]}
+    text = block.text.replace("localhost:8000", f"127.0.0.1:{service.port}")
+    for command, promised in re.findall(r"((?:^[^#].*\n)+)((?:^# .*\n)+)", text, re.MULTILINE):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=clean_environment() | PROGRAMS | service.variables | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        pattern = ".*".join(map(re.escape, promised.replace("# ", "").strip().split("…")))
+        assert re.fullmatch(pattern, done.stdout.strip(), re.DOTALL), f"{command}{done.stdout}"
+        seen.texts.append(done.stdout)
+    seen.texts.append(service.log())
+
+
+def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None:
+    """The two terminals of the recipe, and its two commands: a picture comes from the sandbox, then only slowly."""
+    sandbox, service = Service(tmp_path), Service(tmp_path)
+    ports = {"8100": str(sandbox.port), "8000": str(service.port)}
+    log = tmp_path / "log"
+    variables = clean_environment() | PROGRAMS | start_block().exports(secrets) | {"XDG_STATE_HOME": str(tmp_path)}
+    shown = [
+        *ENGLISH.find("sh", "authsvc sandbox"),
+        *ENGLISH.find("sh", "AUTHSVC_SDK_OPTIONS"),
+        *ENGLISH.find("sh", '"slow"'),
+    ]
+    texts = [
+        block.text.replace("/run/secrets", str(secrets)).replace("pip install '.[sandbox]'", "set -eu")
+        for block in shown
+    ]
+    in_sandbox, in_service, commands = (re.sub("8100|8000", lambda found: ports[found[0]], text) for text in texts)
+    in_sandbox = in_sandbox.replace("authsvc sandbox", f"authsvc sandbox --bind 127.0.0.1:{sandbox.port}")
+    with log.open("w") as out:
+        for process, text in ((sandbox, in_sandbox), (service, in_service)):
+            process.process = subprocess.Popen(
+                ["bash", "-c", text], env=variables, stdout=out, stderr=out, process_group=0
+            )
+    cookie = session_cookie(secrets)
+    try:
+        for process in (sandbox, service):
+            wait_until(lambda process=process: is_open(process, log), timeout_s=20, what=log.read_text)  # type: ignore[misc]
+        path = "/v1/resource/qiniu/image/r/0A1B2C3D4E5F6071.png"
+        assert (
+            service.ask("GET", path, headers=cookie).headers["Location"].startswith(f"http://127.0.0.1:{sandbox.port}/")
+        )
+        told = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20, check=True).stdout
+        assert '"rest": "slow"' in told
+        assert service.ask("GET", "/v1/resource/unseen", headers=cookie).status == 504
+    finally:
+        for process in (sandbox, service):
+            assert process.process is not None
+            os.killpg(process.process.pid, signal.SIGTERM)
+            os.killpg(process.process.pid, signal.SIGINT)  # a second one ends the drain
+            process.stop()
+        seen.texts.append(log.read_text())
+
+
+class Users:
+    """The app's users, as the recipe asks for them."""
+
+    def get(self, user_id: str) -> flask_login.UserMixin | None:
+        user = flask_login.UserMixin()
+        user.id = user_id
+        return user
+
+    def check(self, form: Mapping[str, str]) -> flask_login.UserMixin | None:
+        return self.get(form["name"])
+
+
+def session_cookie(secrets: Path) -> dict[str, str]:
+    """Log in to the app of the Flask-Login recipe, and return what a browser sends from then on."""
+    (recipe,) = ENGLISH.find("python", "LoginManager")
+    app = done_by(
+        recipe,
+        secrets,
+        **{name: getattr(flask, name) for name in ("Flask", "redirect", "request")},
+        **{name: getattr(flask_login, name) for name in ("LoginManager", "login_user")},
+        Path=Path,
+        users=Users(),
+    )["app"]
+    client = app.test_client()
+    assert client.post("/login", data={"name": "7"}).status_code == 302
+    return {"Cookie": f"session={client.get_cookie('session').value}"}
+
+
+def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
+    secrets: Path, vendor: VendorStandIn, tmp_path: Path, seen: Seen
+) -> None:
+    """The first recipe starts the service, and whoever logs in to the app of the Flask-Login recipe gets payloads."""
+    cookie = session_cookie(secrets)
+    service = Service(tmp_path)
+    start = start_block().text.replace("pip install .", "set -eu").replace("/run/secrets", str(secrets))
+    start = start.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("authsvc serve", "exec authsvc serve")
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path), "AUTHSVC_VENDOR_URL": vendor.url}
+        service.process = subprocess.Popen(["bash", "-c", start], env=variables, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: is_open(service, log), timeout_s=20, what=log.read_text)
+        site = {"Origin": f"http://127.0.0.1:{service.port}"}
+        for headers, status in ((site, 401), (site | cookie, 200)):
+            assert service.ask("POST", "/v1/auth-payload", headers=headers).status == status
+    finally:
+        service.signal(signal.SIGTERM)
+        service.signal(signal.SIGINT)  # a second one ends the drain
+        service.stop()
+        seen.texts.append(log.read_text())
+
+
+def is_open(service: Service, log: Path) -> bool:
+    assert service.process is not None
+    assert service.process.poll() is None, log.read_text()
+    try:
+        return service.ask("GET", "/").status == 404
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+@pytest.mark.parametrize("is_gateway", [False, True], ids=["cookie", "gateway"])
+def test_behind_nginx(readme: Readme, is_gateway: bool, service: Service, secrets: Path, tmp_path: Path) -> None:  # noqa: FBT001
+    """A page of the gateway's own site gets a payload and all that it loads; a user whom the client names is nobody."""
+    needed.program("nginx")
+    block = readme.find("nginx")[is_gateway]
+    gateway, log = Service(tmp_path), tmp_path / "error.log"
+    (tmp_path / "secret").write_text(f'set $gateway_secret "{made_up.GATEWAY_SECRET}";')
+    temporary = "".join(
+        f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+    )
+    with login_app() as app:
+        here = {"127.0.0.1:8000": f"127.0.0.1:{service.port}", "127.0.0.1:5000": f"127.0.0.1:{app}"}
+        here["/etc/nginx/gateway-secret"] = str(tmp_path / "secret")
+        text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], block.text)
+        (tmp_path / "nginx.conf").write_text(
+            f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {log}; events {{}}
+            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{gateway.port}; {text} }} }}"""
+        )
+        gateway.process = subprocess.Popen(
+            ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(log)],
+            env=clean_environment() | PROGRAMS,
+        )
+        try:
+            forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
+            user = {"Cookie": "session=ming"} if is_gateway else session_cookie(secrets)
+            wait_until(lambda: is_open(gateway, log), timeout_s=10, what=log.read_text)
+            for headers, status in (({}, 401), (user, 200)):
+                assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
+            for path in ("/problems/expired", "/client.js", "/client.d.ts", "/openapi.yaml"):
+                assert gateway.ask("GET", path).status == 200
+            assert gateway.ask("GET", "/readyz").status == 404
+            assert gateway.ask("GET", "/client.js/x").status == 404
+        finally:
+            gateway.stop()
+
+
+def test_the_apps_file_is_accepted(tmp_path: Path) -> None:
+    """The example has two apps, one of them the default."""
+    (block,) = ENGLISH.find("toml")
+    number = iter(range(1, 10))
+    path = tmp_path / "apps.toml"
+    path.write_text(re.sub("…", lambda _: f"made-up-{next(number)}", block.text))
+    first, second = appsfile.read(path)
+    assert (first.appkey, first.default, second.default, second.flag) == (made_up.APPKEY, True, False, 1)
+    assert second.previous_master_secret is not None

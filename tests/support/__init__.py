@@ -1,0 +1,1 @@
+"""What the tests share: processes, stand-ins, keys; nothing here is a test."""

@@ -1,0 +1,229 @@
+"""Tests of `problems`: every refusal has its row, as DESIGN.md's table has it, and its help page."""
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import NoReturn
+
+import pytest
+from flask import Flask, abort
+from flask.testing import FlaskClient
+
+from authsvc import errors
+from authsvc.errors import Refusal
+from authsvc.web import problems
+from authsvc.web.problems import Problem
+
+# refusal, name, status, code, retry, whether it tells the server's time
+ROWS: list[tuple[type[Refusal], str, int, int, str, bool]] = [
+    (errors.InvalidRequest, "invalid-request", 400, 880002, "never", False),
+    (errors.InvalidRandomStr, "invalid-random-str", 400, 880003, "never", False),
+    (errors.NotLoggedIn, "not-logged-in", 401, 882004, "never", False),
+    (errors.NotLoggedInYet, "not-logged-in-yet", 401, 882004, "after", True),
+    (errors.CrossSite, "cross-site", 403, 889005, "never", False),
+    (errors.UnknownAppkey, "unknown-appkey", 404, 880101, "never", False),
+    (errors.InvalidMediaId, "invalid-media-id", 400, 880003, "never", False),
+    (errors.UnknownMedia, "unknown-media", 404, 880005, "never", False),
+    (errors.AccountTaken, "account-taken", 409, 889006, "never", False),
+    (errors.VendorRefused, "vendor-refused", 502, 889004, "never", False),
+    (errors.VendorBusy, "vendor-busy", 503, 882005, "after", False),
+    (errors.VendorSlow, "vendor-slow", 504, 882005, "after", False),
+    (errors.Replayed, "replayed", 409, 889001, "now", False),
+    (errors.BadSignature, "bad-signature", 422, 880102, "now", False),
+    (errors.Expired, "expired", 422, 880106, "now", True),
+    (errors.NotYetValid, "not-yet-valid", 422, 889002, "now", True),
+    (errors.TooManyRequests, "too-many-requests", 429, 889003, "after", False),
+    (errors.StoreAway, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.KeysAway, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.LoginAway, "temporarily-unavailable", 503, 882005, "after", False),
+]
+# name, status, code, retry of what Flask refuses by itself, and of /readyz
+OTHER_ROWS = [
+    ("no-such-route", 404, 880002, "never"),
+    ("method-not-allowed", 405, 880002, "never"),
+    ("body-too-large", 413, 880002, "never"),
+    ("internal-error", 500, 882001, "after"),
+    ("not-ready", 503, 882005, "after"),
+]
+RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
+    errors.InvalidRequest: lambda: errors.InvalidRequest("appkey", "must be a string"),
+    errors.UnknownAppkey: errors.UnknownAppkey,
+    errors.InvalidMediaId: errors.InvalidMediaId,
+    errors.UnknownMedia: errors.UnknownMedia,
+    errors.VendorBusy: lambda: errors.VendorBusy("the vendor is away"),
+    errors.VendorSlow: errors.VendorSlow,
+    errors.AccountTaken: errors.AccountTaken,
+    errors.BadSignature: errors.BadSignature,
+    errors.TooManyRequests: lambda: errors.TooManyRequests(limit=60, window_ms=60_000, retry_after_s=42),
+    errors.StoreAway: errors.StoreAway,
+    errors.KeysAway: errors.KeysAway,
+    errors.LoginAway: lambda: errors.LoginAway("the app is away"),
+    errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
+}
+NAMES = sorted({name for _, name, *_ in ROWS} | {name for name, *_ in OTHER_ROWS})
+
+
+def leaves(root: type[Refusal]) -> set[type[Refusal]]:
+    below = [child for child in root.__subclasses__() if child.__module__.startswith("authsvc")]
+    return {leaf for child in below for leaf in leaves(child)} or {root}
+
+
+class Page(HTMLParser):
+    """An HTML page, read; fails on tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: dict[str, str] = {}
+        self.open: list[str] = []
+        self.declaration = ""
+        self.feed(html)
+        self.close()
+
+    def handle_decl(self, decl: str) -> None:
+        self.declaration = decl
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+
+
+def test_every_refusal_has_its_problem() -> None:
+    """Each leaf of Refusal is in the table, and nothing else is: a root would hide a leaf that was forgotten."""
+    assert problems.BY_REFUSAL.keys() == leaves(Refusal)
+    assert [row[0] for row in ROWS] == list(problems.BY_REFUSAL)
+
+
+@pytest.mark.parametrize(("refusal", "name", "status", "code", "retry", "timed"), ROWS, ids=lambda value: str(value))
+def test_a_refusal_looks_as_the_design_says(
+    refusal: type[Refusal], name: str, status: int, code: int, retry: str, *, timed: bool
+) -> None:
+    """Names, statuses, codes and what may be tried next are promises to clients."""
+    problem = problems.BY_REFUSAL[refusal]
+    assert (problem.name, problem.status, problem.code, problem.retry, problem.timed) == (
+        name,
+        status,
+        code,
+        retry,
+        timed,
+    )
+
+
+def test_the_other_refusals_look_as_the_design_says() -> None:
+    """What Flask refuses by itself and what /readyz answers are in the same shape."""
+    others = [*problems.BY_STATUS.values(), problems.NOT_READY]
+    assert [(problem.name, problem.status, problem.code, problem.retry) for problem in others] == OTHER_ROWS
+    assert [problem.status for problem in problems.BY_STATUS.values()] == list(problems.BY_STATUS)
+    assert not any(problem.timed for problem in others)
+
+
+def test_no_two_problems_share_a_name() -> None:
+    """A name is an address: two problems under one would share a help page."""
+    every = {*problems.BY_REFUSAL.values(), *problems.BY_STATUS.values(), problems.NOT_READY}
+    assert sorted(problem.name for problem in every) == NAMES
+    assert problems.all_problems() == {problem.name: problem for problem in every}
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_the_body_has_the_members_of_rfc_9457_and_ours(*, timed: bool) -> None:
+    """`message` repeats `detail` for SDK-style handlers; only problems about time tell the server's."""
+    problem = Problem("some-name", 418, 889999, "Title", "Meaning.", "Remedy.", retry="now", timed=timed)
+    assert problems.to_dict(problem, detail="why", request_id="r1", now_ms=1795456800000) == {
+        "type": "/problems/some-name",
+        "title": "Title",
+        "status": 418,
+        "detail": "why",
+        "request_id": "r1",
+        "retry": "now",
+        "code": 889999,
+        "message": "why",
+        **({"server_time_ms": 1795456800000} if timed else {}),
+    }
+
+
+@pytest.mark.parametrize("refusal", [row[0] for row in ROWS])
+def test_retry_after_comes_with_retry_after(app: Flask, refusal: type[Refusal]) -> None:
+    """Whoever is told to try again after some seconds is told how many; nobody else is."""
+    raised = RAISED.get(refusal, lambda: refusal("some reason"))()
+
+    def refuse() -> NoReturn:
+        raise raised
+
+    app.add_url_rule("/refuse", view_func=refuse)
+    answer = app.test_client().get("/refuse")
+    assert answer.status_code == problems.BY_REFUSAL[refusal].status
+    assert answer.get_json()["detail"] == raised.detail
+    seconds = answer.headers.get("Retry-After", type=int)
+    assert seconds == raised.retry_after_s
+    assert (answer.get_json()["retry"] == "after") is (seconds is not None)
+
+
+@pytest.mark.parametrize("status", sorted(problems.BY_STATUS))
+def test_a_refusal_of_flask_comes_with_retry_after_too(app: Flask, status: int) -> None:
+    """The same holds for statuses that Flask raises by itself."""
+    problem = problems.BY_STATUS[status]
+
+    def refuse() -> NoReturn:
+        abort(status)
+
+    app.add_url_rule("/refuse", view_func=refuse)
+    answer = app.test_client().get("/refuse")
+    assert (answer.status_code, answer.get_json()["type"]) == (status, f"/problems/{problem.name}")
+    assert (problem.retry == "after") is ("Retry-After" in answer.headers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_problem_has_a_help_page(client: FlaskClient, name: str) -> None:
+    """The page is a complete HTML document that names the refusal, its status and its code, for anyone to read."""
+    problem = problems.all_problems()[name]
+    answer = client.get(f"/problems/{name}")
+    assert (answer.status_code, answer.content_type) == (200, "text/html; charset=utf-8")
+    page = Page(answer.get_data(as_text=True))
+    assert page.declaration == "doctype html"
+    assert not page.open
+    assert page.tags.count("h1") == 1
+    assert ("lang", "en") in page.attributes
+    assert ("charset", "utf-8") in page.attributes
+    assert page.text["title"] == f"{problem.title} · authsvc"
+    assert page.text["h1"] == problem.title
+    assert page.text["code"] == f"/problems/{name}"
+    for fact in (f"HTTP {problem.status}", f"code {problem.code}", problem.meaning, problem.remedy):
+        assert fact in page.text["p"]
+
+
+@pytest.mark.parametrize(
+    ("retry", "said"),
+    [("never", "something has to change first"), ("now", "with a fresh payload"), ("after", "Retry-After")],
+)
+def test_a_help_page_says_when_to_try_again(retry: problems.Retry, said: str) -> None:
+    """The three words of `retry` are spelt out."""
+    page = Page(problems.help_page(Problem("name", 400, 1, "Title", "Meaning.", "Remedy.", retry=retry)))
+    assert said in page.text["p"].rpartition("Try again: ")[2]
+
+
+def test_a_help_page_escapes_everything() -> None:
+    """A text with markup in it is shown as it is, wherever it comes from."""
+    hostile = """</p><script>alert("&amp;'")</script>"""
+    html = problems.help_page(Problem(hostile, 400, 1, hostile, hostile, hostile))
+    page = Page(html)
+    assert "script" not in page.tags
+    assert html.count("&lt;script&gt;") == 5
+    assert page.text["h1"] == hostile
+    assert page.text["p"].count(hostile) == 2
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "Expired", "expired/", "expired.html", "..%2fhealthz", "%00"])
+def test_an_unknown_help_page_is_no_such_route(client: FlaskClient, name: str) -> None:
+    """An address that no refusal points to is refused like any other."""
+    answer = client.get(f"/problems/{name}")
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+    assert answer.get_json()["type"] == "/problems/no-such-route"
