@@ -48,7 +48,7 @@ campaign: $(VENV)/installed-dev services modules
 	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/payloads/test_model.py
 	@echo "2/6 fuzzing"; $(MAKE) --no-print-directory fuzz
 	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/processes/test_raw_http.py tests/processes/test_sockets.py
-	@echo "4/6 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/processes/test_faults.py tests/processes/test_siege.py tests/auth/test_app_login.py tests/processes/test_promises.py tests/processes/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
+	@echo "4/6 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/processes/test_faults.py tests/processes/test_siege.py tests/auth/test_ask_app.py tests/processes/test_promises.py tests/processes/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
 	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/processes/test_soak.py
 	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/processes/test_exposure.py tests/project/test_canaries.py tests/project/test_table.py
 

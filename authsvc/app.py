@@ -13,33 +13,33 @@ from socket import socket
 from flask import Flask
 
 from authsvc import clock, stores
-from authsvc.auth.app_login import AppCookie, AppLogin, AppToken
-from authsvc.auth.callers import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
-from authsvc.auth.login_url import LoginUrl
+from authsvc.auth.ask_app import AppCookie, AppLogin, AppToken
+from authsvc.auth.auth_request import LoginUrl
+from authsvc.auth.authenticator import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
 from authsvc.auth.tokens import TokenRules, Tokens
 from authsvc.errors import SettingsError, StoreAway
-from authsvc.outbound.breaker import Breaker
-from authsvc.outbound.health import Health
-from authsvc.outbound.places import Places
+from authsvc.outbound.availability import Health
+from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
 from authsvc.ratelimit.limiter import Limiter, Rate
 from authsvc.secret import Secret
-from authsvc.settings import environ
-from authsvc.settings.config import Settings
-from authsvc.stores.measured import MeasuredStore
+from authsvc.settings import loader
+from authsvc.settings.model import Settings
+from authsvc.stores.instrumented import MeasuredStore
 from authsvc.stores.store import Store
-from authsvc.telemetry import exporter, logs, tracing
-from authsvc.telemetry.background import Background, every
-from authsvc.telemetry.logs import RequestLog
+from authsvc.telemetry import access_log, exporter, tracing
+from authsvc.telemetry.access_log import RequestLog
+from authsvc.telemetry.health import Readiness
 from authsvc.telemetry.metrics import Metrics
-from authsvc.telemetry.monitoring import Monitoring, Sampler
-from authsvc.telemetry.readiness import Readiness
-from authsvc.telemetry.slots import Slots
+from authsvc.telemetry.periodic import Background, every
+from authsvc.telemetry.recorder import Monitoring, Sampler
+from authsvc.telemetry.shared_slots import Slots
 from authsvc.vendor.accounts import Accounts
 from authsvc.vendor.budget import Budget
+from authsvc.vendor.client import Vendor
 from authsvc.vendor.media import Media
-from authsvc.vendor.vendor import Vendor
 from authsvc.web import flask_app
 from authsvc.web.direct import Direct
 from authsvc.web.forks import PerProcess
@@ -111,8 +111,8 @@ def create_app(
         slots=slots,
         variables=variables,
     )
-    watch = environ.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
-    used = settings or environ.load(variables, Settings)
+    watch = loader.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
+    used = settings or loader.load(variables, Settings)
     monitoring = Monitoring(_request_log(used), Metrics(slots))
     trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
@@ -209,7 +209,7 @@ def create_app(
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, monitoring.metrics.text)
-    app.extensions |= {"authsvc": background, "authsvc.telemetry.monitoring": monitoring}
+    app.extensions |= {"authsvc": background, "authsvc.telemetry.recorder": monitoring}
     return app
 
 
@@ -282,10 +282,10 @@ def _request_log(settings: Settings) -> RequestLog:
     return RequestLog(level=settings.log_level, form=settings.log_format, users=_users(settings))
 
 
-def _users(settings: Settings) -> logs.Users:
+def _users(settings: Settings) -> access_log.Users:
     if settings.log_users == "id":
-        return logs.plain
-    return logs.hashed(settings.apps[0].master_secret.reveal().encode())
+        return access_log.plain
+    return access_log.hashed(settings.apps[0].master_secret.reveal().encode())
 
 
 def _share_of(budget: Rate) -> Rate:

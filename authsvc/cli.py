@@ -20,19 +20,19 @@ from typing import Any
 
 import click
 
-from authsvc import __version__, checking, clock, stores
+from authsvc import __version__, checks, clock, stores
 from authsvc.app import check_ways, preload, ways_of
 from authsvc.bind import Bind
 from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 from authsvc.outbound import proxies
-from authsvc.payloads import body, payload, verifying
+from authsvc.payloads import json_body, payload, verifying
 from authsvc.payloads.apps import Apps
-from authsvc.server import servers
-from authsvc.settings import environ
-from authsvc.settings.config import AppSettings, SandboxSettings, Settings
-from authsvc.telemetry import logs, tracing
+from authsvc.server import runner
+from authsvc.settings import loader
+from authsvc.settings.model import AppSettings, SandboxSettings, Settings
+from authsvc.telemetry import access_log, tracing
 from authsvc.web import problems
 
 REFUSED = 1
@@ -84,12 +84,12 @@ def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
       AUTHSVC_APPKEY=... AUTHSVC_MASTER_SECRET_FILE=/run/secrets/master \\
       AUTHSVC_SESSION_KEY_FILE=/run/secrets/flask authsvc serve --bind 127.0.0.1:8000
     """
-    settings = environ.load(os.environ, Settings)
+    settings = loader.load(os.environ, Settings)
     tracing.check(os.environ)
-    logs.configure(level=settings.log_level, form=settings.log_format)
+    access_log.configure(level=settings.log_level, form=settings.log_format)
     check_ways(settings, twins_pass=server == "granian")
     _check_proxies(settings)
-    servers.serve(
+    runner.serve(
         server,
         replace(_bind(bind), mode=socket_mode),
         workers=workers,
@@ -153,10 +153,10 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     Example:
       authsvc verify < payload.json
     """
-    text = sys.stdin.buffer.read(body.MAX_BYTES + 1)
-    if len(text) > body.MAX_BYTES:
+    text = sys.stdin.buffer.read(json_body.MAX_BYTES + 1)
+    if len(text) > json_body.MAX_BYTES:
         raise InvalidRequest("payload", "is larger than 64 KiB")
-    fields = body.read(text, content_type="application/json", fields=payload.FIELDS, may_be_empty=False)
+    fields = json_body.read(text, content_type="application/json", fields=payload.FIELDS, may_be_empty=False)
     presented = payload.parse(fields)
     settings = _app_settings(presented.appkey, master_secret_file)
     now_ms = clock.now_ms()
@@ -191,14 +191,14 @@ def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool)
         raise click.UsageError("--master-secret-file is proven by the vendor, which --offline does not try")
     if appkey is not None and master_secret_file is None:
         raise click.UsageError("--appkey says whose --master-secret-file it is, and needs it")
-    settings = environ.load(os.environ, Settings)
+    settings = loader.load(os.environ, Settings)
     _check_proxies(settings)
     candidate = None
     if master_secret_file is not None:
         appkey = Apps(settings.apps, clock.now_ms()).find(appkey).appkey
         (candidate,) = _app_settings(appkey, master_secret_file).apps
     failed = False
-    for finding in checking.findings(settings, clock.now_ms, candidate=candidate, is_offline=offline):
+    for finding in checks.findings(settings, clock.now_ms, candidate=candidate, is_offline=offline):
         click.echo(f"{finding.grade:4}  {finding.name}: {finding.words}", err=finding.grade == "FAIL")
         failed = failed or finding.grade == "FAIL"
     sys.exit(REFUSED if failed else 0)
@@ -230,7 +230,7 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
         raise ExtraMissing("authsvc sandbox", "sandbox") from None
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
     where = server.check_bind(_bind(bind))
-    settings = environ.load(os.environ, SandboxSettings)
+    settings = loader.load(os.environ, SandboxSettings)
     if not settings.verifier_keys:
         raise SettingsError(["AUTHSVC_VERIFIER_KEYS: is required, to ask the service's verify route; see its settings"])
     if until_stdin_ends:
@@ -271,14 +271,14 @@ def _check_proxies(settings: Settings) -> None:
 def _app_settings(appkey: str | None, file: Path | None) -> AppSettings:
     """Return the settings of the environment, with the one app that the options name in the place of theirs."""
     if file is None:
-        return environ.load(os.environ, AppSettings)
+        return loader.load(os.environ, AppSettings)
     if appkey is None:
         raise click.UsageError("--master-secret-file needs --appkey")
     app_fields = ("APPS_FILE", "APPKEY", "MASTER_SECRET", "PREVIOUS_MASTER_SECRET")
     taken = {f"AUTHSVC_{field}{suffix}" for field in app_fields for suffix in ("", "_FILE")}
     kept = {name: value for name, value in os.environ.items() if name not in taken}
     with _options_blamed():
-        return environ.load(kept | {"AUTHSVC_APPKEY": appkey, "AUTHSVC_MASTER_SECRET_FILE": str(file)}, AppSettings)
+        return loader.load(kept | {"AUTHSVC_APPKEY": appkey, "AUTHSVC_MASTER_SECRET_FILE": str(file)}, AppSettings)
 
 
 @contextmanager

@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `origins`, `payload`, `secret`, `servers`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `origins`, `payload`, `secret`, `runner`, `errors`.
 """
 
 import importlib.util
@@ -32,8 +32,8 @@ from authsvc.ids import fresh_id
 from authsvc.payloads import payload
 from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
-from authsvc.server import servers
-from authsvc.settings.config import Settings
+from authsvc.server import runner
+from authsvc.settings.model import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -66,7 +66,7 @@ def serve(bind: Bind, sdk: Path | None = None) -> None:
         settings = draw_settings(Path(folder), sandbox=sandbox, sdk=sdk)
         with _sandbox(sandbox, settings, Path(folder), service=bind):
             click.echo(f"The demo is at http://{bind}/ (Ctrl-C stops it; its secrets are made up and end with it)")
-            servers.serve(
+            runner.serve(
                 "gunicorn",
                 bind,
                 workers=1,

@@ -27,7 +27,7 @@ from authsvc.ratelimit.limiter import Rate
 from authsvc.sandbox import server
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT_S = 10

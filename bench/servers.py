@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from authsvc.server.capacity import THREADS
-from authsvc.settings.config import Settings
+from authsvc.server.limits import THREADS
+from authsvc.settings.model import Settings
 from bench import made_up
 from bench.processes import LOAD_CORES, SERVER_CORES, BenchError, Process, free_port
 
@@ -188,7 +188,7 @@ def _command(name: str, stage: Stage) -> list[str]:
         arguments += ["--http", "1", "--no-ws", "--blocking-threads", str(THREADS), "--no-access-log"]
         return [PEERS_PYTHON, "-m", "granian", f"bare_app:{name.rpartition('-')[2]}", *arguments]
     app, threads = ("bare_app:constant", THREADS) if name.startswith("bare") else ("flask_app:app", 4)
-    worker = "authsvc.server.worker.Worker" if name == "bare-worker-constant" else "gthread"
+    worker = "authsvc.server.gunicorn_worker.Worker" if name == "bare-worker-constant" else "gthread"
     arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", worker]
     return [PEERS_PYTHON, "-m", "gunicorn", app, *arguments, "--threads", str(threads)]
 

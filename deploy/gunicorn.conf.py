@@ -10,12 +10,12 @@ It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "dr
 
 from pathlib import Path
 
-from authsvc.server.capacity import BACKLOG, KEPT_S, THREADS
-from authsvc.server.worker import Worker
+from authsvc.server.gunicorn_worker import Worker
+from authsvc.server.limits import BACKLOG, KEPT_S, THREADS
 
 bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
 workers = 2
-worker_class = "authsvc.server.worker.Worker"  # threads, and an end for clients that send a request too slowly
+worker_class = "authsvc.server.gunicorn_worker.Worker"  # threads, and an end for clients that send a request too slowly
 threads = THREADS
 backlog = BACKLOG
 

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from tests.support import canaries, made_up

@@ -22,10 +22,10 @@ from authsvc.app import create_app
 from authsvc.errors import SettingsError
 from authsvc.payloads import signature
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
-from authsvc.stores.primaries import CLUSTER
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
-from authsvc.telemetry.logs import RequestLog
+from authsvc.stores.topology import CLUSTER
+from authsvc.telemetry.access_log import RequestLog
 from tests.conftest import GuardedClient, Seen
 from tests.support import keys, made_up
 from tests.support.login_service import LoginService
@@ -180,7 +180,7 @@ def test_a_store_that_comes_and_goes_is_logged(start: Start, files: Files, caplo
 
 
 def states(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "authsvc.outbound.health"]
+    return [record.getMessage() for record in caplog.records if record.name == "authsvc.outbound.availability"]
 
 
 def test_a_node_of_a_cluster_names_the_setting(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:

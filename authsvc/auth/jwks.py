@@ -1,7 +1,7 @@
 """
 The keys behind a JWKS URL: fetched when needed, kept for a while, and kept longer while the URL is away.
 
-It knows HTTP and time; what a key is, `tokens` tells it. Imports `httpclient`, `health` and `errors`.
+It knows HTTP and time; what a key is, `tokens` tells it. Imports `http_client`, `availability` and `errors`.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from authsvc.errors import KeysAway, NotLoggedIn
-from authsvc.outbound.health import Health
-from authsvc.outbound.httpclient import HttpClient, NoAnswer
+from authsvc.outbound.availability import Health
+from authsvc.outbound.http_client import HttpClient, NoAnswer
 
 FRESH_S = 300.0  # a key set of this age is fetched anew
 STALE_S = 3600.0  # a key set of this age is used no more, even if the URL is away

@@ -2,7 +2,7 @@
 Verify a JWT: its signature by a fixed key or by the keys behind a JWKS URL, then its claims.
 
 The only module that imports `jwt`. PyJWT reads the clock by itself, for `exp`. Of the project it imports `jwks`,
-`purpose`, `clock`, `secret` and `errors`.
+`token_purpose`, `clock`, `secret` and `errors`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from jwt.algorithms import OKPAlgorithm
 from jwt.types import Options
 
 from authsvc import clock
-from authsvc.auth import jwks, purpose
+from authsvc.auth import jwks, token_purpose
 from authsvc.errors import KeysAway, NotLoggedIn, NotLoggedInYet
 from authsvc.secret import key_bytes
 
@@ -189,7 +189,7 @@ class Tokens:
     def _read(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Token:
         """Return what a token says whose signature, `exp`, issuer and audience are right."""
         rules = self._rules
-        other = purpose.other_purpose(header, claims, allowed=rules.allowed_types)
+        other = token_purpose.other_purpose(header, claims, allowed=rules.allowed_types)
         if other is not None:
             raise NotLoggedIn(
                 f"the token says that it is of the type {other}; send an access token (AUTHSVC_JWT_ALLOWED_TYPES)"
@@ -238,8 +238,8 @@ def check_algorithms(algorithms: Sequence[str]) -> None:
 
 def check_allowed_types(types: Sequence[str]) -> None:
     """Raise ValueError unless these are types of token that would be refused."""
-    if not set(types) <= purpose.OTHERS:
-        raise ValueError(f"must be some of the types that are refused else: {', '.join(sorted(purpose.OTHERS))}")
+    if not set(types) <= token_purpose.OTHERS:
+        raise ValueError(f"must be some of the types that are refused else: {', '.join(sorted(token_purpose.OTHERS))}")
 
 
 def check_key(key: str, algorithms: Sequence[str]) -> None:

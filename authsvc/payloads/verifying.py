@@ -2,7 +2,7 @@
 Verify a payload that somebody presents, and use it up.
 
 The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
-Imports `body`, `payload`, `signature`, `apps`, `store`, `secret`, `ids` and `errors`.
+Imports `json_body`, `payload`, `signature`, `apps`, `store`, `secret`, `ids` and `errors`.
 """
 
 import hmac
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
 from authsvc.ids import fresh_id
-from authsvc.payloads import body, payload, signature
+from authsvc.payloads import json_body, payload, signature
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.payload import MAX_SKEW_MS, AuthPayload
 from authsvc.secret import Secret
@@ -39,7 +39,7 @@ def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
         InvalidRequest, InvalidRandomStr: as `payload.parse`; the holder is no string.
     """
     rest = dict(fields)
-    holder = body.text(rest, "holder")
+    holder = json_body.text(rest, "holder")
     rest.pop("holder", None)
     return payload.parse(rest), holder
 
@@ -56,7 +56,7 @@ def read_json(text: bytes, *, content_type: str = "application/json") -> tuple[A
     """
     found = _AS_ISSUED.fullmatch(text.decode("latin-1")) if content_type == "application/json" else None
     if found is None:
-        return read(body.read(text, content_type=content_type, fields=FIELDS, may_be_empty=False))
+        return read(json_body.read(text, content_type=content_type, fields=FIELDS, may_be_empty=False))
     appkey, random_str, signed, timestamp, holder = found.groups()
     return AuthPayload(appkey, random_str, int(timestamp), signed), holder
 

@@ -2,7 +2,7 @@
 The two stores behind the `Store` protocol, chosen by URL.
 
 A store's module is imported when one is opened: redis alone takes 0.14 s, and most installations do without it.
-Imports `clock`, `errors`, `store` and `redisurl`.
+Imports `clock`, `errors`, `store` and `redis_url`.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from authsvc import clock
 from authsvc.errors import SettingsError
-from authsvc.stores import redisurl
+from authsvc.stores import redis_url
 from authsvc.stores.store import Store
 
 
@@ -23,8 +23,8 @@ def check_url(url: str) -> None:
             raise ValueError("must be sqlite:// and an absolute path, like sqlite:///var/lib/authsvc/store.db")
         if not rest.startswith("//"):
             _check_meant(Path(rest))
-    elif scheme in redisurl.SCHEMES:
-        redisurl.parse(url)
+    elif scheme in redis_url.SCHEMES:
+        redis_url.parse(url)
     else:
         raise ValueError(
             "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
@@ -53,7 +53,7 @@ def place(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return f"SQLite file {_path(rest)}"
-    return redisurl.place(url)
+    return redis_url.place(url)
 
 
 def _path(rest: str) -> str:
@@ -65,7 +65,7 @@ def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     Return the store at this URL. Connects to nothing yet.
 
     Args:
-        url: `sqlite:///absolute/path`, with three slashes or four, or a Redis as `redisurl` has it.
+        url: `sqlite:///absolute/path`, with three slashes or four, or a Redis as `redis_url` has it.
 
     Raises:
         SettingsError: the URL is none of these.

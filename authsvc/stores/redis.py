@@ -1,7 +1,7 @@
 """
 The store of several hosts: Redis, version 7 or later, as one server, behind sentinels or as a Cluster.
 
-Imports `errors`, `store`, `client`, `primaries` and `redisurl`.
+Imports `errors`, `store`, `redis_client`, `topology` and `redis_url`.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ import redis
 from redis.exceptions import NoScriptError
 
 from authsvc.errors import MemoryLost
-from authsvc.stores import redisurl
-from authsvc.stores.client import Client, Command
-from authsvc.stores.primaries import Primaries, is_moving
+from authsvc.stores import redis_url
+from authsvc.stores.redis_client import Client, Command
 from authsvc.stores.store import Pulse
+from authsvc.stores.topology import Primaries, is_moving
 
 COUNTERS = 5_000  # in one round trip
 WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer
@@ -64,7 +64,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, now_ms: Callable[[], int]) -> None:
-        parsed = redisurl.parse(url)
+        parsed = redis_url.parse(url)
         self._wait: list[Command] = [("WAIT", parsed.wait, WAIT_MS)] if parsed.wait else []
         self._primaries = Primaries(parsed)
         self._now_ms = now_ms

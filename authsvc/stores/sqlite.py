@@ -1,7 +1,7 @@
 """
 The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
 
-Imports `errors`, `store` and `sqlitefiles`.
+Imports `errors`, `store` and `sqlite_files`.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.stores.sqlitefiles import File, Files, file_at
+from authsvc.stores.sqlite_files import File, Files, file_at
 from authsvc.stores.store import Pulse
 
 WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all

@@ -1,6 +1,6 @@
 """
 What operators see: access log, metrics, traces, health, and the threads that work beside the requests.
 
-`structlog`, `orjson`, `prometheus_client` and `opentelemetry` are known here alone. May import `payloads`, `vendor`,
+`structlog`, `orjson`, `prometheus_client` and `opentelemetry` are known here alone. May import `payloads`, `client`,
 `ratelimit`, `stores` and the floor.
 """

@@ -3,8 +3,8 @@ What is counted and measured, for Prometheus; never by user. The names are in `f
 
 Calls pay for an append to a list, requests are told in the background. `publish` counts both, and lets the other
 workers of a service read the sums in its slot; then any of them tells the figures of all. No disk is needed, and
-nothing here raises. Imports `logs`, for what a finished request is, `figures`, `slots`, and `exposition` when the
-figures are asked for.
+nothing here raises. Imports `access_log`, for what a finished request is, `figures`, `shared_slots`, and `exposition`
+when the figures are asked for.
 """
 
 import logging
@@ -15,9 +15,9 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.figures import BUCKETS_S, Series, Snapshot
-from authsvc.telemetry.logs import Finished
-from authsvc.telemetry.slots import ROOM, Slots
+from authsvc.telemetry.shared_slots import ROOM, Slots
 
 MAX_UNCOUNTED = 65_536  # of calls and of look-ups, some 10 MB each
 

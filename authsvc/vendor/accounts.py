@@ -4,7 +4,7 @@ The IM account of each app user: its name, its password, and its registration wi
 The password is derived from ACCOUNT_KEY and can be derived again; what is stored is that the account is ours. Anybody
 with a payload can register any username by the SDK, and the vendor tells nobody whose an account is, so one that exists
 is ours only if the store knows that we registered or adopted it.
-Imports `usernames`, `vendor`, `places`, `apps`, `secret`, `ids`, `store` and `errors`.
+Imports `usernames`, `client`, `bulkhead`, `apps`, `secret`, `ids`, `store` and `errors`.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 
 from authsvc.errors import AccountTaken, StoreAway, VendorBusy
 from authsvc.ids import fresh_id
-from authsvc.outbound.places import Places
+from authsvc.outbound.bulkhead import Places
 from authsvc.payloads.apps import Served
 from authsvc.secret import Secret
 from authsvc.stores.store import Store
 from authsvc.vendor import usernames
-from authsvc.vendor.vendor import Credentials, Vendor
+from authsvc.vendor.client import Credentials, Vendor
 
 MAX_KNOWN = 50_000  # in one worker, some 10 MB
 KEPT_MS = 3650 * 86_400_000  # without the mark an account is not known to be ours

@@ -2,7 +2,7 @@
 Where the media behind a media_id is right now: asked of the vendor once, then remembered as long as the URL lives.
 
 Remembered in the worker and, for the other workers, in the store. However many ask for the same id at the same time,
-a worker asks the vendor once. Imports `mediaurl` for the rules, `vendor`, `places`, `limiter`, `apps`,
+a worker asks the vendor once. Imports `media_url` for the rules, `client`, `bulkhead`, `limiter`, `apps`,
 `store` and `errors`.
 """
 
@@ -20,12 +20,12 @@ from functools import partial
 
 from authsvc.errors import Refusal, StoreAway, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.ids import fresh_id
-from authsvc.outbound.places import Places
+from authsvc.outbound.bulkhead import Places
 from authsvc.payloads.apps import Served
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.stores.store import Store
-from authsvc.vendor import mediaurl
-from authsvc.vendor.vendor import SLOTS, Credentials, Vendor
+from authsvc.vendor import media_url
+from authsvc.vendor.client import SLOTS, Credentials, Vendor
 
 MAX_BATCH = 100
 MAX_REMEMBERED = 20_000  # in one worker, some 10 MB
@@ -118,7 +118,7 @@ class Media:
         flights: dict[str, Future[Resource]] = {}
         for media_id in media_ids:
             try:
-                mediaurl.check_media_id(media_id)
+                media_url.check_media_id(media_id)
                 found = self._known_or_flight(app, user_id, media_id, now_ms, fresh=fresh)
             except Refusal as refusal:
                 results[media_id] = refusal
@@ -190,9 +190,9 @@ class Media:
             return dict.fromkeys(flights, refusal)
 
     def _checked(self, url: str, now_ms: int) -> Resource:
-        if not mediaurl.is_allowed(url, self._hosts):
+        if not media_url.is_allowed(url, self._hosts):
             raise VendorRefused("the vendor's URL is on none of AUTHSVC_MEDIA_HOSTS")
-        expires_at_ms = mediaurl.expires_at_ms(url)
+        expires_at_ms = media_url.expires_at_ms(url)
         if expires_at_ms is None:
             return Resource(url, None, now_ms + DEFAULT_MS)
         if expires_at_ms <= now_ms:

@@ -1,8 +1,8 @@
 """
 How every request begins, and what every answer has in common, whichever door it takes.
 
-That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `origins`, `logs`,
-`tracing` and `request`.
+That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `origins`,
+`access_log`, `tracing` and `request`.
 """
 
 import time
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from wsgiref.types import WSGIEnvironment
 
 from authsvc.auth import origins
-from authsvc.telemetry.logs import Finished
+from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.tracing import Tracing
 from authsvc.web.request import Request
 

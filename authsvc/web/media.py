@@ -1,13 +1,13 @@
 """
 The routes of media: the URL behind a media_id, one or many at once, and a redirect to it for `<img src>`.
 
-Imports `media`, `problems`, `body` and `errors`.
+Imports `media`, `problems`, `json_body` and `errors`.
 """
 
 from collections.abc import Mapping
 
 from authsvc.errors import InvalidRequest, Refusal
-from authsvc.payloads import body
+from authsvc.payloads import json_body
 from authsvc.vendor.media import MAX_BATCH, Resource
 from authsvc.web import problems
 from authsvc.web.answer import Answer, of_json
@@ -18,7 +18,7 @@ from authsvc.web.services import Services
 def resource(services: Services, request: Request) -> Answer:
     user_id = services.callers.authenticate(request, request.now_ms).user_id
     asked = request.query({"media_id", "appkey", "fresh"})
-    media_id, fresh = body.required(asked, "media_id"), _is_fresh(asked)
+    media_id, fresh = json_body.required(asked, "media_id"), _is_fresh(asked)
     served = services.apps.find(asked.get("appkey"))
     return of_json(services.media.resolve(served, user_id, media_id, request.now_ms, fresh=fresh).to_dict())
 
@@ -38,8 +38,8 @@ def resource_redirect(services: Services, request: Request) -> Answer:
 def resources(services: Services, request: Request) -> Answer:
     user_id = services.callers.authenticate(request, request.now_ms).user_id
     fields = request.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
-    media_ids, fresh = body.texts(fields, "media_ids", most=MAX_BATCH), body.flag(fields, "fresh")
-    served = services.apps.find(body.text(fields, "appkey"))
+    media_ids, fresh = json_body.texts(fields, "media_ids", most=MAX_BATCH), json_body.flag(fields, "fresh")
+    served = services.apps.find(json_body.text(fields, "appkey"))
     found = services.media.resolve_many(served, user_id, media_ids, request.now_ms, fresh=fresh)
     results = {media_id: _result(one) for media_id, one in found.items()}
     # What a page keeps is aged by this clock, not by its own.

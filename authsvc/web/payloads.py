@@ -1,11 +1,11 @@
 """
 The routes of payloads: issue one, alone or with all that a page needs to begin; verify one; sign one for jchat-web.
 
-Imports `issuing`, `verifying`, `payload`, `body`, `apps` and `escaping`.
+Imports `issuing`, `verifying`, `payload`, `json_body`, `apps` and `escaping`.
 """
 
 from authsvc.escaping import escaped
-from authsvc.payloads import body, issuing, payload, verifying
+from authsvc.payloads import issuing, json_body, payload, verifying
 from authsvc.payloads.apps import Served
 from authsvc.payloads.payload import MAX_AGE_MS
 from authsvc.web.answer import Answer, of_json
@@ -18,9 +18,9 @@ _EXPIRES_IN = ("X-Expires-In-Ms", str(MAX_AGE_MS))
 def auth_payload(services: Services, request: Request) -> Answer:
     user_id = _authenticate(services, request)
     fields = request.fields({"appkey", "random_str"}, may_be_empty=True)
-    served = _find(services, request, body.text(fields, "appkey"))
+    served = _find(services, request, json_body.text(fields, "appkey"))
     request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
-    random_str = body.text(fields, "random_str")
+    random_str = json_body.text(fields, "random_str")
     request.random_str = None if random_str is None else escaped(random_str)
     issued = issuing.issue(served, random_str=random_str, store=services.store, now_ms=request.now_ms)
     request.random_str = issued.random_str
@@ -30,7 +30,7 @@ def auth_payload(services: Services, request: Request) -> Answer:
 def bootstrap(services: Services, request: Request) -> Answer:
     user_id = _authenticate(services, request)
     fields = request.fields({"appkey", "renew_login"}, may_be_empty=True)
-    served, renews = _find(services, request, body.text(fields, "appkey")), body.flag(fields, "renew_login")
+    served, renews = _find(services, request, json_body.text(fields, "appkey")), json_body.flag(fields, "renew_login")
     request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
     login = None
     if services.accounts is not None:
@@ -63,8 +63,8 @@ def verify(services: Services, request: Request) -> Answer:
 def signature(services: Services, request: Request) -> Answer:
     user_id = _authenticate(services, request)
     fields = request.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
-    served = _find(services, request, body.required(fields, "appkey"))
-    random_str, timestamp_ms = body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
+    served = _find(services, request, json_body.required(fields, "appkey"))
+    random_str, timestamp_ms = json_body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
     request.random_str = escaped(random_str)
     request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
     signed = issuing.sign_chosen(

@@ -1,7 +1,8 @@
 """
 A request as a handler reads it, straight from the WSGI environ and only when asked; and what is found out for the log.
 
-Werkzeug's helpers do the reading. Imports `body`, `ids`, `limiter`, `logs`, `problems`, `tracing` and `errors`.
+Werkzeug's helpers do the reading. Imports `json_body`, `ids`, `limiter`, `access_log`, `problems`, `tracing` and
+`errors`.
 """
 
 import re
@@ -19,9 +20,9 @@ from werkzeug.wsgi import get_host, get_input_stream
 
 from authsvc.errors import InvalidRequest
 from authsvc.ids import fresh_id
-from authsvc.payloads import body
+from authsvc.payloads import json_body
 from authsvc.ratelimit.limiter import Quota
-from authsvc.telemetry.logs import Action
+from authsvc.telemetry.access_log import Action
 from authsvc.telemetry.tracing import Tracing
 from authsvc.web.problems import Problem
 
@@ -108,8 +109,8 @@ class Request:
         ):
             return b""
         # Werkzeug cuts off at the limit what comes in chunks; one byte more shows that it was longer.
-        content = get_input_stream(environ, max_content_length=body.MAX_BYTES + 1).read()
-        if len(content) > body.MAX_BYTES:
+        content = get_input_stream(environ, max_content_length=json_body.MAX_BYTES + 1).read()
+        if len(content) > json_body.MAX_BYTES:
             raise RequestEntityTooLarge
         return content
 
@@ -118,7 +119,7 @@ class Request:
         content = self.read()
         if not content and may_be_empty:
             return {}
-        return body.read(content, content_type=self.content_type, fields=names, may_be_empty=may_be_empty)
+        return json_body.read(content, content_type=self.content_type, fields=names, may_be_empty=may_be_empty)
 
     def query(self, names: Collection[str]) -> Mapping[str, str]:
         """Return the parameters of the query. Raises InvalidRequest for an unknown one, or one given twice."""

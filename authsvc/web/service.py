@@ -1,7 +1,7 @@
 """
 The routes of the service itself: health, help pages, the contract, and the files that a page loads.
 
-Imports `problems` and `readiness`.
+Imports `problems` and `health`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from werkzeug.http import generate_etag, parse_etags
 
-from authsvc.telemetry import readiness
+from authsvc.telemetry import health
 from authsvc.web import problems
 from authsvc.web.answer import Answer, of_json, of_problem
 from authsvc.web.request import Request
@@ -23,7 +23,7 @@ def healthz(_services: Services, _request: Request) -> Answer:
 
 def readyz(services: Services, request: Request) -> Answer:
     checks = services.readiness.checks(request.now_ms)
-    if readiness.is_ready(checks):
+    if health.is_ready(checks):
         return of_json({"ready": True, "checks": checks})
     wrong = ", ".join(f"{name}: {word}" for name, word in checks.items() if word != "ok")
     return of_problem(request, problems.NOT_READY, wrong, checks=checks)

@@ -7,12 +7,12 @@ Imports the modules that it names.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from authsvc.auth.callers import Callers
+from authsvc.auth.authenticator import Callers
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.stores.store import Store
-from authsvc.telemetry.readiness import Readiness
+from authsvc.telemetry.health import Readiness
 from authsvc.vendor.accounts import Accounts
 from authsvc.vendor.media import Media
 

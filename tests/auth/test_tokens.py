@@ -48,7 +48,7 @@ FAMILIES: dict[tuple[str, ...], Callable[[], keys.PrivateKey]] = {
 @pytest.fixture(autouse=True, scope="module")
 def now() -> Iterator[None]:
     """Stop the clock that PyJWT reads, and not the one by which the keys' URL is waited for."""
-    with freeze_time(datetime.fromtimestamp(NOW_S, UTC), ignore=["authsvc.outbound.httpclient"]):
+    with freeze_time(datetime.fromtimestamp(NOW_S, UTC), ignore=["authsvc.outbound.http_client"]):
         yield
 
 

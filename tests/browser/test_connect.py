@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from authsvc.app import create_app
 from authsvc.ratelimit.limiter import Rate
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from tests.browser.conftest import VENDOR_SDKS
 from tests.browser.gateway import KICKED, Gateway, gateway

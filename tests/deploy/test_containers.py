@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import authsvc
-from authsvc.settings import environ
-from authsvc.settings.config import Settings
-from authsvc.settings.fields import PREFIX
+from authsvc.settings import loader
+from authsvc.settings.model import Settings
+from authsvc.settings.types import PREFIX
 from tests.conftest import bearer_of
 from tests.deploy import dockerfile
 from tests.deploy.dockerfile import Stage
@@ -319,7 +319,7 @@ def test_every_variable_is_a_setting(source: str) -> None:
         (settings,) = [document["data"] for document in KUBERNETES if document["kind"] == "ConfigMap"]
         names = set(settings) | {entry["name"] for entry in pod()["containers"][0]["env"]}
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {
-        f"{PREFIX}{name.upper()}_FILE" for name in environ.SECRETS
+        f"{PREFIX}{name.upper()}_FILE" for name in loader.SECRETS
     }
     assert names <= known
 

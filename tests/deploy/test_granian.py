@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.server.capacity import KEPT_S
+from authsvc.server.limits import KEPT_S
 from tests.support import needed
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 

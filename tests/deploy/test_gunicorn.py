@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from authsvc.vendor.vendor import TOTAL_S
+from authsvc.vendor.client import TOTAL_S
 from tests.conftest import bearer_of
 from tests.support import made_up
 from tests.support.certificates import make_certificates

@@ -14,9 +14,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from authsvc.settings import environ
-from authsvc.settings.config import Settings
-from authsvc.settings.fields import PREFIX
+from authsvc.settings import loader
+from authsvc.settings.model import Settings
+from authsvc.settings.types import PREFIX
 from tests.conftest import Seen
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway
@@ -261,7 +261,7 @@ def test_every_link_leads_somewhere() -> None:
 def test_every_name_is_known() -> None:
     """A variable that is named in the text exists, and so does every file of the folder."""
     names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    names |= {f"{PREFIX}{name.upper()}_FILE" for name in environ.SECRETS}
+    names |= {f"{PREFIX}{name.upper()}_FILE" for name in loader.SECRETS}
     assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", GUIDE.text)) <= names
     files = {path.name for path in (ROOT / "deploy").iterdir() if path.suffix not in {".md", ".dockerignore"}}
     assert {name for name in files if f"({name})" not in GUIDE.text} <= {"secrets", "tls", "authsvc.env", "__pycache__"}
@@ -285,4 +285,4 @@ def test_the_secrets_of_compose_are_all_made(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.variables["AUTHSVC_STORE_URL_FILE"] = str(tmp_path / "secrets/store-url")
     del service.variables["AUTHSVC_STORE_URL"]
-    assert environ.load(service.variables, Settings).store_url.reveal().endswith("@redis:6379/0")
+    assert loader.load(service.variables, Settings).store_url.reveal().endswith("@redis:6379/0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.sqlite import BOOT_ID
 from tests.conftest import bearer_of
 from tests.support import made_up, needed

@@ -8,13 +8,13 @@ import pytest
 
 from authsvc.auth.jwks import Jwks
 from authsvc.errors import KeysAway, SettingsError, UnknownMedia, VendorBusy
-from authsvc.outbound.breaker import Breaker
-from authsvc.outbound.health import cause
+from authsvc.outbound.availability import cause
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.outbound.proxies import Proxy, proxy_for
 from authsvc.ratelimit.limiter import Rate
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
-from authsvc.vendor.vendor import Credentials, Vendor
+from authsvc.vendor.client import Credentials, Vendor
 from tests.support import made_up
 from tests.support.certificates import NAME, make_certificates
 from tests.support.connect_proxy import connect_proxy

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import InvalidRequest, UnknownAppkey
-from authsvc.outbound.health import Health
+from authsvc.outbound.availability import Health
 from authsvc.payloads.apps import NOTE_EVERY_MS, App, Apps
 from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.stores import open_store
-from authsvc.stores.measured import MeasuredStore
+from authsvc.stores.instrumented import MeasuredStore
 from authsvc.stores.store import Store
 from tests.support.made_up import APPKEY, OTHER_APPKEY
 

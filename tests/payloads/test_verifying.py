@@ -20,7 +20,7 @@ from authsvc.errors import (
     StoreAway,
     UnknownAppkey,
 )
-from authsvc.payloads import body, payload, verifying
+from authsvc.payloads import json_body, payload, verifying
 from authsvc.payloads.apps import App, Apps
 from authsvc.payloads.payload import AuthPayload
 from authsvc.payloads.verifying import Verifiers
@@ -274,7 +274,7 @@ Read = tuple[AuthPayload, str | None] | tuple[type[Refusal], str]
 
 def read_as_any(text: bytes) -> Read:
     try:
-        fields = body.read(text, content_type="application/json", fields=verifying.FIELDS, may_be_empty=False)
+        fields = json_body.read(text, content_type="application/json", fields=verifying.FIELDS, may_be_empty=False)
         return verifying.read(fields)
     except Refusal as refusal:
         return type(refusal), refusal.detail

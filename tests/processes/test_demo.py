@@ -20,7 +20,7 @@ from authsvc.bind import Bind
 from authsvc.errors import Expired, SettingsError
 from authsvc.payloads import payload
 from authsvc.sandbox.files import PICTURE_ID
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from tests.support.demo_process import Demo
 from tests.support.running import free_port, is_listening, wait_until
 

@@ -8,11 +8,11 @@ from jmessage import JMessage
 from jmessage.resource import Resource as OfficialResource
 from jmessage.user import User as OfficialUser
 
-from authsvc.outbound.breaker import Breaker
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.ratelimit.limiter import Rate
 from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
-from authsvc.vendor.vendor import Credentials, Vendor
+from authsvc.vendor.client import Credentials, Vendor
 from tests.support import made_up
 from tests.support.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
 

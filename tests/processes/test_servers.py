@@ -354,22 +354,22 @@ def test_a_worker_that_ends_takes_nothing_with_it(service: Service) -> None:
 
 HANG_SOON = """
 import sys
-from authsvc.server import arbiter, servers
+from authsvc.server import gunicorn_arbiter, runner
 from authsvc.bind import Bind
 
-servers.HUNG_S, servers.BEAT_S = 2, 0.2
+runner.HUNG_S, runner.BEAT_S = 2, 0.2
 if sys.argv[1] == "gunicorn":
-    class Impatient(arbiter._Gunicorn):
+    class Impatient(gunicorn_arbiter._Gunicorn):
         def load_config(self):
             super().load_config()
             self.cfg.set("timeout", 2)
-    arbiter._Gunicorn = Impatient
+    gunicorn_arbiter._Gunicorn = Impatient
 
 def app(environ, start_response):
     start_response("200 OK", [])
     return [b"x"]
 
-servers.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=2, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
+runner.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=2, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
 """
 
 
@@ -439,14 +439,14 @@ def test_a_changed_secret_that_breaks_the_start(service: Service) -> None:
 
 SHOW_THE_ENVIRON = """
 import sys
-from authsvc.server import servers
+from authsvc.server import runner
 from authsvc.bind import Bind
 
 def app(environ, start_response):
     start_response("200 OK", [])
     return [repr(environ).encode()]
 
-servers.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=1, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
+runner.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=1, drain_delay_s=0, log_level="ERROR", load=lambda _: app)
 """
 
 
@@ -551,8 +551,8 @@ def test_workers_share_what_they_import(store_url: str, tmp_path: Path) -> None:
     """After `preload` the service is built without another import, but for a few of Python's own modules."""
     url = store_url.format(folder=tmp_path, port=free_port())
     code = (
-        "import os, sys; from authsvc import app; from authsvc.settings import config, environ;"
-        "app.preload(environ.load(os.environ, config.Settings)); before = set(sys.modules); app.create_app();"
+        "import os, sys; from authsvc import app; from authsvc.settings import loader, model;"
+        "app.preload(loader.load(os.environ, model.Settings)); before = set(sys.modules); app.create_app();"
         "print({name for name in set(sys.modules) - before if name.partition('.')[0] not in sys.stdlib_module_names})"
     )
     variables = {
@@ -583,7 +583,7 @@ def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> No
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
         pytest.skip(f"{hard} files are not to be had here")
     code = (
-        "import resource; from authsvc.server.capacity import connections;"
+        "import resource; from authsvc.server.limits import connections;"
         f"limits = resource.RLIMIT_NOFILE, ({soft}, {hard});"
         "resource.setrlimit(*limits); print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
@@ -594,7 +594,7 @@ def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> No
 def test_where_files_are_fewer_than_the_system_tells() -> None:
     """macOS calls its limit none and gives no more than 10 240: the service starts with what it has."""
     code = (
-        "import resource; from authsvc.server.capacity import connections\n"
+        "import resource; from authsvc.server.limits import connections\n"
         "def refuse(*_): raise ValueError('current limit exceeds maximum limit')\n"
         "resource.getrlimit = lambda _: (256, resource.RLIM_INFINITY); resource.setrlimit = refuse\n"
         "print(connections())"

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from authsvc.server.capacity import THREADS
+from authsvc.server.limits import THREADS
 from tests.conftest import bearer_of
 from tests.support import canaries, made_up
 from tests.support.running import Service, wait_until

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from authsvc.app import create_app
 from authsvc.errors import InvalidMediaId
-from authsvc.outbound.breaker import FAILURES
-from authsvc.settings.config import Settings
+from authsvc.outbound.circuit_breaker import FAILURES
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
-from authsvc.vendor import mediaurl
-from authsvc.vendor.vendor import TOTAL_S
+from authsvc.vendor import media_url
+from authsvc.vendor.client import TOTAL_S
 from tests.conftest import bearer_of
 from tests.support import canaries, made_up
 from tests.support.running import Service
@@ -212,7 +212,7 @@ def test_the_vendor_gets_exactly_the_id_or_nothing(
     stand_in.tell = lambda _: Told(404)
     headers = bearer_of(f"user-{hash(media_id)}")
     try:
-        mediaurl.check_media_id(media_id)
+        media_url.check_media_id(media_id)
         is_good = True
     except InvalidMediaId:
         is_good = False

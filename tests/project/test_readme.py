@@ -15,9 +15,9 @@ import flask_login
 import jwt
 import pytest
 
-from authsvc.settings import appsfile, environ
-from authsvc.settings.config import Settings
-from authsvc.settings.fields import PREFIX
+from authsvc.settings import apps_file, loader
+from authsvc.settings.model import Settings
+from authsvc.settings.types import PREFIX
 from authsvc.web import problems
 from tests.conftest import Seen
 from tests.deploy.gateway import login_app
@@ -45,7 +45,7 @@ BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: 
 def setting_rows() -> list[str]:
     rows = []
     for name, field in Settings.model_fields.items():
-        twin = "[_FILE]" if name in environ.SECRETS else ""
+        twin = "[_FILE]" if name in loader.SECRETS else ""
         default = "sqlite://…/store.db" if field.default_factory else field.default
         default = ",".join(default) if isinstance(default, tuple) else default
         shown = (
@@ -95,7 +95,7 @@ def test_the_flask_app_reads_the_keys_as_authsvc_does(readme: Readme, tmp_path: 
     path = tmp_path / "flask-secret-key"
     path.write_bytes(b"a key with spaces \r\n\r\nanother\tkey\x0c, and more\n")
     variables = {f"{PREFIX}APPKEY": made_up.APPKEY, f"{PREFIX}MASTER_SECRET": made_up.MASTER_SECRET}
-    settings = environ.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
+    settings = loader.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
     (block,) = readme.find("python", "SECRET_KEY_FALLBACKS")
     (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
     told: dict[str, Any] = {"Path": Path}
@@ -123,7 +123,7 @@ def test_every_link_leads_somewhere(readme: Readme) -> None:
 def test_every_name_is_known(readme: Readme) -> None:
     """A variable or a target of make that is named in the text exists."""
     names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    names |= {f"{PREFIX}{name.upper()}_FILE" for name in environ.SECRETS}
+    names |= {f"{PREFIX}{name.upper()}_FILE" for name in loader.SECRETS}
     assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", readme.text)) <= names
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"(?:^|`)make (\w+)", readme.text, re.MULTILINE)) <= set(targets)
@@ -142,10 +142,10 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_set_of_settings_is_accepted(block: Block, secrets: Path) -> None:
     """Together with those of the start; one that is about logging in needs no other way of logging in."""
     app, start = start_block().exports(secrets), block.exports(secrets)
-    assert environ.load(app | start, Settings).appkey == made_up.APPKEY
+    assert loader.load(app | start, Settings).appkey == made_up.APPKEY
     if any(word in name for name in start for word in ("JWT", "GATEWAY")):
         del app["AUTHSVC_SESSION_KEY_FILE"]
-        assert environ.load(app | start, Settings).session_key == ()
+        assert loader.load(app | start, Settings).session_key == ()
 
 
 def start_block() -> Block:
@@ -364,6 +364,6 @@ def test_the_apps_file_is_accepted(tmp_path: Path) -> None:
     number = iter(range(1, 10))
     path = tmp_path / "apps.toml"
     path.write_text(re.sub("…", lambda _: f"made-up-{next(number)}", block.text))
-    first, second = appsfile.read(path)
+    first, second = apps_file.read(path)
     assert (first.appkey, first.default, second.default, second.flag) == (made_up.APPKEY, True, False, 1)
     assert second.previous_master_secret is not None

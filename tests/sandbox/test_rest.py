@@ -7,14 +7,14 @@ import pytest
 import requests
 
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.breaker import Breaker
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.ratelimit.limiter import Rate
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import MAX_BYTES, PICTURE_ID, picture
 from authsvc.sandbox.rest.calls import QUOTA
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
-from authsvc.vendor.vendor import Credentials, Vendor
+from authsvc.vendor.client import Credentials, Vendor
 from tests.conftest import Clock
 from tests.sandbox.conftest import Line, Sandbox
 from tests.support import made_up

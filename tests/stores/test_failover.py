@@ -10,9 +10,9 @@ from redis.exceptions import ResponseError
 from authsvc import clock
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.stores import open_store
-from authsvc.stores.primaries import BUCKETS
 from authsvc.stores.redis import CLAIM_SHA, RedisStore
 from authsvc.stores.store import Store
+from authsvc.stores.topology import BUCKETS
 from tests.conftest import Clock
 from tests.stores.calls import works
 from tests.stores.load import PAYLOADS, Load

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import StoreAway
-from authsvc.outbound.health import cause
-from authsvc.outbound.names import Names, addresses
-from authsvc.stores import client, open_store
+from authsvc.outbound.availability import cause
+from authsvc.outbound.host_names import Names, addresses
+from authsvc.stores import open_store, redis_client
 from authsvc.stores.store import Store
 from tests.support.certificates import Certificates
 from tests.support.redis_shapes import PortServer
@@ -43,7 +43,7 @@ class NameServer:
 def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     """The one that the stores of this test ask."""
     server = NameServer()
-    monkeypatch.setattr(client, "_names", Names(server))
+    monkeypatch.setattr(redis_client, "_names", Names(server))
     yield server
     server.answering.set()
 
@@ -92,7 +92,7 @@ def test_around_a_fork() -> None:
     """A child asks anew: the thread that looks the name up has stayed with its parent."""
     script = """
 import os, threading
-from authsvc.outbound.names import Names
+from authsvc.outbound.host_names import Names
 parent, asked = os.getpid(), threading.Event()
 def look_up(host):
     asked.set()

@@ -12,12 +12,12 @@ import pytest
 import redis
 
 from authsvc.errors import MemoryLost, StoreAway
-from authsvc.server.capacity import THREADS
-from authsvc.stores import open_store, redisurl
-from authsvc.stores.client import Client
-from authsvc.stores.primaries import Primaries
+from authsvc.server.limits import THREADS
+from authsvc.stores import open_store, redis_url
 from authsvc.stores.redis import RedisStore
+from authsvc.stores.redis_client import Client
 from authsvc.stores.store import Pulse, Store
+from authsvc.stores.topology import Primaries
 from tests.conftest import Clock
 from tests.stores.calls import CALLS, WRITES, check_away, works
 from tests.stores.proxy import Proxy
@@ -309,7 +309,7 @@ def test_a_hanging_redis_does_not_hold_every_thread(store: RedisStore, redis_ser
 @pytest.mark.parametrize("others_are_answered", [True, False])
 def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -> None:
     """A connection that fails while others are answered takes nothing from these: neither connections nor time."""
-    primaries = Primaries(redisurl.parse(redis_server.url))
+    primaries = Primaries(redis_url.parse(redis_server.url))
     made = primaries.ask(0, lambda client: client)
 
     def slow(_: Client) -> None:
@@ -431,7 +431,7 @@ def test_lost_answer_counts_twice(proxy: Proxy) -> None:
 
 def test_too_late_to_ask_again(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure that has taken half of a call's second is not tried again."""
-    monkeypatch.setattr("authsvc.stores.primaries.RETRY_WITHIN_S", -1)
+    monkeypatch.setattr("authsvc.stores.topology.RETRY_WITHIN_S", -1)
     with closing(open_store(redis_server.url)) as store:
         store.ping()
         redis_server.stop()

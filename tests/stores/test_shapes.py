@@ -15,11 +15,11 @@ from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgain
 
 from authsvc import clock
 from authsvc.errors import MemoryLost
-from authsvc.stores import redisurl
-from authsvc.stores.lookout import Nodes
-from authsvc.stores.primaries import BUCKETS
+from authsvc.stores import redis_url
+from authsvc.stores.discovery import Nodes
 from authsvc.stores.redis import RedisStore
 from authsvc.stores.store import Store
+from authsvc.stores.topology import BUCKETS
 from tests.stores.calls import CALLS, check_away, works
 from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 from tests.support.certificates import Certificates
@@ -49,7 +49,7 @@ def test_those_that_are_learned_are_asked_first(redis_cluster: Cluster, silent: 
     """Nodes that were named and hang cost a look, and then not the next ones: those that are there have their turn."""
     ports = [*silent, redis_cluster.servers[0].port]
     nodes = Nodes(
-        redisurl.parse(f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"), [0, 8_000, 16_000]
+        redis_url.parse(f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"), [0, 8_000, 16_000]
     )
     with pytest.raises(redis.TimeoutError):
         nodes.primaries()

@@ -17,7 +17,7 @@ import pytest
 
 from authsvc.errors import MemoryLost, StoreAway
 from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
-from authsvc.stores.sqlitefiles import Files
+from authsvc.stores.sqlite_files import Files
 from authsvc.stores.store import Store
 from tests.conftest import Clock
 from tests.stores.calls import CALLS, check_away, works

@@ -61,20 +61,20 @@ PARTS = {
             "payloads/test_apps",
         ),
     ),
-    "callers": Part(("auth/callers",), ("auth/test_callers",)),
-    "remembered": Part(("auth/remembered",), ("auth/test_remembered",)),
+    "callers": Part(("auth/authenticator",), ("auth/test_authenticator",)),
+    "remembered": Part(("auth/token_cache",), ("auth/test_token_cache",)),
     "limiter": Part(("ratelimit/limiter",), ("ratelimit/test_limiter",), "overshoot"),
     "settings": Part(
-        ("settings/config", "settings/environ", "settings/appsfile"),
-        ("settings/test_config", "settings/test_environ", "settings/test_appsfile"),
+        ("settings/model", "settings/loader", "settings/apps_file"),
+        ("settings/test_model", "settings/test_loader", "settings/test_apps_file"),
     ),
     "stores": Part(
-        ("stores/__init__", "stores/redisurl", "stores/measured"),
-        ("stores/test_open", "stores/test_redisurl", "stores/test_measured"),
+        ("stores/__init__", "stores/redis_url", "stores/instrumented"),
+        ("stores/test_open", "stores/test_redis_url", "stores/test_instrumented"),
     ),
     "sqlite": Part(
-        ("stores/sqlite", "stores/sqlitefiles"),
-        ("stores/test_sqlite", "stores/test_sqlitefiles", "stores/test_sqlite_log", "stores/test_contract"),
+        ("stores/sqlite", "stores/sqlite_files"),
+        ("stores/test_sqlite", "stores/test_sqlite_files", "stores/test_sqlite_log", "stores/test_contract"),
         "redis or size_is_bounded or count_of_many or under_contention",
     ),
     "redis": Part(
@@ -82,10 +82,10 @@ PARTS = {
         ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
         "sqlite or tls or loading or for_many or test_contract and (redis_sentinels or redis_cluster)",
     ),
-    "client": Part(("stores/client",), ("stores/test_client",)),
+    "client": Part(("stores/redis_client",), ("stores/test_redis_client",)),
     "primaries": Part(
-        ("stores/primaries", "stores/lookout"),
-        ("stores/test_primaries", "stores/test_redis", "stores/test_shapes"),
+        ("stores/topology", "stores/discovery"),
+        ("stores/test_topology", "stores/test_redis", "stores/test_shapes"),
         "sqlite or tls or for_many",
     ),
 }

@@ -17,8 +17,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from authsvc.stores import redisurl
-from authsvc.stores.primaries import Primaries
+from authsvc.stores import redis_url
+from authsvc.stores.topology import Primaries
 from tests.support.certificates import Certificates
 from tests.support.running import free_port, wait_until
 from tests.support.services import RedisServer
@@ -167,7 +167,7 @@ class Cluster:
 
     def holder(self, key: str) -> PortServer:
         """Return the server that has a key of the store's."""
-        primaries = Primaries(redisurl.parse(self.url))
+        primaries = Primaries(redis_url.parse(self.url))
         return self.owner(key_slot(primaries.prefixes[primaries.bucket(key)].encode()))
 
     def follower(self, primary: PortServer) -> PortServer:

@@ -12,13 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authsvc.app import create_app
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from authsvc.telemetry import exporter, metrics
+from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.figures import BUCKETS_S
-from authsvc.telemetry.logs import Finished
 from authsvc.telemetry.metrics import Metrics
-from authsvc.telemetry.slots import Slots
+from authsvc.telemetry.shared_slots import Slots
 from tests.conftest import Clock, bearer_of
 from tests.support import made_up
 from tests.support.running import Service, free_port, wait_until
@@ -144,7 +144,7 @@ def test_what_the_service_counts(settings: Settings, store: Store, clock: Clock)
     issued = client.post(ISSUE, headers=bearer_of("ming")).get_json()
     for _ in range(2):
         client.post(VERIFY, json=issued, headers={"Authorization": f"Bearer {made_up.VERIFIER_KEY}"})
-    text = app.extensions["authsvc.telemetry.monitoring"].metrics.text
+    text = app.extensions["authsvc.telemetry.recorder"].metrics.text
     wait_until(lambda: ("master_secret_workers", made_up.APPKEY, fingerprint()) in figures(text()), timeout_s=5)
     app.extensions["authsvc"].stop()
     told = figures(text())

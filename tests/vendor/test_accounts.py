@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import AccountTaken, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.breaker import Breaker
-from authsvc.outbound.places import Places
+from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads.apps import App, Apps, Served
 from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
@@ -21,8 +21,8 @@ from authsvc.stores.store import Store
 from authsvc.vendor import accounts as accounts_module
 from authsvc.vendor.accounts import Accounts, Login
 from authsvc.vendor.budget import Budget
+from authsvc.vendor.client import Vendor
 from authsvc.vendor.usernames import Style
-from authsvc.vendor.vendor import Vendor
 from tests.support import made_up
 from tests.support.running import wait_until
 from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in

@@ -19,8 +19,8 @@ from authsvc.errors import (
     VendorRefused,
     VendorSlow,
 )
-from authsvc.outbound.breaker import Breaker
-from authsvc.outbound.places import Places
+from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads.apps import App, Apps, Served
 from authsvc.ratelimit.limiter import Limiter, Rate
 from authsvc.secret import Secret
@@ -28,8 +28,8 @@ from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from authsvc.vendor import media as media_module
 from authsvc.vendor.budget import Budget
+from authsvc.vendor.client import SLOTS, Vendor
 from authsvc.vendor.media import DEFAULT_MS, FRESH_MS, MARGIN_MS, UNKNOWN_MS, Media, Resource
-from authsvc.vendor.vendor import SLOTS, Vendor
 from tests.support import made_up
 from tests.support.raw_server import raw_server
 from tests.support.running import wait_until

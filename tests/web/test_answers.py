@@ -12,15 +12,15 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
-from authsvc.outbound.breaker import Breaker
+from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads import payload
 from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
-from authsvc.vendor.vendor import Vendor
+from authsvc.vendor.client import Vendor
 from tests.conftest import bearer_of
 from tests.support import contract, made_up
 from tests.support.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in

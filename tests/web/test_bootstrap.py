@@ -10,7 +10,7 @@ from authsvc.app import create_app
 from authsvc.payloads import signature
 from authsvc.payloads.apps import App
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from authsvc.vendor.accounts import CLAIM_MS
 from tests.conftest import Clock, bearer_of

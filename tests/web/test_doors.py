@@ -18,11 +18,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from werkzeug.test import EnvironBuilder
 
 from authsvc.app import create_app
-from authsvc.auth.remembered import LIFE_MS
+from authsvc.auth.token_cache import LIFE_MS
 from authsvc.payloads import payload
 from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from authsvc.stores.sqlite import SqliteStore
 from authsvc.telemetry import tracing
@@ -91,7 +91,7 @@ class Pair:
             patch.setattr(tracing, "_EXPORTERS", {"console": lambda: self.spans[number]})
             variables = {"OTEL_TRACES_EXPORTER": "console"} if self._traced else {}
             app = create_app(base, store=store, now_ms=self.clock, variables=variables)
-        app.extensions["authsvc.telemetry.monitoring"].log.write = self.logged[number].append
+        app.extensions["authsvc.telemetry.recorder"].log.write = self.logged[number].append
         stack.callback(store.close)
         stack.callback(app.extensions["authsvc"].stop)
         return app
@@ -147,7 +147,7 @@ def loggable(line: bytes) -> dict[str, object]:
 
 def counted(app: Flask) -> list[str]:
     """Return what was counted, and how often times were taken; not the times, nor what runs beside the requests."""
-    lines = app.extensions["authsvc.telemetry.monitoring"].metrics.text().decode().splitlines()
+    lines = app.extensions["authsvc.telemetry.recorder"].metrics.text().decode().splitlines()
     names = (*(f"authsvc_{name}_total" for name in COUNTED), "authsvc_request_duration_seconds_count")
     claims = 'authsvc_store_calls_total{operation="add"'
     return sorted(line for line in lines if line.startswith((*names, claims)))
@@ -460,7 +460,7 @@ def test_a_query_that_is_not_utf_8(pair: Pair) -> None:
     assert pair.ask(path=RESOURCE, method="GET", headers=FOREVER, environ=environ)[0] == "400 BAD REQUEST"
 
 
-@pytest.mark.parametrize("place", ["auth.callers.Bearer.user_id", "ratelimit.limiter.Limiter.hit"])
+@pytest.mark.parametrize("place", ["auth.authenticator.Bearer.user_id", "ratelimit.limiter.Limiter.hit"])
 def test_a_bug_is_told_as_any(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:

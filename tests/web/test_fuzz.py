@@ -20,7 +20,7 @@ from authsvc.app import create_app
 from authsvc.payloads import payload
 from authsvc.ratelimit.limiter import Rate
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from tests.support import contract, made_up
 from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in

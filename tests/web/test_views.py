@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from authsvc.app import create_app
 from authsvc.payloads import signature
 from authsvc.ratelimit.limiter import Rate
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores.store import Pulse, Store
 from tests.conftest import bearer_of
 from tests.support import contract, made_up

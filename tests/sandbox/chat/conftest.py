@@ -10,7 +10,7 @@ import pytest
 from authsvc import clock
 from authsvc.app import create_app
 from authsvc.secret import Secret
-from authsvc.settings.config import Settings
+from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from tests.sandbox.conftest import Sandbox, listening
 from tests.sandbox.pages import PASSWORD, Page

@@ -1,0 +1,205 @@
+"""
+Ask the app: the way of logging in for back ends whose sessions and tokens only they can read (AUTHSVC_LOGIN_URL).
+
+Its answers are remembered for some seconds, by the digest of what was sent. The app is asked once for a login however
+many requests bring it, by `AT_ONCE` threads at most, and not at all while it counts as away. Imports `auth_request`,
+`token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock` and `errors`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from authsvc import clock
+from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, LOOP, LoginUrl, Presented
+from authsvc.auth.token_cache import Remembered
+from authsvc.errors import LoginAway, NotLoggedIn
+from authsvc.outbound.availability import Health
+from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.circuit_breaker import Breaker
+
+SETTLED_S = 5.0  # without a failure, until the log says that the app is back
+REFUSED_MS = 1000  # a refusal counts no longer: many apps keep the session's id when its user logs in
+
+OnCall = Callable[[str, str, float], object]
+# Browsers send these by themselves once a user has given the password; any other a script of the page has set.
+_OF_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
+_SERVICE = "the app that knows who is logged in"
+
+
+class Headers(Protocol):
+    """Header values by name, in any case."""
+
+    def get(self, key: str, /) -> str | None: ...
+
+
+class Asking(Protocol):
+    """What of a request is read here."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class AppLogin:
+    """What the app says of each login. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        url: LoginUrl,
+        *,
+        cache_s: int,
+        now_ms: Callable[[], int] = clock.now_ms,
+        on_call: OnCall = lambda *_: None,
+    ) -> None:
+        """
+        Take what asks the app, and for how many seconds from the question an answer counts.
+
+        Args:
+            on_call: is told of each question: the operation, how it ended, and its time in seconds.
+        """
+        self._url = url
+        self._cache_ms = cache_s * 1000
+        self._now_ms = now_ms
+        self._on_call = on_call
+        self._places = Places(AT_ONCE, _SERVICE, LoginAway)
+        self._breaker = Breaker(_SERVICE, LoginAway)
+        self._health = Health(_SERVICE, "AUTHSVC_LOGIN_URL", settled_s=SETTLED_S)
+        self._users = Remembered()
+        self._refusals = Remembered()
+        self._lock = threading.Lock()
+        self._flights: dict[str, Future[str]] = {}
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._url.close()
+
+    def user_id(self, request: Asking, cookie: str, authorization: str, now_ms: int) -> str:
+        """
+        Return whose login the request brings; one of its two headers may be empty.
+
+        Raises:
+            NotLoggedIn: nobody's.
+            LoginAway: whose it is cannot be known now.
+        """
+        host = request.host
+        key = key_of(cookie, authorization, host)
+        known = self._known(key, now_ms)
+        if known is not None:
+            return known
+        if request.headers.get(ASKED_HEADER):
+            raise LoginAway(LOOP)
+        with self._places.one():
+            presented = Presented(cookie, authorization, host)
+            return self._joined(key, lambda asked_ms: self._asked(key, presented, request.request_id, asked_ms))
+
+    def _known(self, key: str, now_ms: int) -> str | None:
+        user_id = self._users.find(key, now_ms)
+        if user_id is None:
+            refusal = self._refusals.find(key, now_ms)
+            if refusal is not None:
+                raise NotLoggedIn(refusal)
+        return user_id
+
+    def _joined(self, key: str, ask: Callable[[int], str]) -> str:
+        """Return the answer to the question that is under way for this login, or ask; give `ask` the time, Unix ms."""
+        with self._lock:
+            # The answer may have come since, to a question that is younger than this request.
+            asked_ms = self._now_ms()
+            known = self._known(key, asked_ms)
+            if known is not None:
+                return known
+            flight = self._flights.get(key)
+            if flight is None:
+                own = self._flights[key] = Future()
+        if flight is not None:
+            return flight.result()
+        try:
+            user_id = ask(asked_ms)
+        except BaseException as exc:
+            own.set_exception(exc)
+            raise
+        else:
+            own.set_result(user_id)
+            return user_id
+        finally:
+            with self._lock:
+                del self._flights[key]
+
+    def _asked(self, key: str, presented: Presented, request_id: str, asked_ms: int) -> str:
+        self._breaker.check()
+        begun_s, outcome = time.perf_counter(), "failed"
+        try:
+            user_id = self._url.ask(presented, request_id)
+            outcome = "user"
+        except NotLoggedIn as refusal:
+            outcome = "refused"
+            self._answered()
+            until_ms = asked_ms + min(self._cache_ms, REFUSED_MS)
+            self._refusals.add(key, refusal.detail, expires_ms=until_ms, now_ms=asked_ms)
+            raise
+        except LoginAway as exc:
+            self._failed(exc)
+            raise
+        finally:
+            self._on_call("GET", outcome, time.perf_counter() - begun_s)
+        self._answered()
+        self._users.add(key, user_id, expires_ms=asked_ms + self._cache_ms, now_ms=asked_ms)
+        return user_id
+
+    def _answered(self) -> None:
+        self._breaker.succeeded()
+        self._health.succeeded()
+        self._health.look()
+
+    def _failed(self, failure: LoginAway) -> None:
+        if failure.is_down:
+            self._breaker.failed()
+        else:  # a login that makes the app stumble must not keep out all others
+            self._breaker.succeeded()
+        self._health.failed(failure)
+        self._health.look()
+
+
+def key_of(cookie: str, authorization: str, host: str) -> str:
+    """Return what the app's answer depends on; no two logins have the same."""
+    return f"{len(host)} {len(cookie)} {host}{cookie}{authorization}"
+
+
+class AppToken:
+    """An Authorization header that the page itself sends and the app knows, such as an opaque token."""
+
+    name = "app-token"
+    brings = "an Authorization header that the app knows"
+    is_ambient = False
+
+    def __init__(self, login: AppLogin) -> None:
+        self._login = login
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        authorization = request.headers.get("Authorization")
+        if not authorization or authorization.partition(" ")[0].lower() in _OF_BROWSERS:
+            return None
+        if request.headers.get("Cookie"):
+            return None  # nobody but the app knows which of the two logs in
+        return self._login.user_id(request, "", authorization, now_ms)
+
+
+class AppCookie:
+    """A cookie that the app knows, or a password that the browser sends along like one."""
+
+    name = "app-cookie"
+    brings = "a cookie that the app knows"
+    is_ambient = True
+
+    def __init__(self, login: AppLogin) -> None:
+        self._login = login
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        cookie, authorization = request.headers.get("Cookie") or "", request.headers.get("Authorization") or ""
+        return self._login.user_id(request, cookie, authorization, now_ms) if cookie or authorization else None

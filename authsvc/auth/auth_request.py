@@ -1,0 +1,179 @@
+"""
+The question to the app who is logged in: one GET of AUTHSVC_LOGIN_URL, and what its answer means.
+
+Gateways ask the same way and call it auth_request (nginx), forwardAuth (Traefik) or ext_authz (Envoy). How often it is
+asked is for `ask_app`. Imports `http_client`, `tokens` for what a user id is, and `errors`.
+"""
+
+import json
+import logging
+import re
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from authsvc.auth.tokens import checked_user_id
+from authsvc.errors import LoginAway, NotLoggedIn
+from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer, TooSlow
+
+TOTAL_S = 2.0  # for one question, its second try included
+AT_ONCE = 16  # of a worker's threads, how many may wait for the app; the others are for everything else
+TRIES = 2  # the app may close a kept connection just as it is used
+MAX_BYTES = 65_536
+ASKED_HEADER = "X-Authsvc-Asks"  # authsvc refuses what has it, or it would ask a URL of its own for ever
+LOOP = "AUTHSVC_LOGIN_URL leads to authsvc itself, and not to the app"
+
+_REFUSED = frozenset({401, 403})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_DOWN = frozenset({502, 503, 504})  # from what stands in front of the app
+# What HTTP allows in a header, but for the one value that urllib3 takes for an order to leave the header out.
+_SENDABLE = re.compile(r"(?!@@@SKIP_HEADER@@@$)[\t\x20-\x7e\x80-\xff]*")
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request presents as its login, as it came; empty for what it does not have."""
+
+    cookie: str = field(default="", repr=False)
+    authorization: str = field(default="", repr=False)
+    host: str = ""
+
+
+class LoginUrl:
+    """The app's answer at one URL. Safe to use from many threads."""
+
+    def __init__(self, url: str, *, user_header: str, user_field: str | None) -> None:
+        """
+        Take the URL and where its answer names the user.
+
+        Args:
+            user_field: the member of a JSON answer, dotted if it is inside others; None for the header.
+        """
+        self._url = url
+        self._path = _path(url)
+        self._user_header = user_header
+        self._user_field = user_field
+        self._client = HttpClient(url, connections=AT_ONCE)
+        self._has_warned = False
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def ask(self, presented: Presented, request_id: str = "") -> str:
+        """
+        Return the id of the user whose login this is.
+
+        Args:
+            request_id: of the request that presents it, for the app's log.
+
+        Raises:
+            NotLoggedIn: the app says that it is nobody's.
+            LoginAway: whose it is cannot be known now.
+        """
+        answer = self._answer(presented, request_id)
+        if _is_of_authsvc(answer):
+            raise LoginAway(LOOP)
+        if answer.status in _REFUSED:
+            self._has_warned = False
+            raise NotLoggedIn(f"the app says that this login is nobody's (status {answer.status})")
+        if answer.status in _REDIRECTS:
+            self._check_form(answer)
+            raise NotLoggedIn(
+                f"the app redirects (status {answer.status}), as to a login form; for its own sake it should answer 401"
+            )
+        if answer.status != 200:
+            raise LoginAway(
+                f"the app answers at AUTHSVC_LOGIN_URL with status {answer.status}", is_down=answer.status in _DOWN
+            )
+        if self._user_field is not None:
+            return _from_json(answer, self._user_field)
+        return _from_header(answer, self._user_header)
+
+    def _answer(self, presented: Presented, request_id: str) -> Answer:
+        headers = {"Accept": "application/json", "User-Agent": "authsvc", ASKED_HEADER: "1"}
+        sent = {"Cookie": presented.cookie, "Authorization": presented.authorization}
+        if not all(map(_SENDABLE.fullmatch, sent.values())):
+            raise NotLoggedIn("Cookie or Authorization holds what no header may hold")
+        sent |= {"Host": presented.host if _HOST.fullmatch(presented.host) else "", "X-Request-Id": request_id}
+        headers |= {name: value for name, value in sent.items() if value}
+        deadline_s = time.monotonic() + TOTAL_S
+        tries = TRIES
+        while True:
+            tries -= 1
+            try:
+                return self._client.ask(
+                    "GET",
+                    self._url,
+                    headers=headers,
+                    within_s=max(0.001, deadline_s - time.monotonic()),
+                    max_bytes=MAX_BYTES,
+                )
+            except BadAnswer as exc:
+                raise LoginAway(f"the app's answer at AUTHSVC_LOGIN_URL {exc}") from exc
+            except NoAnswer as exc:
+                if isinstance(exc, TooSlow) or not tries:
+                    raise LoginAway(f"the app at AUTHSVC_LOGIN_URL {exc}", is_down=True) from exc
+
+    def _check_form(self, answer: Answer) -> None:
+        """Raise LoginAway if the redirect leads to the same page elsewhere: by https, or with a slash at its end."""
+        if _path(answer.headers.get("Location", "")) == self._path:
+            raise LoginAway(f"the app redirects AUTHSVC_LOGIN_URL (status {answer.status}) to another form of itself")
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "the app redirects (status %d) instead of answering 401, which counts as not logged in; if it does so"
+                " to users who are logged in, AUTHSVC_LOGIN_URL is not the right one",
+                answer.status,
+            )
+
+
+def _path(url: str) -> str | None:
+    """Return the path of a URL, whether it ends in a slash or not; None if it is no URL."""
+    try:
+        return urlsplit(url).path.rstrip("/")
+    except ValueError:
+        return None
+
+
+def _is_of_authsvc(answer: Answer) -> bool:
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return is_problem and b'"type":"/problems/' in answer.content
+
+
+def _from_header(answer: Answer, name: str) -> str:
+    value = answer.headers.get(name, "")
+    if not value:
+        raise _nameless(f"{name} header")
+    if "," in value:
+        raise LoginAway(f"the app's {name} holds a comma, or was sent twice")
+    try:
+        # http.client reads headers as Latin-1.
+        user_id = value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise LoginAway(f"the app's {name} is not UTF-8 text") from None
+    return checked_user_id(user_id, f"the app's {name}")
+
+
+def _from_json(answer: Answer, dotted: str) -> str:
+    try:
+        found = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise LoginAway("the app answers at AUTHSVC_LOGIN_URL with status 200, and not in JSON") from None
+    for name in dotted.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is None or found == "":
+        raise _nameless(dotted)
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise LoginAway(f"the app's {dotted} is neither a string nor a whole number")
+    return checked_user_id(str(found), f"the app's {dotted}")
+
+
+def _nameless(where: str) -> LoginAway:
+    return LoginAway(
+        f"the app answers at AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; to whoever is not"
+        " logged in it has to answer 401"
+    )

@@ -1,0 +1,127 @@
+"""
+How one Redis is asked: all commands in one round trip, on the connection that was used last.
+
+redis-py makes the connections, and knows of TLS, passwords and time-outs. Its own client and pools are left out: at
+each question they lock, poll the socket and keep figures, which costs more than the question. Imports `host_names`.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import redis
+from hiredis import pack_command
+from redis.connection import parse_url
+
+from authsvc.outbound.host_names import Names
+
+Command = tuple[str | int, ...]
+
+_names = Names()
+
+
+class Client:
+    """
+    Asks the Redis at `url`, over as many connections as threads ask at once. Safe to use before and after a fork.
+
+    Nothing is tried twice. Whether the server has closed an idle connection is not looked at before it is used: one
+    that fails so takes the others with it, so that whoever asks again has a new one.
+
+    Args:
+        timeout_s: how long to wait for a connection, its host's name included, and then for each answer.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        options = parse_url(url)  # type: ignore[no-untyped-call] # redis-py's own
+        self.host = str(options.get("host"))
+        asked_for = options.pop("connection_class", redis.Connection)
+        self._make = partial(
+            _BOUNDED.get(asked_for, asked_for),
+            **options,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            client_name="authsvc",
+            decode_responses=True,
+            # With protocol 3 a server may push redis-py to wait ten seconds while it is maintained, and one that does
+            # not know HELLO answers with an error that repeats the password.
+            protocol=2,
+        )
+        self._pid = os.getpid()
+        self._idle: list[redis.Connection] = []
+
+    def ask(self, commands: Sequence[Command]) -> list[object]:
+        """
+        Return what each command answers, an error of the server's too, all asked in one round trip.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the connection broke, or the server is still loading.
+        """
+        if self._pid != os.getpid():  # those that there are belong to the process that this one was forked from
+            self._idle, self._pid = [], os.getpid()
+        idle = self._idle
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = self._make()
+        try:
+            packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type] # its stub allows but one argument
+            connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call] # connects first
+            answers = [_answer(connection) for _ in commands]
+        except redis.ConnectionError:
+            idle.clear()
+            raise
+        idle.append(connection)
+        return answers
+
+    def tell(self, *command: str | int) -> object:
+        """Return what one command answers. Raises the same, and redis.ResponseError for an error of the server's."""
+        (answer,) = self.ask([command])
+        if isinstance(answer, redis.ResponseError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Let go of those that are idle. It may be asked again afterwards."""
+        while self._idle:
+            self._idle.pop().disconnect()  # type: ignore[no-untyped-call] # redis-py's own
+
+
+class _Connection(redis.Connection):
+    """
+    Looks its host up within the time for connecting. redis-py leaves that to the name server, and has no setting.
+
+    It relies on `_connect`, `host` and `socket_connect_timeout` of redis-py's.
+    """
+
+    def _connect(self) -> socket.socket:
+        name, timeout_s = self.host, float(self.socket_connect_timeout or 0)
+        until_s = time.monotonic() + timeout_s
+        addresses = _names.find(name, timeout_s)
+        failure = OSError("the host has no address")
+        try:
+            for tried, self.host in enumerate(addresses):
+                share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
+                self.socket_connect_timeout = max(0.001, share_s)
+                try:
+                    return super()._connect()  # type: ignore[no-any-return, no-untyped-call] # its
+                except OSError as exc:
+                    failure = exc
+            raise failure
+        finally:
+            self.host, self.socket_connect_timeout = name, timeout_s
+
+
+class _TlsConnection(redis.SSLConnection, _Connection):
+    """The same by TLS: its certificate is for the name, which stands again when the connection is made."""
+
+
+_BOUNDED = {redis.Connection: _Connection, redis.SSLConnection: _TlsConnection}
+
+
+def _answer(connection: redis.Connection) -> object:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as exc:
+        return exc

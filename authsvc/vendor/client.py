@@ -1,0 +1,323 @@
+"""
+The one place that speaks to the JMessage REST API (facts §1).
+
+Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
+nothing is tried more than twice. Imports `http_client`, `circuit_breaker`, `budget`, `apps`, `availability` and
+`errors`.
+"""
+
+import base64
+import json
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Literal, Self
+from urllib.parse import quote, urlencode
+
+from authsvc import __version__, clock
+from authsvc.errors import TooManyRequests, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.outbound.availability import Health
+from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.http_client import BadAnswer, HttpClient, NoAnswer, TooSlow
+from authsvc.payloads.apps import Served
+from authsvc.vendor.budget import Budget
+
+SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
+TRY_S = 2.0  # for a request and its whole answer
+TOTAL_S = 3.0  # for one call with its second try
+TRIES = 2
+BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
+MAX_BYTES = 65_536
+LIMIT_RESET_S = 60  # if the vendor names none
+
+OnCall = Callable[[str, str, float], object]
+
+USER_EXISTS = 899001
+_BUSY_CODES = frozenset({899000, 899030})
+_CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
+_LIMIT_CODE = 2002
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What HTTP Basic takes: the app's own."""
+
+    appkey: str
+    master_secret: str = field(repr=False)
+
+    @classmethod
+    def of(cls, app: Served) -> Self:
+        """Return the app's, as they are now."""
+        return cls(app.appkey, app.app.master_secret.reveal())
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: object
+
+    @property
+    def code(self) -> int | None:
+        """The vendor's error code, in either of its shapes: `{"error": {…}}`, also in a list, or bare."""
+        code = self._error.get("code")
+        return code if isinstance(code, int) else None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an error as the vendor tells one: a status of 4xx, a code and a message."""
+        return 400 <= self.status < 500 and self.code is not None and isinstance(self._error.get("message"), str)
+
+    @property
+    def _error(self) -> Mapping[str, object]:
+        found = self.body[0] if isinstance(self.body, list) and self.body else self.body
+        if isinstance(found, dict):
+            found = found.get("error", found)
+        return found if isinstance(found, dict) else {}
+
+
+class Vendor:
+    """
+    The API at one base URL. Safe to use from many threads.
+
+    Every method raises `VendorRefused` (our credentials, or an answer that makes no sense), `VendorBusy` (its limit,
+    our budget, its fault, or away) and `VendorSlow` (no answer within `total_s` seconds).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        budget: Budget,
+        breaker: Breaker,
+        now_ms: Callable[[], int] = clock.now_ms,
+        total_s: float = TOTAL_S,
+        on_call: OnCall = lambda *_: None,
+        trace_headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """
+        Take the API's base URL and what guards it.
+
+        Args:
+            on_call: is told of each request sent: the operation, how it ended, and its time in seconds.
+            trace_headers: what a request is to carry, so that it is seen as part of a trace.
+        """
+        self.total_s = total_s
+        self.offset_ms: int | None = None
+        """This clock less the vendor's, by its last answer; it tells whole seconds, so half a second is in doubt."""
+        self._on_call = on_call
+        self._trace_headers = trace_headers
+        self.url = url.rstrip("/")
+        self._budget = budget
+        self._breaker = breaker
+        self._now_ms = now_ms
+        self._client = HttpClient(url, connections=SLOTS)
+        self._health = Health("the vendor", "AUTHSVC_VENDOR_URL")
+        self._refused: set[str] = set()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def is_away(self) -> bool:
+        """Return whether the vendor has failed repeatedly and has not answered since."""
+        return self._breaker.is_open()
+
+    def resource_url(
+        self, credentials: Credentials, media_id: str, *, again: Callable[[], object] = lambda: None
+    ) -> str:
+        """
+        Return the URL at which the media is now, unmodified.
+
+        Args:
+            again: is called before a second try; if it raises TooManyRequests there is none.
+
+        Raises:
+            UnknownMedia: the vendor does not know it.
+        """
+        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id}, again=again)
+        url = _resource_url(answer)
+        if url is not None:
+            return url
+        if answer.status == 404 or answer.code == 899003:
+            raise UnknownMedia
+        raise VendorRefused("the vendor's answer to a media_id makes no sense")
+
+    def register(self, credentials: Credentials, username: str, password: str) -> bool:
+        """Make an IM account and return True; False if the username exists already."""
+        answer = self._call("POST", "/v1/users/", credentials, body=[{"username": username, "password": password}])
+        if answer.code == USER_EXISTS:
+            return False
+        if answer.status == 201 and answer.code is None:
+            return True
+        raise VendorRefused(f"the vendor did not register the user (status {answer.status}, code {answer.code})")
+
+    def set_password(self, credentials: Credentials, username: str, password: str) -> None:
+        """Give an existing IM account this password."""
+        path = f"/v1/users/{quote(username, safe='')}/password"
+        answer = self._call("PUT", path, credentials, body={"new_password": password})
+        if answer.status != 204:
+            raise VendorRefused(f"the vendor did not set the password (status {answer.status}, code {answer.code})")
+
+    def is_sdk_registering(self, credentials: Credentials) -> bool | None:
+        """Return whether anybody with a payload can register usernames by the SDK; None if the vendor tells neither."""
+        answer = self._call("GET", "/v1/sdkregister/status", credentials)
+        match answer.body:
+            case {"status": 0 | 1 as status} if answer.status == 200:
+                return bool(status)
+            case _:
+                return None
+
+    def clock_ms(self, credentials: Credentials) -> int | None:
+        """
+        Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it tells none.
+
+        Raises:
+            VendorRefused: among others, the credentials are not the vendor's, or what answers is not the vendor: a
+                captive portal, a proxy or another service, whatever status it has.
+        """
+        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
+        if answer.status in (401, 403):
+            raise VendorRefused(_refusal(credentials, answer))
+        if _resource_url(answer) is None and not answer.is_error:
+            kind = str(answer.headers.get("Content-Type", "no content type"))
+            raise VendorRefused(f"what answers is not the vendor's API (status {answer.status}, {kind[:100]!a})")
+        return _date_ms(answer.headers)
+
+    def _call(
+        self,
+        method: Literal["GET", "PUT", "POST"],
+        path: str,
+        credentials: Credentials,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        again: Callable[[], object] = lambda: None,
+    ) -> _Answer:
+        """Return the vendor's answer to the request; raise what it is about the vendor itself or about us."""
+        deadline_s = time.monotonic() + self.total_s
+        tries = 1 if method == "POST" else TRIES
+        while True:
+            self._breaker.check()
+            self._budget.spend(credentials.appkey, self._now_ms())
+            tries -= 1
+            begun_s = time.perf_counter()
+            try:
+                answer = self._ask(method, path, credentials, query, body, deadline_s)
+            except (VendorBusy, VendorSlow) as exc:
+                self._on_call(method, type(exc).__name__, time.perf_counter() - begun_s)
+                self._breaker.failed()
+                self._health.failed(exc)
+                if self._breaker.is_open():
+                    self._health.look()
+                pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
+                if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
+                    raise
+                try:
+                    again()
+                except TooManyRequests:
+                    raise exc from exc.__cause__
+                time.sleep(pause_s)
+            else:
+                self._on_call(method, str(answer.status), time.perf_counter() - begun_s)
+                self._breaker.succeeded()
+                self._health.succeeded()
+                self._health.look()
+                vendor_ms = _date_ms(answer.headers)
+                if vendor_ms is not None:
+                    self.offset_ms = self._now_ms() - vendor_ms
+                self._check(answer, credentials)
+                return answer
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        credentials: Credentials,
+        query: Mapping[str, str] | None,
+        body: object,
+        deadline_s: float,
+    ) -> _Answer:
+        basic = base64.b64encode(f"{credentials.appkey}:{credentials.master_secret}".encode()).decode()
+        try:
+            told = self._client.ask(
+                method,
+                self.url + path + (f"?{urlencode(query)}" if query else ""),
+                headers={
+                    **self._trace_headers(),
+                    "Authorization": f"Basic {basic}",
+                    "User-Agent": f"authsvc/{__version__}",
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
+                body=None if body is None else json.dumps(body).encode(),
+                within_s=max(0.001, min(TRY_S, deadline_s - time.monotonic())),
+                max_bytes=MAX_BYTES,
+            )
+        except TooSlow as exc:
+            raise VendorSlow from exc
+        except BadAnswer as exc:
+            raise VendorRefused(f"the vendor's answer {exc}") from exc
+        except NoAnswer as exc:
+            raise VendorBusy(f"the vendor {exc}") from exc
+        answer = _Answer(told.status, told.headers, _parse(told.content))
+        if answer.status >= 500 or answer.code in _BUSY_CODES:
+            raise VendorBusy(f"the vendor has trouble of its own (status {answer.status}, code {answer.code})")
+        return answer
+
+    def _check(self, answer: _Answer, credentials: Credentials) -> None:
+        if answer.status == 429 or answer.code == _LIMIT_CODE:
+            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+            raise VendorBusy("the vendor's rate limit is spent", retry_after_s=reset_s)
+        if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
+            reason = _refusal(credentials, answer)
+            if credentials.appkey not in self._refused:
+                self._refused.add(credentials.appkey)
+                _log.error("%s; compare the masterSecret with the vendor's console", reason)
+            raise VendorRefused(reason)
+        if credentials.appkey in self._refused:
+            self._refused.discard(credentials.appkey)
+            _log.warning("the vendor accepts the credentials for appkey %s again", credentials.appkey)
+        left = answer.headers.get("X-Rate-Limit-Remaining")
+        if left == "0":
+            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+
+
+def _resource_url(answer: _Answer) -> str | None:
+    url = answer.body.get("url") if isinstance(answer.body, dict) else None
+    return url if answer.status == 200 and isinstance(url, str) else None
+
+
+def _refusal(credentials: Credentials, answer: _Answer) -> str:
+    return (
+        f"the vendor refuses this service's credentials for appkey {credentials.appkey}"
+        f" (status {answer.status}, code {answer.code})"
+    )
+
+
+def _parse(content: bytes) -> object:
+    """Return the parsed JSON, or None for anything else: an empty body, HTML, garbage."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _date_ms(headers: Mapping[str, str]) -> int | None:
+    """Return the time of an answer, Unix ms. Date has whole seconds, rounded down: half of one is lost on average."""
+    try:
+        return round(parsedate_to_datetime(headers.get("Date", "")).timestamp() * 1000) + 500
+    except ValueError:
+        return None
+
+
+def _seconds(text: str | None) -> int:
+    return min(int(text), 3600) if text is not None and re.fullmatch(r"[1-9][0-9]{0,6}", text) else LIMIT_RESET_S

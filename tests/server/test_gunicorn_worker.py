@@ -1,0 +1,230 @@
+"""Tests of gunicorn's worker: the answers stay gunicorn's own to the byte, with fewer system calls."""
+
+import gc
+import http.client
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
+from gunicorn.http.wsgi import Response
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from authsvc.server.gunicorn_http import Socket
+from authsvc.server.gunicorn_worker import Worker
+from tests.conftest import bearer_of
+from tests.support import needed
+from tests.support.running import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+GET = b"GET / HTTP/1.1\r\nHost: im.example\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _gunicorns_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its class of answers, which our worker replaces."""
+    monkeypatch.setattr(wsgi, "Response", Response)
+
+
+def answering(
+    *headers: tuple[str, str], status: str = "200 OK", pieces: Iterable[bytes] = (b"ab", b"c")
+) -> "WSGIApplication":
+    def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response(status, list(headers))
+        return pieces
+
+    return app
+
+
+def wrapping(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer with a file, which a server may send by sendfile."""
+    start_response("200 OK", [("Content-Length", "3")])
+    return environ["wsgi.file_wrapper"](Path(__file__).open("rb"))  # type: ignore[no-any-return] # WSGI's is untyped
+
+
+def echoing(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer with the body."""
+    start_response("200 OK", [])
+    return [environ["wsgi.input"].read()]
+
+
+def failing(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Length", "3")])
+    raise ValueError
+
+
+def made(kind: type[ThreadWorker], app: "WSGIApplication") -> Any:
+    cfg = Config()
+    worker = kind(1, 0, [], SimpleNamespace(wsgi=lambda: app), 30, cfg, Logger(cfg))
+    worker.tmp.close()
+    if kind is Worker:
+        worker.load_wsgi()
+    else:
+        worker.wsgi = app  # all that gunicorn's own would do here
+    return worker
+
+
+@contextmanager
+def connected(worker: Any) -> Iterator[tuple[TConn, socket.socket]]:
+    """Give a connection of the worker's, and the client's end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        sock, address = listener.accept()
+        conn = TConn(worker.cfg, sock, address, ("127.0.0.1", 80))
+        conn.data_ready = True
+        try:
+            yield conn, client
+        finally:
+            conn.sock.close()
+
+
+def answered(kind: type[ThreadWorker], app: "WSGIApplication", request: bytes) -> tuple[bool, bytes]:
+    """Return whether the connection is kept, and what was answered, with its date left out."""
+    worker = made(kind, app)
+    with connected(worker) as (conn, client):
+        client.sendall(request)
+        is_kept = worker.handle(conn)
+        conn.sock.close()
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    return bool(is_kept), re.sub(rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", rb"\r\nDate: now", answer)
+
+
+@pytest.mark.parametrize(
+    ("app", "request_"),
+    [
+        pytest.param(answering(("Content-Length", "3")), GET, id="plain"),
+        pytest.param(answering(("content-length", "3"), ("Vary", " Origin\t")), GET, id="spelt otherwise"),
+        pytest.param(answering(), GET, id="chunked"),
+        pytest.param(answering(pieces=[]), GET, id="empty"),
+        pytest.param(answering(pieces=[b"ab", b"", b"c"]), GET, id="an empty piece"),
+        pytest.param(answering(("Content-Length", "3")), GET.replace(b"1.1", b"1.0"), id="HTTP/1.0"),
+        pytest.param(answering(), GET.replace(b"1.1", b"1.0"), id="HTTP/1.0 without a length"),
+        pytest.param(answering(("Content-Length", "3")), GET.replace(b"GET", b"HEAD"), id="HEAD"),
+        pytest.param(answering(status="204 No Content", pieces=[]), GET, id="204"),
+        pytest.param(answering(("ETag", '"1"'), status="304 Not Modified", pieces=[]), GET, id="304"),
+        pytest.param(answering(("Content-Length", "2")), GET, id="too much"),
+        pytest.param(answering(("Content-Length", "3"), ("Connection", "close"), ("TE", "gzip")), GET, id="hop by hop"),
+        pytest.param(answering(("Content-Length", "3")), GET[:-2] + b"Connection: close\r\n\r\n", id="close"),
+        pytest.param(answering(("X Y", "z")), GET, id="a name that is none"),
+        pytest.param(answering(("X-Y", "z\r\nSet-Cookie: a=b")), GET, id="a value of two lines"),
+        pytest.param(answering(("X-Y", b"z")), GET, id="bytes"),  # type: ignore[arg-type] # that is the point
+        pytest.param(failing, GET, id="raises"),
+        pytest.param(wrapping, GET, id="a file"),
+        pytest.param(echoing, b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", id="a body"),
+        pytest.param(answering(), b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", id="a body that nobody reads"),
+        pytest.param(echoing, CHUNKED, id="chunks"),
+        pytest.param(answering(), CHUNKED, id="chunks that nobody reads"),
+        pytest.param(answering(), b"nonsense\r\n\r\n", id="no request"),
+    ],
+)
+def test_answers_are_gunicorns(app: "WSGIApplication", request_: bytes) -> None:
+    """What gunicorn's own worker would send is what is sent, and the connection is kept as it would be."""
+    kept, answer = answered(ThreadWorker, app, request_)
+    assert answer
+    assert answered(Worker, app, request_) == (kept, answer)
+
+
+def test_the_date_goes_on() -> None:
+    """It is made once a second, and not once."""
+    app = answering(("Content-Length", "3"))
+    worker, dates = made(Worker, app), set()
+    with connected(worker) as (conn, client):
+        for pause_s in (0, 1.01):
+            time.sleep(pause_s)
+            client.sendall(GET)
+            assert worker.handle(conn)
+            dates.add(re.search(rb"\r\nDate: (.*)\r\n", client.recv(65_536))[1])  # type: ignore[index] # or it fails
+    assert len(dates) == 2
+
+
+def test_an_answer_leaves_no_cycle() -> None:
+    """What a request has made goes at once; a collector that has it to find takes a tenth of a request's time."""
+    worker = made(Worker, answering(("Content-Length", "3")))
+    with connected(worker) as (conn, client):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                client.sendall(GET)
+                assert worker.handle(conn)
+                assert client.recv(65_536)
+            assert gc.collect() < 10
+        finally:
+            gc.enable()
+
+
+def test_one_body_after_the_other() -> None:
+    """What a request leaves of its body is not taken for the next request."""
+    worker = made(Worker, answering(("Content-Length", "3")))
+    with connected(worker) as (conn, client):
+        for _ in range(3):
+            client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2000\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n".ljust(2000))
+            assert worker.handle(conn)
+            assert client.recv(65_536).endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize("kind", [ThreadWorker, Worker])
+def test_nothing_is_read_past_the_last_request(kind: type[ThreadWorker]) -> None:
+    """What comes behind a request that closes the connection is no request, also if somebody looks for one."""
+    worker = made(kind, answering(("Content-Length", "3")))
+    with connected(worker) as (conn, client):
+        client.sendall(GET[:-2] + b"Connection: close\r\n\r\n" + GET)
+        assert not worker.handle(conn)
+        with pytest.raises(StopIteration):
+            next(conn.parser)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 0.05, None])
+def test_a_time_out_holds_when_it_matters(timeout_s: float | None) -> None:
+    """The worker's socket waits for data as long as it was last told, however often it was told before."""
+    ours, client = socket.socketpair()
+    with client, Socket(ours) as sock:
+        for before_s in (3.0, None, timeout_s):
+            sock.settimeout(before_s)
+        assert sock.gettimeout() == timeout_s
+        if timeout_s is None:
+            client.sendall(b"x")
+            assert sock.recv(2) == b"x"
+        else:
+            with pytest.raises(TimeoutError if timeout_s else BlockingIOError):
+                sock.recv(2)
+
+
+def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later they are plain attributes, with what they were before."""
+    cfg = Config()
+    worker = Worker(1, 0, [], SimpleNamespace(wsgi=lambda: None), 30, cfg, Logger(cfg))
+    before = {name: getattr(cfg, name) for name in cfg.settings}
+    worker.load_wsgi()
+    worker.tmp.close()
+    monkeypatch.delattr(Config, "__getattr__")
+    assert {name: getattr(cfg, name) for name in cfg.settings} == before
+
+
+def test_two_system_calls_a_request(service: Service) -> None:
+    """A worker receives and sends, and makes no other call, for who asks one request after the other."""
+    trace, requests = service.folder / "calls", 100
+    calls = ("recvfrom", "sendto", "ioctl", "poll", "epoll_ctl")
+    service.variables["AUTHSVC_RATE_LIMIT"] = f"{requests}/minute"
+    service.prefix = (needed.program("strace"), "-Dfqq", "-e", f"trace={','.join(calls)}", "-o", str(trace))
+    service.start("--server", "gunicorn", "--workers", "1")
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)) as connection:
+        before = trace.stat().st_size
+        for _ in range(requests):
+            connection.request("POST", "/v1/auth-payload", headers=bearer_of("ming"))
+            assert connection.getresponse().read().startswith(b'{"appkey"')
+    counted = Counter(re.findall(r"(\w+)\(", trace.read_text()[before:]))
+    assert counted["sendto"] >= requests
+    assert counted["recvfrom"] >= requests
+    assert counted.total() < 3 * requests, counted

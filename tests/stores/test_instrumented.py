@@ -1,0 +1,54 @@
+"""A measured store does what the one behind it does, and tells of it."""
+
+from pathlib import Path
+
+import pytest
+
+from authsvc.errors import MemoryLost, StoreAway
+from authsvc.outbound.availability import Health
+from authsvc.stores import open_store
+from authsvc.stores.instrumented import MeasuredStore
+from authsvc.stores.store import Store
+from tests.stores.calls import CALLS
+
+Told = list[tuple[str, str, float]]
+
+
+def health() -> Health:
+    return Health("the store", "AUTHSVC_STORE_URL")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call(tmp_path: Path, name: str) -> None:
+    """It is passed on, its answer comes back, and it is told of with its time."""
+    told: Told = []
+    plain = open_store(f"sqlite://{tmp_path}/plain.db", now_ms=lambda: 1)
+    measured = MeasuredStore(
+        open_store(f"sqlite://{tmp_path}/measured.db", now_ms=lambda: 1), lambda *call: told.append(call), health()
+    )
+    stores: tuple[Store, Store] = (plain, measured)
+    for store in stores:
+        store.put("key", "there", keep_ms=60_000)
+    told.clear()
+    answers = [CALLS[name](store) for store in stores]
+    assert answers[0] == answers[1]
+    ((operation, outcome, took_s),) = told
+    assert (operation, outcome) == (name, "ok")
+    assert 0 < took_s < 5
+    for store in stores:
+        store.close()
+
+
+def test_what_goes_wrong(tmp_path: Path) -> None:
+    """A store that is away, and one that has lost its memory, are told apart."""
+    told: Told = []
+    away = MeasuredStore(open_store("sqlite:///dev/null/store.db"), lambda *call: told.append(call), health())
+    with pytest.raises(StoreAway):
+        away.ping()
+    born = MeasuredStore(
+        open_store(f"sqlite://{tmp_path}/store.db", now_ms=lambda: 1), lambda *call: told.append(call), health()
+    )
+    with pytest.raises(MemoryLost):
+        born.add("key", "value", keep_ms=1_000, since_ms=0)
+    assert [call[:2] for call in told] == [("ping", "away"), ("add", "memory-lost")]
+    born.close()

@@ -1,0 +1,149 @@
+"""The client of one Redis: which connection it takes, and what becomes of those that break."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from threading import Barrier
+
+import pytest
+import redis
+
+from authsvc.stores.redis_client import Client
+from tests.support.running import wait_until
+from tests.support.services import RedisServer
+
+AT_ONCE = 8
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Client]:
+    """A client that is connected to nothing yet."""
+    with closing(Client(redis_server.url, 2.0)) as client:
+        yield client
+
+
+@pytest.fixture
+def behind(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """A plain client, to look behind its back."""
+    with redis_server.client() as behind:
+        yield behind
+
+
+def ids(behind: redis.Redis) -> set[str]:
+    """Return the ids of the connections that Redis has of ours."""
+    return {told["id"] for told in behind.client_list() if told["name"] == "authsvc"}
+
+
+def ask_at_once(client: Client) -> None:
+    """Ask in so many threads that none can have another's connection."""
+    barrier = Barrier(AT_ONCE)
+
+    def ask(_: int) -> object:
+        barrier.wait()
+        return client.tell("BLPOP", "nothing", "0.2")
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        assert list(pool.map(ask, range(AT_ONCE))) == [None] * AT_ONCE
+
+
+def test_one_after_the_other(client: Client, behind: redis.Redis) -> None:
+    """Whoever asks takes the connection that was used last."""
+    ask_at_once(client)
+    assert len(ids(behind)) == AT_ONCE
+    used = {client.tell("CLIENT", "ID") for _ in range(AT_ONCE)}
+    assert len(used) == 1
+
+
+def test_one_that_broke_takes_the_others_with_it(client: Client, behind: redis.Redis) -> None:
+    """A server that has closed its connections fails one question, and not one for each of them."""
+    ask_at_once(client)
+    behind.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(redis.ConnectionError):
+        client.tell("PING")
+    for _ in range(AT_ONCE):
+        assert client.tell("PING") == "PONG"
+    assert len(ids(behind)) == 1
+
+
+def test_an_error_is_an_answer(client: Client, behind: redis.Redis) -> None:
+    """What Redis refuses comes back among the answers, and the connection is good for the next question."""
+    first, second = client.ask([("NONSENSE",), ("ECHO", "text")])
+    assert isinstance(first, redis.ResponseError)
+    assert second == "text"
+    with pytest.raises(redis.ResponseError):
+        client.tell("NONSENSE")
+    assert client.tell("PING") == "PONG"
+    assert len(ids(behind)) == 1
+
+
+def test_one_that_is_slow_is_let_go(redis_server: RedisServer, behind: redis.Redis) -> None:
+    """An answer that comes too late is nobody's: the next question has a connection of its own."""
+    with closing(Client(redis_server.url, 0.1)) as client:
+        with pytest.raises(redis.TimeoutError):
+            client.tell("BLPOP", "nothing", "0.5")
+        assert client.tell("PING") == "PONG"
+        wait_until(lambda: len(ids(behind)) == 1, timeout_s=5)
+
+
+def test_close(client: Client, behind: redis.Redis) -> None:
+    """Nothing stays open, and it can be used again."""
+    ask_at_once(client)
+    client.close()
+    wait_until(lambda: not ids(behind), timeout_s=5)
+    assert client.tell("PING") == "PONG"
+
+
+def test_after_a_fork(client: Client, behind: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was forked from another makes connections of its own, once."""
+    ask_at_once(client)
+    before, forked = ids(behind), os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: forked)
+    used = {str(client.tell("CLIENT", "ID")) for _ in range(3)}
+    assert len(used) == 1
+    assert not used & before
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Listens on a port where nobody answers."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listener:
+        yield listener
+
+
+def url(listener: socket.socket) -> str:
+    return f"redis://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_connection_that_breaks_is_not_made_again(listener: socket.socket) -> None:
+    """It says its name first, and not HELLO, whose refusal would repeat a password; to ask again is the store's."""
+
+    def hear() -> bytes:
+        connection, _ = listener.accept()
+        with connection:
+            return connection.recv(4096)
+
+    with closing(Client(url(listener), 2.0)) as client, ThreadPoolExecutor(1) as pool:
+        assert client.host == "127.0.0.1"
+        heard = pool.submit(hear)
+        with pytest.raises(redis.ConnectionError):
+            client.tell("PING")
+        assert heard.result().split() == [b"*3", b"$6", b"CLIENT", b"$7", b"SETNAME", b"$7", b"authsvc"]
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_host_that_swallows_everything(listener: socket.socket) -> None:
+    """A connection that cannot be made in time is given up."""
+    with closing(Client(url(listener), 0.1)) as client, ExitStack() as stack:
+        for _ in range(4):  # more than the listener queues: Linux lets what comes then wait
+            queued = stack.enter_context(socket.socket())
+            queued.settimeout(0)
+            queued.connect_ex(listener.getsockname())
+        began_s = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            client.tell("PING")
+        assert time.monotonic() - began_s < 1

@@ -1,0 +1,73 @@
+"""A Redis that was away: who asks it again, when, and over which connections."""
+
+import pytest
+import redis
+
+from authsvc.errors import StoreAway
+from authsvc.stores import redis_url
+from authsvc.stores.redis_client import Client
+from authsvc.stores.topology import AWAY_S, Primaries, Server
+from tests.support.services import RedisServer
+
+
+class Moment:
+    """A clock that stands still, in seconds."""
+
+    now_s = 0.5
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> Moment:
+    """The time that a server goes by, half a second after the machine's start."""
+    moment = Moment()
+    monkeypatch.setattr("authsvc.stores.topology.time.monotonic", moment)
+    return moment
+
+
+def test_one_looks_whether_it_is_there_again(moment: Moment) -> None:
+    """After a failure nobody asks for a moment; then one does, and the others wait until he knows, but not for ever."""
+    server = Server()
+    assert not server.enter()
+    server.leave(failed=True)
+    with pytest.raises(StoreAway) as raised:
+        server.enter()
+    assert str(raised.value.__cause__) == "Redis was away a moment ago"
+    moment.now_s += AWAY_S
+    assert server.enter()
+    moment.now_s += 0.999
+    with pytest.raises(StoreAway):
+        server.enter()
+    moment.now_s += 0.001
+    assert server.enter()
+    server.leave(failed=False)
+    assert not server.enter()
+
+
+def test_slow_only_if_others_had_answers(moment: Moment) -> None:
+    """A failure is that of one connection if another had an answer since the question, and of no other kind."""
+    server = Server()
+    assert not server.is_slow(redis.TimeoutError(), moment.now_s)
+    server.leave(failed=False)
+    assert server.is_slow(redis.TimeoutError(), moment.now_s - 0.1)
+    assert server.is_slow(redis.ConnectionError(), moment.now_s - 0.1)
+    assert not server.is_slow(redis.ResponseError(), moment.now_s - 0.1)
+    assert not server.is_slow(redis.TimeoutError(), moment.now_s)
+
+
+def test_asked_again_over_new_connections(redis_server: RedisServer) -> None:
+    """None of those to a server that did not answer is used again: the same name may mean another by now."""
+    asked: list[Client] = []
+
+    def question(client: Client) -> object:
+        asked.append(client)
+        if len(asked) == 1:
+            raise redis.TimeoutError
+        return client.tell("PING")
+
+    primaries = Primaries(redis_url.parse(redis_server.url))
+    assert primaries.ask(0, question) == "PONG"
+    primaries.close()
+    assert len(set(map(id, asked))) == 2
