@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -27,6 +28,24 @@ from tests.support.running import Service
 from tests.support.services import redis_server
 
 __all__ = ["redis_server"]
+
+_set_trace = sys.settrace
+
+
+def _set_trace_again(function: Any) -> None:
+    """
+    Trace as `sys.settrace`, which fails while another thread is in it (CPython 3.11).
+
+    Coverage's hook is installed so in each new thread; one whose hook failed would end before it has begun.
+    """
+    while True:
+        try:
+            return _set_trace(function)
+        except RuntimeError:
+            time.sleep(0.0001)
+
+
+sys.settrace = _set_trace_again
 
 # What the suite itself is told must not reach the processes that it starts: authsvc refuses names it does not know.
 for name in [name for name in os.environ if name.startswith("AUTHSVC_") and not name.startswith("AUTHSVC_REQUIRE_")]:
