@@ -18,7 +18,16 @@ from schemathesis import Case
 from tests.support import made_up
 from tests.support.running import Service
 from tests.support.vendor_stand_in import vendor_stand_in
-from tests.web.test_fuzz import CASES, IS_LONG, VERIFY, contract_schema, fuzz, made_good, vendor_at
+from tests.web.test_fuzz import (
+    CASES,
+    IS_LONG,
+    VERIFY,
+    contract_schema,
+    fuzz,
+    is_of_an_emptied_header,
+    made_good,
+    vendor_at,
+)
 
 SCHEMA = contract_schema()
 SCHEMA.config.checks.max_response_time.enabled = True
@@ -79,5 +88,5 @@ def test_a_real_server_keeps_the_contract(case: Case[Any], calling: dict[str, An
         case.body = made_good(case, time.time_ns() // 1_000_000)
     how = calling.get(case.operation.label, calling[""])
     answer = case.call(**how)
-    if not is_the_servers_own(answer):
+    if not is_the_servers_own(answer) and not is_of_an_emptied_header(answer):
         case.validate_response(answer, headers=how["headers"], transport_kwargs=how)

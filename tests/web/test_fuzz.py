@@ -125,7 +125,17 @@ def test_whoever_may_ask_gets_what_the_contract_says(
 def test_nobody_gets_in_with_a_made_up_login(case: Case[Any], service: Flask) -> None:
     """Tokens, cookies and gateway headers that are only well formed are answered 401, whatever the body."""
     answer = case.call_and_validate()
-    assert answer.status_code == 401 or case.method != "POST"
+    assert answer.status_code == 401 or case.method != "POST" or is_of_an_emptied_header(answer)
+
+
+def is_of_an_emptied_header(answer: Any) -> bool:
+    """Return whether an empty Authorization or Cookie header is what was refused; it has to have been one, or odd."""
+    if answer.status_code != 400 or "the header is empty, or has bytes beyond ASCII" not in answer.text:
+        return False
+    sent = [answer.request.headers.get(name) for name in ("Authorization", "Cookie")]
+    told = [value.decode("latin-1") if isinstance(value, bytes) else value for value in sent if value is not None]
+    assert not all(value.strip() and value.isascii() for value in told), told
+    return True
 
 
 @pytest.mark.parametrize("path", ["/v1/auth-payload", "/v1/auth-payload/verify"])
