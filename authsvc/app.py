@@ -245,10 +245,11 @@ def _ways(
 ) -> list[Way]:
     """Return the ways of logging in that are set up, in the order in which they are tried."""
     ways: list[Way] = []
+    single_use = store if settings.jwt_single_use else None
     if tokens is not None:
-        ways.append(Bearer(tokens, single_use=store if settings.jwt_single_use else None))
+        ways.append(Bearer(tokens, single_use=single_use))
     if tokens is not None and settings.jwt_cookie is not None:
-        ways.append(TokenCookie(tokens, cookie=settings.jwt_cookie))
+        ways.append(TokenCookie(tokens, cookie=settings.jwt_cookie, single_use=single_use))
     if settings.session_key:
         ways.append(
             SessionCookie(
@@ -259,7 +260,7 @@ def _ways(
             )
         )
     if tokens is not None and settings.jwt_header is not None:
-        ways.append(Assertion(tokens, header=settings.jwt_header))
+        ways.append(Assertion(tokens, header=settings.jwt_header, single_use=single_use))
     if settings.gateway_secret:
         ways.append(
             Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)

@@ -175,33 +175,34 @@ class Bearer:
         credential = credential.strip(" ")
         if not credential:
             raise NotLoggedIn("the Authorization header has no token after Bearer")
-        token = self._tokens.verify(_single(credential, "Authorization"))
+        user_id, expires_ms = _verified(self._tokens, _single(credential, "Authorization"), self._store, now_ms)
         if self._store is None:
-            self._remembered.add(authorization, token.user_id, expires_ms=token.expires_ms, now_ms=now_ms)
-        else:
-            _use_up(token, self._store, now_ms)
-        return token.user_id
+            self._remembered.add(authorization, user_id, expires_ms=expires_ms, now_ms=now_ms)
+        return user_id
 
 
 class TokenCookie:
-    """A JWT in a cookie, where no script of the page can read it."""
+    """A JWT in a cookie, where no script of the page can read it; with a store, its `jti` is good once."""
 
     name = "token-cookie"
     is_ambient = True
 
-    def __init__(self, tokens: Tokens, *, cookie: str) -> None:
+    def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
         self.brings = f"the cookie {cookie}"
         self._tokens = tokens
         self._cookie = cookie
+        self._store = single_use
         self._remembered = Remembered()
 
     def user_id(self, request: Asking, now_ms: int) -> str | None:
-        cookies = request.cookies.getlist(self._cookie)
-        return _only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
+        return _only_user(
+            request.cookies.getlist(self._cookie), lambda cookie: self._user(cookie, now_ms), self._cookie
+        )
 
-    def _verified(self, cookie: str) -> tuple[str, int]:
-        token = self._tokens.verify(cookie)
-        return token.user_id, token.expires_ms
+    def _user(self, cookie: str, now_ms: int) -> str | None:
+        if self._store is not None:
+            return _verified(self._tokens, cookie, self._store, now_ms)[0]
+        return self._remembered.user(cookie, now_ms, lambda cookie: _verified(self._tokens, cookie, None, now_ms))
 
 
 class SessionCookie:
@@ -271,27 +272,30 @@ class SessionCookie:
 
 
 class Assertion:
-    """A JWT that the gateway in front adds in a header of its own."""
+    """A JWT that the gateway in front adds in a header of its own; with a store, its `jti` is good once."""
 
     name = "assertion"
     is_ambient = True
 
-    def __init__(self, tokens: Tokens, *, header: str) -> None:
+    def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
         self.brings = f"{header} from the gateway"
         self._tokens = tokens
         self._header = header
+        self._store = single_use
         self._remembered = Remembered()
 
     def user_id(self, request: Asking, now_ms: int) -> str | None:
         value = request.headers.get(self._header)
-        return None if value is None else self._remembered.user(value, now_ms, self._verified)
+        if value is None:
+            return None
+        if self._store is not None:
+            return self._verified(value, now_ms)[0]
+        return self._remembered.user(value, now_ms, lambda value: self._verified(value, now_ms))
 
-    def _verified(self, value: str) -> tuple[str, int]:
+    def _verified(self, value: str, now_ms: int) -> tuple[str, int]:
         scheme, _, credential = value.partition(" ")
-        token = self._tokens.verify(
-            _single(credential.strip(" ") if scheme.lower() == "bearer" else value, self._header)
-        )
-        return token.user_id, token.expires_ms
+        token = _single(credential.strip(" ") if scheme.lower() == "bearer" else value, self._header)
+        return _verified(self._tokens, token, self._store, now_ms)
 
 
 class Gateway:
@@ -381,6 +385,14 @@ def _untagged(value: object) -> object:
 
 def _is_uniquifier(user_id: str, session: Mapping[str, object]) -> bool:
     return not _FLASK_SECURITY.isdisjoint(session) and _UNIQUIFIER.fullmatch(user_id) is not None
+
+
+def _verified(tokens: Tokens, text: str, single_use: Store | None, now_ms: int) -> tuple[str, int]:
+    """Return whose token this is and when it expires (Unix ms); it is used up if it is good once, however it came."""
+    token = tokens.verify(text)
+    if single_use is not None:
+        _use_up(token, single_use, now_ms)
+    return token.user_id, token.expires_ms
 
 
 def _use_up(token: Token, store: Store, now_ms: int) -> None:

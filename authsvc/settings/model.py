@@ -271,9 +271,6 @@ class Settings(SandboxSettings):
     def _check_carrier(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
             raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with")
-        if value and info.data.get("jwt_single_use"):
-            # Both verify by the same key: a token that was used up as Bearer would be good here, again and again.
-            raise ValueError("cannot be set with AUTHSVC_JWT_SINGLE_USE: the same token comes with every request here")
         return value
 
     @field_validator("jwt_allowed_types")

@@ -232,6 +232,36 @@ def test_a_single_use_token_is_good_once(store: Store) -> None:
     assert user(way, {"Authorization": f"Bearer {token(jti='two')}"}) == "ming"
 
 
+def test_single_use_holds_whichever_way_a_token_comes(store: Store) -> None:
+    """A token that was used up in one place is good in no other, nor twice in any."""
+    ways: list[Way] = [
+        Bearer(tokens(), single_use=store),
+        TokenCookie(tokens(), cookie="token", single_use=store),
+        Assertion(tokens(), header="X-Jwt", single_use=store),
+    ]
+    callers = Callers(ways, allowed_origins=frozenset())
+
+    def brought(jti: str) -> list[Asked]:
+        text = token(jti=jti)
+        return [
+            asking(headers)
+            for headers in (
+                {"Authorization": f"Bearer {text}"},
+                {"Cookie": f"token={text}"},
+                {"X-Jwt": text},
+                {"X-Jwt": f"Bearer {text}"},
+            )
+        ]
+
+    for first in range(4):
+        requests = brought(f"number-{first}")
+        assert callers.authenticate(requests[first], NOW_MS).user_id == "ming"
+        for request in requests:
+            with pytest.raises(NotLoggedIn, match="was used before"):
+                callers.authenticate(request, NOW_MS)
+    assert reason(ways[2], {"X-Jwt": token()}).startswith("the token needs a jti")
+
+
 def test_a_token_is_used_as_often_as_you_like_unless_set() -> None:
     """Without the setting an id means nothing."""
     for _ in range(3):
@@ -895,13 +925,6 @@ def test_a_bad_assertion_is_refused() -> None:
     assert reason(way, {"X-Jwt": token(exp=NOW_S)}) == "the token has expired"
     assert reason(way, {"X-Jwt": token("e" * 32)}) == "the token's signature does not match"
     assert reason(way, {"X-Jwt": f"{token()},{token()}"}) == "X-Jwt holds a comma, or was sent twice"
-
-
-def test_an_assertion_may_come_again() -> None:
-    """A gateway sends the same one with every request, which is why no token is single-use where one is accepted."""
-    callers = Callers([Assertion(tokens(), header="X-Jwt")], allowed_origins=frozenset())
-    for _ in range(2):
-        assert callers.authenticate(asking({"X-Jwt": token(jti="one")}), NOW_MS) == Caller("ming", "assertion")
 
 
 def test_the_gateways_word_is_believed_beside_its_secret() -> None:

@@ -33,7 +33,6 @@ NOBODY = (
 NO_ALGORITHMS = (
     "AUTHSVC_JWT_ALGORITHMS: is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256"
 )
-NO_SINGLE_USE = "cannot be set with AUTHSVC_JWT_SINGLE_USE: the same token comes with every request here"
 
 
 @pytest.mark.parametrize(
@@ -70,13 +69,6 @@ NO_SINGLE_USE = "cannot be set with AUTHSVC_JWT_SINGLE_USE: the same token comes
         (
             APP | LOGIN | {"AUTHSVC_JWT_COOKIE": "access_token"},
             ["AUTHSVC_JWT_COOKIE: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with"],
-        ),
-        *(
-            (
-                APP | JWT | {f"AUTHSVC_{name}": "X-Jwt", "AUTHSVC_JWT_SINGLE_USE": "true"},
-                [f"AUTHSVC_{name}: {NO_SINGLE_USE}"],
-            )
-            for name in ("JWT_COOKIE", "JWT_HEADER")
         ),
         (APP | {"AUTHSVC_SESSION_KEY": "a\nbase64:?"}, ["AUTHSVC_SESSION_KEY: is no base64 after base64:"]),
         (APP | LOGIN | {"AUTHSVC_ACCOUNT_ADOPT": "true"}, ["AUTHSVC_ACCOUNT_ADOPT: needs AUTHSVC_ACCOUNT_KEY"]),
