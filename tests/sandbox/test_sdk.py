@@ -38,21 +38,22 @@ def test_a_row_names_tests_that_there_are(name: str) -> None:
     assert "::" in rows()[name]
 
 
-@pytest.mark.skipif(not SDKS, reason="no file of the vendor's SDK here")
-@pytest.mark.parametrize("sdk", SDKS, ids=lambda path: Path(path).name)
-def test_the_whole_guide_by_the_vendors_sdk(sandbox: Sandbox, verifying: Service, seen: Seen, sdk: str) -> None:
-    """Whatever the file has of the guide works; what it lacks was added in 2.6.0."""
-    variables = {
-        "MODULES": str(MODULES),
-        "SANDBOX": sandbox.url,
-        "SERVICE": verifying.url,
-        "TOKEN": bearer_of("ming")["Authorization"].removeprefix("Bearer "),
-        "SDK": sdk,
-        "PICTURE": base64.b64encode(picture(8)).decode(),
-    }
-    told = run_node("--no-warnings", str(SCRIPT), variables=variables)
-    seen.texts.append(told)
-    source = Path(sdk).read_text()
-    lacking = [name for name in rows() if not re.search(rf"\.prototype\.{name}\s*=", source)]
-    assert set(lacking) <= {name for name, row in rows().items() if "2.6.0" in row}
-    assert set(json.loads(told)) == rows().keys() - set(lacking)
+if SDKS:  # the vendor's file is not part of the project, so there may be none
+
+    @pytest.mark.parametrize("sdk", SDKS, ids=lambda path: Path(path).name)
+    def test_the_whole_guide_by_the_vendors_sdk(sandbox: Sandbox, verifying: Service, seen: Seen, sdk: str) -> None:
+        """Whatever the file has of the guide works; what it lacks was added in 2.6.0."""
+        variables = {
+            "MODULES": str(MODULES),
+            "SANDBOX": sandbox.url,
+            "SERVICE": verifying.url,
+            "TOKEN": bearer_of("ming")["Authorization"].removeprefix("Bearer "),
+            "SDK": sdk,
+            "PICTURE": base64.b64encode(picture(8)).decode(),
+        }
+        told = run_node("--no-warnings", str(SCRIPT), variables=variables)
+        seen.texts.append(told)
+        source = Path(sdk).read_text()
+        lacking = [name for name in rows() if not re.search(rf"\.prototype\.{name}\s*=", source)]
+        assert set(lacking) <= {name for name, row in rows().items() if "2.6.0" in row}
+        assert set(json.loads(told)) == rows().keys() - set(lacking)
