@@ -23,7 +23,8 @@ from authsvc.outbound.bulkhead import Places
 from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
-from authsvc.ratelimit.limiter import Limiter, Rate
+from authsvc.ratelimit.limiter import Limiter
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings import loader
 from authsvc.settings.model import Settings

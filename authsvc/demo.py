@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `ids`, `limiter`, `origins`, `payload`, `secret`, `runner`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `ids`, `rate`, `origins`, `payload`, `secret`, `runner`, `errors`.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ from authsvc.bind import Bind, free
 from authsvc.errors import CrossSite, ExtraMissing, SettingsError
 from authsvc.ids import fresh_id
 from authsvc.payloads import payload
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.server import runner
 from authsvc.settings.model import Settings

@@ -23,7 +23,7 @@ from werkzeug.serving import make_server
 from authsvc import clock
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.sandbox import server
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret

@@ -13,7 +13,7 @@ from authsvc import checks
 from authsvc.checks import Finding
 from authsvc.payloads.apps import App
 from authsvc.payloads.payload import MAX_SKEW_MS
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from tests.conftest import Clock

@@ -2,26 +2,24 @@
 The rate limit of each user and app: counted in the worker, reconciled with the store in the background.
 
 `hit` never waits for the network. `reconcile` tells the store in a few round trips what this worker has let through
-for all users since the last time, and learns what the others have. Imports only `store` and `errors`.
+for all users since the last time, and learns what the others have. Imports only `rate`, `store` and `errors`.
 
 The bound: in one window a user gets at most `limit + workers x what arrives between two exchanges`. While the store is
 away each worker holds the limit by itself, which makes it `limit x workers`.
 """
 
 import hashlib
-import re
 import threading
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from authsvc.errors import StoreAway, TooManyRequests
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
-_WINDOWS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
 MAX_USERS = 65_536  # remembered in one worker, some 60 MB; past that, those who have spent least are forgotten early
 
 # Counts are exchanged in pieces with a pause between them, because requests wait while Python handles a piece: some two
@@ -29,25 +27,6 @@ MAX_USERS = 65_536  # remembered in one worker, some 60 MB; past that, those who
 PIECE = 200
 PIECES = 5
 PAUSE_S = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`limit` requests in a window of `window_ms` milliseconds."""
-
-    limit: int
-    window_ms: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `60/minute` and the like; raises ValueError."""
-        match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", text)
-        if match is None:
-            raise ValueError("must be a number and a unit, like 60/minute (second, minute, hour)")
-        return cls(limit=int(match[1]), window_ms=_WINDOWS_MS[match[2]])
-
-    def __str__(self) -> str:
-        return f"{self.limit}/{next(unit for unit, ms in _WINDOWS_MS.items() if ms == self.window_ms)}"
 
 
 class Quota(NamedTuple):

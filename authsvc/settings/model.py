@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from authsvc import stores
 from authsvc.auth import jwks, token_purpose, tokens
 from authsvc.payloads.apps import App
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings import apps_file
 from authsvc.settings.types import (

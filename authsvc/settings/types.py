@@ -1,7 +1,7 @@
 """
 How the text of one setting becomes its value, and how its faults read.
 
-Imports `secret`, `origins`, `bind` and `limiter` for the values, and `escaping`.
+Imports `secret`, `origins`, `bind` and `rate` for the values, and `escaping`.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from authsvc.auth import origins
 from authsvc.bind import Bind
 from authsvc.escaping import escaped
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret, key_bytes
 
 PREFIX = "AUTHSVC_"

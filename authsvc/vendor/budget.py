@@ -2,13 +2,13 @@
 The vendor's budget: how many REST calls an app may make in a window, all workers together.
 
 The vendor's free plan counts 600 calls a minute for all of them (facts §1.5); what is spent here never reaches it.
-Imports `limiter` for the rate, `store` and `errors`.
+Imports `rate`, `store` and `errors`.
 """
 
 import threading
 
 from authsvc.errors import StoreAway, VendorBusy
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
 ALONE = 10  # a worker that cannot ask the store spends one part in so many

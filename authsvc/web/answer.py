@@ -1,7 +1,7 @@
 """
 An answer before it is finished: a handler's result as JSON or text, or a refusal in the one shape of all refusals.
 
-Imports `limiter`, `problems` and `errors`.
+Imports `limiter`, `rate`, `problems` and `errors`.
 """
 
 import json
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal, TooManyRequests
-from authsvc.ratelimit.limiter import Quota, Rate
+from authsvc.ratelimit.limiter import Quota
+from authsvc.ratelimit.rate import Rate
 from authsvc.web import problems
 from authsvc.web.problems import Problem
 from authsvc.web.request import Request

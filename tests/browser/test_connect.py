@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Page
 from werkzeug.serving import make_server
 
 from authsvc.app import create_app
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from tests.browser.conftest import VENDOR_SDKS

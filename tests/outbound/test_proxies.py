@@ -11,7 +11,7 @@ from authsvc.errors import KeysAway, SettingsError, UnknownMedia, VendorBusy
 from authsvc.outbound.availability import cause
 from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.outbound.proxies import Proxy, proxy_for
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Credentials, Vendor

@@ -9,7 +9,7 @@ from jmessage.resource import Resource as OfficialResource
 from jmessage.user import User as OfficialUser
 
 from authsvc.outbound.circuit_breaker import Breaker
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Credentials, Vendor

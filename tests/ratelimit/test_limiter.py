@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import StoreAway, TooManyRequests
-from authsvc.ratelimit.limiter import MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota, Rate
+from authsvc.ratelimit.limiter import MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from tests.support import made_up
@@ -81,29 +82,6 @@ def passed(limiter: Limiter, user_id: str = "ming", now_ms: int = MING_MS, appke
         except TooManyRequests:
             return hits
     return 1000
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("1/second", Rate(1, 1_000)),
-        ("60/minute", Rate(60, 60_000)),
-        ("999999999/hour", Rate(999_999_999, 3_600_000)),
-    ],
-)
-def test_rate(text: str, rate: Rate) -> None:
-    """A number and a unit, written as it was read."""
-    assert Rate.parse(text) == rate
-    assert str(rate) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "60", "0/minute", "-1/minute", "60/day", "60 / minute", "6e1/minute", "60/minutes", "１/minute", "1/"]
-)
-def test_no_rate(text: str) -> None:
-    """Anything else is refused with an example."""
-    with pytest.raises(ValueError, match=r"^must be a number and a unit, like 60/minute \(second, minute, hour\)$"):
-        Rate.parse(text)
 
 
 def test_quota(limiter: Limiter) -> None:

@@ -8,7 +8,7 @@ import requests
 
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.outbound.circuit_breaker import Breaker
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import MAX_BYTES, PICTURE_ID, picture
 from authsvc.sandbox.rest.calls import QUOTA

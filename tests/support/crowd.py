@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from authsvc.errors import StoreAway, TooManyRequests
-from authsvc.ratelimit.limiter import Limiter, Rate
+from authsvc.ratelimit.limiter import Limiter
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 from tests.support import made_up
 

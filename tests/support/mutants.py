@@ -63,7 +63,9 @@ PARTS = {
     ),
     "callers": Part(("auth/authenticator",), ("auth/test_authenticator",)),
     "remembered": Part(("auth/token_cache",), ("auth/test_token_cache",)),
-    "limiter": Part(("ratelimit/limiter",), ("ratelimit/test_limiter",), "overshoot"),
+    "limiter": Part(
+        ("ratelimit/limiter", "ratelimit/rate"), ("ratelimit/test_limiter", "ratelimit/test_rate"), "overshoot"
+    ),
     "settings": Part(
         ("settings/model", "settings/loader", "settings/apps_file"),
         ("settings/test_model", "settings/test_loader", "settings/test_apps_file"),

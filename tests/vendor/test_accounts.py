@@ -14,7 +14,7 @@ from authsvc.errors import AccountTaken, VendorBusy, VendorRefused, VendorSlow
 from authsvc.outbound.bulkhead import Places
 from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads.apps import App, Apps, Served
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.stores import open_store
 from authsvc.stores.store import Store

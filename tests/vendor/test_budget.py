@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import VendorBusy
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import ALONE, Budget

@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.errors import Refusal, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.outbound.circuit_breaker import FAILURES, Breaker
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import MAX_BYTES, TOTAL_S, Credentials, Vendor

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from authsvc.app import create_app
 from authsvc.outbound.circuit_breaker import Breaker
 from authsvc.payloads import payload
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores import open_store

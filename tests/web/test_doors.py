@@ -20,7 +20,7 @@ from werkzeug.test import EnvironBuilder
 from authsvc.app import create_app
 from authsvc.auth.token_cache import LIFE_MS
 from authsvc.payloads import payload
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores import open_store

@@ -18,7 +18,7 @@ from schemathesis import Case
 
 from authsvc.app import create_app
 from authsvc.payloads import payload
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Store

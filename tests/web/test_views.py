@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
 from authsvc.payloads import signature
-from authsvc.ratelimit.limiter import Rate
+from authsvc.ratelimit.rate import Rate
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Pulse, Store
 from tests.conftest import bearer_of
