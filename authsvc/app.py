@@ -28,6 +28,7 @@ from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings import loader
 from authsvc.settings.model import Settings
+from authsvc.settings.watcher import Watch
 from authsvc.stores.instrumented import MeasuredStore
 from authsvc.stores.store import Store
 from authsvc.telemetry import access_log, exporter, tracing
@@ -112,7 +113,7 @@ def create_app(
         slots=slots,
         variables=variables,
     )
-    watch = loader.Watch(variables) if settings is None else None  # before they are read, or a change could be missed
+    watch = Watch(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or loader.load(variables, Settings)
     monitoring = Monitoring(_request_log(used), Metrics(slots))
     trace = tracing.create(variables)

@@ -1,17 +1,13 @@
 """
-Read the settings from the environment and from the files that it names, and watch those files.
+Read the settings from the environment and from the files that it names.
 
 Every secret `NAME` may be given as `NAME_FILE` instead. All faults are reported together, in sentences that name the
-variable and never show a value. Imports `config`, `apps_file`, `types`, `escaping` and
-`errors`.
+variable and never show a value. Imports `model`, `types`, `escaping` and `errors`.
 """
 
 import difflib
-import hashlib
-import logging
 import stat
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,13 +15,10 @@ from pydantic import ValidationError
 
 from authsvc.errors import SettingsError
 from authsvc.escaping import escaped
-from authsvc.settings import apps_file
 from authsvc.settings.model import AppSettings, Settings
 from authsvc.settings.types import PREFIX, sentences
 
 MAX_FILE_BYTES = 65_536
-LOOKED_AT_BYTES = apps_file.MAX_BYTES + 1  # of a file that is watched
-SETTLED_S = 0.2  # a file that stays the same for so long is no longer being written
 SECRETS = frozenset(
     {
         "account_key",
@@ -42,8 +35,6 @@ _NAMES = {PREFIX + field.upper(): field for field in Settings.model_fields if fi
 _TWINS = {f"{PREFIX}{field.upper()}_FILE": field for field in SECRETS}
 _APPS_FILE = f"{PREFIX}APPS_FILE"
 _Model = TypeVar("_Model", bound=AppSettings)
-
-_log = logging.getLogger(__name__)
 
 
 def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
@@ -67,7 +58,7 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
             unknown.append(f"{escaped(name)}: is not a setting of authsvc{_suggestion(name)}")
         elif field in values:
             values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
-        elif file is not None and issubclass(model, Settings) and not _can_be_watched(file):
+        elif file is not None and issubclass(model, Settings) and not can_be_watched(file):
             values[field] = ValueError(f"{name}: is a pipe or a device, and the service looks at it again and again")
         elif path is not None:
             values[field] = _read(name, path)
@@ -92,77 +83,19 @@ def watched_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     )
 
 
-class Watch:
-    """
-    Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
-
-    A file that cannot be used, or is still being written, keeps the settings as they are. Each look reads it again,
-    because a read may fail for a moment, and the log says why it cannot be used, once for each content and cause.
-    """
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._files = watched_files(environ)
-        self._seen = self._content()
-        self._is_used = True
-        self._logged: set[str] = set()  # the faults of this content
-        self._broken: tuple[str, ...] = ()
-
-    def broken(self) -> tuple[str, ...]:
-        """Return the names of the settings that could not be used at the last look; none, if all could."""
-        return self._broken
-
-    def look(self, apply: Callable[[Settings], None]) -> None:
-        """If a file's content is not in use yet, read all settings anew and apply them."""
-        content = self._content()
-        if content == self._seen and self._is_used:
-            return
-        if content != self._seen:
-            time.sleep(SETTLED_S)  # half a secret looks like a whole one
-            if self._content() != content:
-                _log.warning("changed settings are not used: a file is still being written")
-                return
-            self._seen, self._is_used = content, False
-            self._logged.clear()
-        try:
-            settings = load(self._environ, Settings)
-        except SettingsError as exc:
-            for fault in exc.faults:
-                if fault not in self._logged:
-                    _log.error("changed settings are not used: %s", fault)
-            self._logged.update(exc.faults)
-            self._broken = tuple(dict.fromkeys(fault.partition(":")[0] for fault in exc.faults))
-            return
-        apply(settings)
-        self._is_used, self._broken = True, ()
-        _log.warning("changed settings are in use")
-
-    def _content(self) -> str:
-        digest = hashlib.sha256()
-        for path in self._files:
-            try:
-                if _can_be_watched(path):
-                    with path.open("rb") as file:
-                        digest.update(hashlib.sha256(file.read(LOOKED_AT_BYTES)).digest())
-            except OSError as exc:
-                digest.update(str(exc.errno).encode())
-            digest.update(b"\0")
-        return digest.hexdigest()
-
-
-def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
-    """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
-    field, twin = _NAMES.get(name), _TWINS.get(name)
-    return (field, None) if twin is None else (twin, Path(value))
-
-
-def _can_be_watched(path: Path) -> bool:
+def can_be_watched(path: Path) -> bool:
     """Return whether it can be read again and again: a pipe gives its content once, and may keep its reader waiting."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return True  # what reads it tells why it cannot
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
+    """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
+    field, twin = _NAMES.get(name), _TWINS.get(name)
+    return (field, None) if twin is None else (twin, Path(value))
 
 
 def _read(name: str, path: Path) -> str | ValueError:

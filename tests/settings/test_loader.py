@@ -1,10 +1,8 @@
-"""Settings from the environment and from files, and the watch over those files."""
+"""Settings from the environment and from files."""
 
-import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,8 +13,7 @@ from hypothesis import strategies as st
 
 from authsvc.errors import SettingsError
 from authsvc.secret import Secret
-from authsvc.settings import loader
-from authsvc.settings.loader import MAX_FILE_BYTES, SECRETS, SETTLED_S, Watch, load, watched_files
+from authsvc.settings.loader import MAX_FILE_BYTES, SECRETS, load, watched_files
 from authsvc.settings.model import AppSettings, Settings
 from tests.support import made_up
 
@@ -328,170 +325,10 @@ def check_settings(settings: Settings, variables: dict[str, str]) -> None:
     assert settings.session_key or settings.gateway_secret or settings.jwt_key or settings.jwt_jwks_url
 
 
-def variables_with_files(folder: Path) -> dict[str, str]:
-    (folder / "master").write_text(f"{made_up.MASTER_SECRET}\n")
-    (folder / "session").write_text(f"{made_up.SESSION_KEY}\n")
-    return {
-        "AUTHSVC_APPKEY": made_up.APPKEY,
-        "AUTHSVC_MASTER_SECRET_FILE": str(folder / "master"),
-        "AUTHSVC_SESSION_KEY_FILE": str(folder / "session"),
-    }
-
-
 def test_watched_files(tmp_path: Path) -> None:
     """Every secret's file and the apps file."""
     variables = {"AUTHSVC_APPS_FILE": "/a/apps.toml", "AUTHSVC_JWT_KEY_FILE": "/b", "PATH": "/c", "AUTHSVC_FLAG": "1"}
     assert set(watched_files(variables)) == {Path("/a/apps.toml"), Path("/b")}
-
-
-class Applied:
-    """Collects the settings that a watch applies."""
-
-    def __init__(self) -> None:
-        self.secrets: list[str] = []
-
-    def __call__(self, settings: Settings) -> None:
-        self.secrets.append(settings.apps[0].master_secret.reveal())
-
-
-def in_place(path: Path, text: str) -> None:
-    path.write_text(text)
-
-
-def renamed(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.rename(path)
-
-
-def linked(path: Path, text: str) -> None:
-    target = path.parent / f"target-{len(text)}-{path.is_symlink()}"
-    target.write_text(text)
-    link = path.with_suffix(".link")
-    link.symlink_to(target)
-    link.rename(path)
-
-
-@pytest.mark.parametrize("write", [in_place, renamed, linked])
-def test_a_change_is_seen(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
-    """However the file is changed, and once for each change."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
-    watch.look(applied)
-    assert applied.secrets == []
-    for secret in (made_up.OTHER_MASTER_SECRET, made_up.MASTER_SECRET):
-        write(tmp_path / "master", f"{secret}\n")
-        watch.look(applied)
-        watch.look(applied)
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET, made_up.MASTER_SECRET]
-
-
-def test_a_folder_that_is_swapped(tmp_path: Path) -> None:
-    """As Kubernetes does: the file is a link through a link to a folder."""
-    variables = variables_with_files(tmp_path)
-    for name, secret in (("one", made_up.MASTER_SECRET), ("two", made_up.OTHER_MASTER_SECRET)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "master").write_text(f"{secret}\n")
-    (tmp_path / "..data").symlink_to("one")
-    (tmp_path / "master").unlink()
-    (tmp_path / "master").symlink_to("..data/master")
-    watch, applied = Watch(variables), Applied()
-    (tmp_path / "..new").symlink_to("two")
-    (tmp_path / "..new").rename(tmp_path / "..data")
-    watch.look(applied)
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
-
-
-def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told once for each content, without the content, and the settings stay; a file that comes back is taken."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
-    with caplog.at_level(logging.WARNING, loader.__name__):
-        for content in (f"{made_up.OTHER_MASTER_SECRET} \n", ""):
-            (tmp_path / "master").write_text(content)
-            watch.look(applied)
-            watch.look(applied)
-        (tmp_path / "master").unlink()
-        watch.look(applied)
-        (tmp_path / "master").mkdir()
-        watch.look(applied)
-        assert applied.secrets == []
-        (tmp_path / "master").rmdir()
-        (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
-        watch.look(applied)
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
-    unused = "changed settings are not used: AUTHSVC_MASTER_SECRET"
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("ERROR", f"{unused}: a masterSecret is 1 to 128 visible ASCII characters: no space, line break or BOM"),
-        ("ERROR", f"{unused}_FILE: is empty"),
-        ("ERROR", f"{unused}_FILE: cannot be read: No such file or directory"),
-        ("ERROR", f"{unused}_FILE: cannot be read: Is a directory"),
-        ("WARNING", "changed settings are in use"),
-    ]
-
-
-class Unreadable(dict[str, str]):
-    """Variables of which a file is away during the next reads of all settings, and back after each with its content."""
-
-    times = 0
-
-    def __init__(self, variables: dict[str, str], path: Path) -> None:
-        super().__init__(variables)
-        self._path = path
-
-    def __iter__(self) -> Iterator[str]:
-        if self.times:
-            self.times -= 1
-            self._path.rename(self._path.with_suffix(".away"))
-        return super().__iter__()
-
-    def restore(self) -> None:
-        self._path.with_suffix(".away").rename(self._path)
-
-
-def test_a_failed_read_is_retried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The content was seen, so only a retry finds the secret; the cause is logged once, however often it fails."""
-    variables = Unreadable(variables_with_files(tmp_path), tmp_path / "master")
-    watch, applied = Watch(variables), Applied()
-    (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
-    variables.times = 2
-    for _ in range(2):
-        watch.look(applied)
-        variables.restore()
-        assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
-    for _ in range(2):
-        watch.look(applied)
-        assert watch.broken() == ()
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
-    assert caplog.messages == [
-        "changed settings are not used: AUTHSVC_MASTER_SECRET_FILE: cannot be read: No such file or directory",
-        "changed settings are in use",
-    ]
-
-
-def test_what_cannot_be_used_has_a_name(tmp_path: Path) -> None:
-    """As long as it cannot: missing, unreadable or broken. One that is as before is as good as before."""
-    variables = variables_with_files(tmp_path)
-    watch, applied = Watch(variables), Applied()
-    path = tmp_path / "master"
-    good = path.read_text()
-    for spoil, name in (
-        (lambda: path.write_text("\n"), "AUTHSVC_MASTER_SECRET_FILE"),
-        (lambda: path.write_text("a b"), "AUTHSVC_MASTER_SECRET"),
-        (path.unlink, "AUTHSVC_MASTER_SECRET_FILE"),
-        (path.mkdir, "AUTHSVC_MASTER_SECRET_FILE"),
-    ):
-        assert watch.broken() == ()
-        if spoil == path.mkdir:
-            path.unlink()
-        spoil()
-        for _ in range(2):
-            watch.look(applied)
-            assert watch.broken() == (name,)
-        if path.is_dir():
-            path.rmdir()
-        path.write_text(good)
-        watch.look(applied)
-    assert watch.broken() == ()
-    assert applied.secrets == [made_up.MASTER_SECRET] * 4
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
@@ -508,38 +345,3 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     (app,) = load(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)}, AppSettings).apps
     writer.join()
     assert app.master_secret.reveal() == made_up.MASTER_SECRET
-
-
-def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
-    """Nobody waits for it: the watch goes on, and names it."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
-    (tmp_path / "master").unlink()
-    os.mkfifo(tmp_path / "master")
-    watch.look(applied)
-    assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
-
-
-def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Half a secret would pass for a whole one: a file is used when it has come to rest, and the log says so."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
-    half, whole = made_up.OTHER_MASTER_SECRET[:12], f"{made_up.OTHER_MASTER_SECRET}\n"
-    (tmp_path / "master").write_text(half)
-    writer = threading.Timer(SETTLED_S / 4, (tmp_path / "master").write_text, [whole])
-    writer.start()
-    watch.look(applied)
-    writer.join()
-    assert applied.secrets == []
-    assert caplog.messages == ["changed settings are not used: a file is still being written"]
-    watch.look(applied)
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
-
-
-def test_the_apps_file_is_watched(tmp_path: Path) -> None:
-    """Apps come and go without a restart."""
-    path = tmp_path / "apps.toml"
-    path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.MASTER_SECRET}"\n')
-    variables = {"AUTHSVC_APPS_FILE": str(path), "AUTHSVC_SESSION_KEY": made_up.SESSION_KEY}
-    watch, applied = Watch(variables), Applied()
-    path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.OTHER_MASTER_SECRET}"\n')
-    watch.look(applied)
-    assert applied.secrets == [made_up.OTHER_MASTER_SECRET]

@@ -67,8 +67,8 @@ PARTS = {
         ("ratelimit/limiter", "ratelimit/rate"), ("ratelimit/test_limiter", "ratelimit/test_rate"), "overshoot"
     ),
     "settings": Part(
-        ("settings/model", "settings/loader", "settings/apps_file"),
-        ("settings/test_model", "settings/test_loader", "settings/test_apps_file"),
+        ("settings/model", "settings/loader", "settings/watcher", "settings/apps_file"),
+        ("settings/test_model", "settings/test_loader", "settings/test_watcher", "settings/test_apps_file"),
     ),
     "stores": Part(
         ("stores/__init__", "stores/redis_url", "stores/instrumented"),
