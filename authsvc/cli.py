@@ -27,13 +27,13 @@ from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, Sett
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 from authsvc.outbound import proxies
-from authsvc.payloads import json_body, payload, verifying
+from authsvc.payloads import payload, verifying
 from authsvc.payloads.apps import Apps
 from authsvc.server import runner
 from authsvc.settings import loader
 from authsvc.settings.model import AppSettings, SandboxSettings, Settings
 from authsvc.telemetry import access_log, tracing
-from authsvc.web import problems
+from authsvc.web import json_body, problems
 
 REFUSED = 1
 MISUSED = 2

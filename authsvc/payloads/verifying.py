@@ -2,63 +2,24 @@
 Verify a payload that somebody presents, and use it up.
 
 The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
-Imports `json_body`, `payload`, `signature`, `apps`, `store`, `secret`, `ids` and `errors`.
+Imports `payload`, `apps`, `store`, `secret`, `ids` and `errors`.
 """
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from authsvc.errors import Expired, InvalidRequest, MemoryLost, NotLoggedIn, Replayed
 from authsvc.ids import fresh_id
-from authsvc.payloads import json_body, payload, signature
+from authsvc.payloads import payload
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.payload import MAX_SKEW_MS, AuthPayload
 from authsvc.secret import Secret
 from authsvc.stores.store import Store
 
-FIELDS = frozenset({*payload.FIELDS, "holder"})
 HOLDER = "X-Holder"
 
 _HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
-# A payload as it was issued, its fields in that order, and nothing escaped: half of the work of reading it is saved.
-_AS_ISSUED = re.compile(
-    r'\{"appkey": ?"([^"\\\x00-\x1f\x7f-\xff]*)", ?'
-    rf'"random_str": ?"({payload.RANDOM_STR.pattern})", ?'
-    rf'"signature": ?"({signature.DIGEST.pattern})", ?'
-    rf'"timestamp": ?"({payload.TIMESTAMP.pattern})"'
-    r'(?:, ?"holder": ?"([!#-\[\]-~]{1,128})")?\}',
-)
-
-
-def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
-    """
-    Return the payload and the holder that a request brings, their shape checked and nothing else.
-
-    Raises:
-        InvalidRequest, InvalidRandomStr: as `payload.parse`; the holder is no string.
-    """
-    rest = dict(fields)
-    holder = json_body.text(rest, "holder")
-    rest.pop("holder", None)
-    return payload.parse(rest), holder
-
-
-def read_json(text: bytes, *, content_type: str = "application/json") -> tuple[AuthPayload, str | None]:
-    """
-    Return the payload and the holder in a request's body, as `read` those of its fields.
-
-    Args:
-        content_type: as of `body.read`.
-
-    Raises:
-        InvalidRequest, InvalidRandomStr: as `body.read` and `read`.
-    """
-    found = _AS_ISSUED.fullmatch(text.decode("latin-1")) if content_type == "application/json" else None
-    if found is None:
-        return read(json_body.read(text, content_type=content_type, fields=FIELDS, may_be_empty=False))
-    appkey, random_str, signed, timestamp, holder = found.groups()
-    return AuthPayload(appkey, random_str, int(timestamp), signed), holder
 
 
 def holder_of(header: str | None, in_body: str | None) -> str | None:

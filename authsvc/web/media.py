@@ -7,9 +7,8 @@ Imports `media`, `problems`, `json_body` and `errors`.
 from collections.abc import Mapping
 
 from authsvc.errors import InvalidRequest, Refusal
-from authsvc.payloads import json_body
 from authsvc.vendor.media import MAX_BATCH, Resource
-from authsvc.web import problems
+from authsvc.web import json_body, problems
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.request import Request
 from authsvc.web.services import Services

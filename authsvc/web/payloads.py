@@ -1,14 +1,16 @@
 """
 The routes of payloads: issue one, alone or with all that a page needs to begin; verify one; sign one for jchat-web.
 
-Imports `issuing`, `verifying`, `payload`, `json_body`, `apps` and `escaping`.
+Imports `issuing`, `verifying`, `payload`, `json_body`, `presented`, `apps` and `escaping`.
 """
 
 from authsvc.escaping import escaped
-from authsvc.payloads import issuing, json_body, payload, verifying
+from authsvc.payloads import issuing, payload, verifying
 from authsvc.payloads.apps import Served
 from authsvc.payloads.payload import MAX_AGE_MS
+from authsvc.web import json_body
 from authsvc.web.answer import Answer, of_json
+from authsvc.web.presented import read_json
 from authsvc.web.request import Request
 from authsvc.web.services import Services
 
@@ -53,7 +55,7 @@ def bootstrap(services: Services, request: Request) -> Answer:
 def verify(services: Services, request: Request) -> Answer:
     request.action = "verified"
     services.verifiers.check(request.headers.get("Authorization"))
-    presented, in_body = verifying.read_json(request.read(), content_type=request.content_type)
+    presented, in_body = read_json(request.read(), content_type=request.content_type)
     request.appkey, request.random_str = escaped(presented.appkey), presented.random_str
     holder = verifying.holder_of(request.headers.get(verifying.HOLDER), in_body)
     verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=request.now_ms)

@@ -20,10 +20,10 @@ from werkzeug.wsgi import get_host, get_input_stream
 
 from authsvc.errors import InvalidRequest
 from authsvc.ids import fresh_id
-from authsvc.payloads import json_body
 from authsvc.ratelimit.limiter import Quota
 from authsvc.telemetry.access_log import Action
 from authsvc.telemetry.tracing import Tracing
+from authsvc.web import json_body
 from authsvc.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -51,7 +51,14 @@ use_git_change_detection = false
 
 PARTS = {
     "payload": Part(
-        ("payloads/signature", "payloads/payload", "payloads/issuing", "payloads/verifying", "payloads/apps"),
+        (
+            "payloads/signature",
+            "payloads/payload",
+            "payloads/issuing",
+            "payloads/verifying",
+            "payloads/apps",
+            "web/presented",
+        ),
         (
             "payloads/test_signature",
             "payloads/test_payload",
@@ -59,6 +66,7 @@ PARTS = {
             "payloads/test_verifying",
             "payloads/test_issuing",
             "payloads/test_apps",
+            "web/test_presented",
         ),
     ),
     "callers": Part(("auth/authenticator",), ("auth/test_authenticator",)),

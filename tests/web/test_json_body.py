@@ -1,4 +1,4 @@
-"""Tests of `body`: whatever bytes come in, a dictionary of known fields or one refusal comes out."""
+"""Tests of `json_body`: whatever bytes come in, a dictionary of known fields or one refusal comes out."""
 
 import json
 from contextlib import suppress
@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsvc.errors import InvalidRequest
-from authsvc.payloads import json_body
+from authsvc.web import json_body
 
 FIELDS = {"appkey", "random_str"}
 JSON = "application/json"
