@@ -169,9 +169,8 @@ def goes_on(service: Service) -> None:
     wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
     service.wait_for_workers(2)
     recovers(service)
-    wait_until(
-        lambda: scrape(service)["payloads_issued_total", made_up.APPKEY] > issued_before, timeout_s=5, what=service.log
-    )
+    told = ("payloads_issued_total", made_up.APPKEY)  # it is there once a worker has published
+    wait_until(lambda: scrape(service).get(told, 0) > issued_before, timeout_s=5, what=service.log)
 
 
 @SERVERS
