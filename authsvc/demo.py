@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `ids`, `rate`, `origins`, `payload`, `secret`, `runner`, `errors`.
+Imports `app`, `bind`, `clock`, `config`, `ids`, `rate`, `same_site`, `payload`, `secret`, `runner`, `errors`.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ from werkzeug.exceptions import BadGateway, BadRequest, Forbidden, Unauthorized
 
 from authsvc import clock
 from authsvc.app import create_app
-from authsvc.auth import origins
+from authsvc.auth import same_site
 from authsvc.bind import Bind, free
 from authsvc.errors import CrossSite, ExtraMissing, SettingsError
 from authsvc.ids import fresh_id
@@ -252,7 +252,7 @@ def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
             )
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].startswith("/demo/"):
             try:
-                origins.check_same_site(
+                same_site.check_same_site(
                     origin=environ.get("HTTP_ORIGIN"),
                     sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
                     host=host,

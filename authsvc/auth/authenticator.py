@@ -2,7 +2,7 @@
 Who is logged in: the ways of telling, tried in order.
 
 The first way whose credential a request brings decides; a bad one is refused and never falls through to the next.
-The only module that imports `itsdangerous`. Of the project it imports `tokens`, `token_cache`, `origins`, `ids`,
+The only module that imports `itsdangerous`. Of the project it imports `tokens`, `token_cache`, `same_site`, `ids`,
 `clock`, `secret`, `store` and `errors`.
 """
 
@@ -19,7 +19,7 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from authsvc import clock
-from authsvc.auth import origins
+from authsvc.auth import same_site
 from authsvc.auth.token_cache import Remembered
 from authsvc.auth.tokens import MAX_ID_LENGTH, Token, Tokens, check_not_ahead, checked_user_id
 from authsvc.errors import InvalidRequest, MemoryLost, NotLoggedIn, NotLoggedInYet
@@ -136,7 +136,7 @@ class Callers:
             user_id = way.user_id(request, now_ms)
             if user_id is not None:
                 if way.is_ambient and request.method not in _READING:
-                    origins.check_same_site(
+                    same_site.check_same_site(
                         origin=request.headers.get("Origin"),
                         sec_fetch_site=request.headers.get("Sec-Fetch-Site"),
                         host=request.host,

@@ -1,7 +1,7 @@
 """
 How the text of one setting becomes its value, and how its faults read.
 
-Imports `secret`, `origins`, `bind` and `rate` for the values, and `escaping`.
+Imports `secret`, `same_site`, `bind` and `rate` for the values, and `escaping`.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from authsvc.auth import origins
+from authsvc.auth import same_site
 from authsvc.bind import Bind
 from authsvc.escaping import escaped
 from authsvc.ratelimit.rate import Rate
@@ -55,7 +55,7 @@ def _rate(value: object) -> object:
 
 def _origin_set(value: object) -> object:
     words = _words(value)
-    return frozenset(map(origins.parse_allowed, words)) if isinstance(words, tuple) else words
+    return frozenset(map(same_site.parse_allowed, words)) if isinstance(words, tuple) else words
 
 
 def default_store() -> Secret:
@@ -91,7 +91,7 @@ def _json_object(value: object) -> object:
 
 def _vendor_url(value: str) -> str:
     try:
-        origins.parse_origin(value.removesuffix("/"))
+        same_site.parse_origin(value.removesuffix("/"))
     except ValueError:
         raise ValueError("must be http:// or https:// and a host, without user name or path") from None
     return value

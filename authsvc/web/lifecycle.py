@@ -1,7 +1,7 @@
 """
 How every request begins, and what every answer has in common, whichever door it takes.
 
-That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `origins`,
+That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `cors`,
 `access_log`, `tracing` and `request`.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from wsgiref.types import WSGIEnvironment
 
-from authsvc.auth import origins
 from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.tracing import Tracing
+from authsvc.web import cors
 from authsvc.web.request import Request
 
 
@@ -73,8 +73,8 @@ class Lifecycle:
     def _add_cors(self, request: Request, headers: list[tuple[str, str]], origin: str) -> None:
         if request.method == "OPTIONS":
             allow = next((value for name, value in headers if name == "Allow"), "")
-            cors = origins.preflight_headers(origin, self.allowed_origins, allow, self.allowed_headers)
+            added = cors.preflight_headers(origin, self.allowed_origins, allow, self.allowed_headers)
         else:
-            cors = origins.cors_headers(origin, self.allowed_origins)
+            added = cors.cors_headers(origin, self.allowed_origins)
         # An allowed origin takes the place of the `*` that some answers have.
-        headers[:] = [*(pair for pair in headers if pair[0] not in cors), *cors.items()]
+        headers[:] = [*(pair for pair in headers if pair[0] not in added), *added.items()]

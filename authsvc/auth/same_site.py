@@ -1,12 +1,12 @@
 """
-Where a request comes from: the same-origin rule, and the CORS headers for the origins that are allowed.
+The same-site rule: whether a request comes from the service's own origin, from an allowed one or from another site.
 
 Pure; imports only `errors`.
 """
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
 
 from authsvc.errors import CrossSite
@@ -20,18 +20,6 @@ _ORIGIN_RULE = (
 )
 _ALLOWED_RULE = f"{_ORIGIN_RULE}; or, of an app, such as capacitor://localhost, ionic://, tauri:// or app://host"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# What a page sends, and what tracing and monitoring in a page add to every request of it. W3C Trace Context and
-# Baggage; Sentry; Zipkin; Datadog; New Relic; Elastic; Jaeger; AWS X-Ray; Application Insights; SkyWalking; ARMS.
-_REQUEST_HEADERS = (
-    *("Authorization", "Content-Type", "X-Request-Id"),
-    *("traceparent", "tracestate", "baggage", "sentry-trace"),
-    *("b3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags"),
-    *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin"),
-    *("newrelic", "elastic-apm-traceparent", "uber-trace-id", "X-Amzn-Trace-Id", "Request-Id", "Request-Context"),
-    *("sw8", "sw8-correlation", "EagleEye-TraceID", "EagleEye-SessionID", "EagleEye-pAppName"),
-)
-_RESPONSE_HEADERS = "X-Request-Id, X-Server-Time-Ms, X-Expires-In-Ms, RateLimit, RateLimit-Policy, Retry-After"
-_PREFLIGHT_MAX_AGE_S = 600
 
 
 def parse_origin(text: str) -> str:
@@ -99,37 +87,6 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
             "the request's Origin is neither the origin of its Host nor one of AUTHSVC_ALLOWED_ORIGINS; "
             "a proxy in front must pass the Host header on"
         )
-
-
-def cors_headers(origin: str | None, allowed: Collection[str]) -> dict[str, str]:
-    """Return the headers that let a page of an allowed origin read the answer; none for any other origin."""
-    if origin is None or origin == "null" or origin not in allowed:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Expose-Headers": _RESPONSE_HEADERS,
-    }
-
-
-def preflight_headers(
-    origin: str | None, allowed: Collection[str], methods: str, more_headers: Iterable[str] = ()
-) -> dict[str, str]:
-    """
-    Return the headers that answer a preflight request.
-
-    Args:
-        methods: comma-separated, as in Allow.
-        more_headers: names of headers that a page may send beside those of tracing.
-    """
-    headers = cors_headers(origin, allowed)
-    if not headers:
-        return {}
-    return headers | {
-        "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": ", ".join((*_REQUEST_HEADERS, *more_headers)),
-        "Access-Control-Max-Age": str(_PREFLIGHT_MAX_AGE_S),
-    }
 
 
 @lru_cache(maxsize=256)  # most requests are of a few pages; a header has 8 KB at most

@@ -1,8 +1,8 @@
-"""Which requests count as the site's own, and which origins may read answers."""
+"""Which requests count as the site's own."""
 
 import pytest
 
-from authsvc.auth.origins import check_same_site, cors_headers, parse_allowed, parse_origin, preflight_headers
+from authsvc.auth.same_site import check_same_site, parse_allowed, parse_origin
 from authsvc.errors import CrossSite
 
 ALLOWED = frozenset({"https://app.example"})
@@ -135,40 +135,6 @@ def test_a_request_of_another_site_is_refused(origin: str | None, sec_fetch_site
         check_same_site(origin=origin, sec_fetch_site=sec_fetch_site, host=host, allowed=ALLOWED)
 
 
-def test_an_allowed_origin_may_read_answers() -> None:
-    """The answer names the very origin, never *, and shows the headers that a page has a use for."""
-    assert cors_headers("https://app.example", ALLOWED) == {
-        "Access-Control-Allow-Origin": "https://app.example",
-        "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Expose-Headers": (
-            "X-Request-Id, X-Server-Time-Ms, X-Expires-In-Ms, RateLimit, RateLimit-Policy, Retry-After"
-        ),
-    }
-
-
-def test_an_allowed_origin_gets_an_answer_to_its_preflight() -> None:
-    """The browser learns for ten minutes which methods and headers a page may use."""
-    preflight = preflight_headers("https://app.example", ALLOWED, "OPTIONS, POST")
-    names = preflight.pop("Access-Control-Allow-Headers").split(", ")
-    assert preflight == cors_headers("https://app.example", ALLOWED) | {
-        "Access-Control-Allow-Methods": "OPTIONS, POST",
-        "Access-Control-Max-Age": "600",
-    }
-    assert len({name.lower() for name in names}) == len(names)
-    assert set(names) >= {"Authorization", "Content-Type", "X-Request-Id"}
-    assert set(names) >= {
-        "traceparent",
-        "tracestate",
-        "baggage",
-        "sentry-trace",
-        "b3",
-        "x-datadog-trace-id",
-        "newrelic",
-    }
-    more = preflight_headers("https://app.example", ALLOWED, "POST", ("X-App-Version",))
-    assert more["Access-Control-Allow-Headers"].split(", ") == [*names, "X-App-Version"]
-
-
 @pytest.mark.parametrize(
     "origin",
     [
@@ -215,13 +181,3 @@ def test_null_is_never_ours(sec_fetch_site: str | None) -> None:
     """Not even if somebody has put it among the allowed ones, or the browser calls it our own."""
     with pytest.raises(CrossSite, match="null"):
         check_same_site(origin="null", sec_fetch_site=sec_fetch_site, host="null", allowed={"null"})
-    assert cors_headers("null", {"null"}) == {}
-
-
-@pytest.mark.parametrize(
-    "origin", [None, "", "*", "null", "https://evil.example", "https://app.example.evil.example", "HTTPS://APP.EXAMPLE"]
-)
-def test_any_other_origin_gets_no_cors_headers(origin: str | None) -> None:
-    """An origin that is not allowed learns nothing, not even that others are."""
-    assert cors_headers(origin, ALLOWED) == {}
-    assert preflight_headers(origin, ALLOWED, "POST") == {}
