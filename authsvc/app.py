@@ -15,7 +15,10 @@ from flask import Flask
 from authsvc import clock, stores
 from authsvc.auth.ask_app import AppCookie, AppLogin, AppToken
 from authsvc.auth.auth_request import LoginUrl
-from authsvc.auth.authenticator import Assertion, Bearer, Callers, Gateway, SessionCookie, TokenCookie, Way
+from authsvc.auth.authenticator import Callers, Way
+from authsvc.auth.bearer import Assertion, Bearer, TokenCookie
+from authsvc.auth.gateway import Gateway
+from authsvc.auth.session_cookie import SessionCookie
 from authsvc.auth.tokens import TokenRules, Tokens
 from authsvc.errors import SettingsError, StoreAway
 from authsvc.outbound.availability import Health

@@ -39,7 +39,7 @@ ONLY_IN = {
     "hiredis": {"stores.redis_client"},
     "sqlite3": {"stores.sqlite"},
     "jwt": {"auth.tokens", "testing"},
-    "itsdangerous": {"auth.authenticator"},
+    "itsdangerous": {"auth.session_cookie"},
     "urllib3": {"outbound.http_client"},
     "pydantic": {
         "secret",

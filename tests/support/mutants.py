@@ -69,7 +69,16 @@ PARTS = {
             "web/test_presented",
         ),
     ),
-    "callers": Part(("auth/authenticator",), ("auth/test_authenticator",)),
+    "callers": Part(
+        ("auth/authenticator", "auth/credentials", "auth/bearer", "auth/session_cookie", "auth/gateway"),
+        (
+            "auth/test_authenticator",
+            "auth/test_credentials",
+            "auth/test_bearer",
+            "auth/test_session_cookie",
+            "auth/test_gateway",
+        ),
+    ),
     "remembered": Part(("auth/token_cache",), ("auth/test_token_cache",)),
     "limiter": Part(
         ("ratelimit/limiter", "ratelimit/rate"), ("ratelimit/test_limiter", "ratelimit/test_rate"), "overshoot"

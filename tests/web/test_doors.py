@@ -460,7 +460,7 @@ def test_a_query_that_is_not_utf_8(pair: Pair) -> None:
     assert pair.ask(path=RESOURCE, method="GET", headers=FOREVER, environ=environ)[0] == "400 BAD REQUEST"
 
 
-@pytest.mark.parametrize("place", ["auth.authenticator.Bearer.user_id", "ratelimit.limiter.Limiter.hit"])
+@pytest.mark.parametrize("place", ["auth.bearer.Bearer.user_id", "ratelimit.limiter.Limiter.hit"])
 def test_a_bug_is_told_as_any(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:

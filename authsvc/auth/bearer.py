@@ -1,0 +1,127 @@
+"""
+Who is logged in by a JWT: in the Authorization header, in a cookie, or in the gateway's header; and its single use.
+
+Imports `authenticator`, `credentials`, `tokens`, `token_cache`, `ids`, `store` and `errors`.
+"""
+
+import hashlib
+import json
+import re
+
+from authsvc.auth.authenticator import Asking
+from authsvc.auth.credentials import only_user, single
+from authsvc.auth.token_cache import Remembered
+from authsvc.auth.tokens import MAX_ID_LENGTH, Token, Tokens
+from authsvc.errors import MemoryLost, NotLoggedIn
+from authsvc.ids import fresh_id
+from authsvc.stores.store import Store
+
+# A Bearer credential that is not the header's first, or not followed by a space; it must not pass for none.
+_BEARER_ELSEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
+_CLAIM_MARGIN_MS = 60_000  # the clocks of the hosts and of the store may differ by this
+
+
+class Bearer:
+    """A JWT that the page itself sends; with a store, its `jti` is good once."""
+
+    name = "bearer"
+    brings = "Authorization: Bearer <token>"
+    is_ambient = False
+
+    def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
+        self._tokens = tokens
+        self._store = single_use
+        self._remembered = Remembered()
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        authorization = request.headers.get("Authorization") or ""
+        known = self._remembered.find(authorization, now_ms)
+        if known is not None:
+            return known
+        scheme, _, credential = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            if _BEARER_ELSEWHERE.search(authorization):
+                raise NotLoggedIn("the Authorization header must be Bearer, a space and the token, and nothing else")
+            return None
+        credential = credential.strip(" ")
+        if not credential:
+            raise NotLoggedIn("the Authorization header has no token after Bearer")
+        user_id, expires_ms = _verified(self._tokens, single(credential, "Authorization"), self._store, now_ms)
+        if self._store is None:
+            self._remembered.add(authorization, user_id, expires_ms=expires_ms, now_ms=now_ms)
+        return user_id
+
+
+class TokenCookie:
+    """A JWT in a cookie, where no script of the page can read it; with a store, its `jti` is good once."""
+
+    name = "token-cookie"
+    is_ambient = True
+
+    def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
+        self.brings = f"the cookie {cookie}"
+        self._tokens = tokens
+        self._cookie = cookie
+        self._store = single_use
+        self._remembered = Remembered()
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        return only_user(request.cookies.getlist(self._cookie), lambda cookie: self._user(cookie, now_ms), self._cookie)
+
+    def _user(self, cookie: str, now_ms: int) -> str | None:
+        if self._store is not None:
+            return _verified(self._tokens, cookie, self._store, now_ms)[0]
+        return self._remembered.user(cookie, now_ms, lambda cookie: _verified(self._tokens, cookie, None, now_ms))
+
+
+class Assertion:
+    """A JWT that the gateway in front adds in a header of its own; with a store, its `jti` is good once."""
+
+    name = "assertion"
+    is_ambient = True
+
+    def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
+        self.brings = f"{header} from the gateway"
+        self._tokens = tokens
+        self._header = header
+        self._store = single_use
+        self._remembered = Remembered()
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        value = request.headers.get(self._header)
+        if value is None:
+            return None
+        if self._store is not None:
+            return self._verified(value, now_ms)[0]
+        return self._remembered.user(value, now_ms, lambda value: self._verified(value, now_ms))
+
+    def _verified(self, value: str, now_ms: int) -> tuple[str, int]:
+        scheme, _, credential = value.partition(" ")
+        token = single(credential.strip(" ") if scheme.lower() == "bearer" else value, self._header)
+        return _verified(self._tokens, token, self._store, now_ms)
+
+
+def _verified(tokens: Tokens, text: str, single_use: Store | None, now_ms: int) -> tuple[str, int]:
+    """Return whose token this is and when it expires (Unix ms); it is used up if it is good once, however it came."""
+    token = tokens.verify(text)
+    if single_use is not None:
+        _use_up(token, single_use, now_ms)
+    return token.user_id, token.expires_ms
+
+
+def _use_up(token: Token, store: Store, now_ms: int) -> None:
+    if not token.jti or len(token.jti) > MAX_ID_LENGTH:
+        raise NotLoggedIn(f"the token needs a jti of 1 to {MAX_ID_LENGTH} characters, because it is good only once")
+    name = json.dumps([token.issuer or "", token.jti])
+    try:
+        is_first = store.add(
+            f"jti:{hashlib.sha256(name.encode()).hexdigest()}",
+            fresh_id(),
+            keep_ms=token.expires_ms - now_ms + _CLAIM_MARGIN_MS,
+            # `iat` is rounded down; the end of its second keeps a token issued just after the birth of the store.
+            since_ms=None if token.issued_ms is None else token.issued_ms + 999,
+        )
+    except MemoryLost as exc:
+        raise NotLoggedIn("the token is older than the store's memory; get a fresh token") from exc
+    if not is_first:
+        raise NotLoggedIn("the token was used before; get a fresh token")

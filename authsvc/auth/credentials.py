@@ -1,0 +1,52 @@
+"""
+What the ways of logging in have in common: one value of a header, the cookies of one name, secrets that are not empty.
+
+Imports `errors`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from authsvc.errors import NotLoggedIn, NotLoggedInYet
+
+MAX_COOKIES = 16  # of one name; browsers send those of a few paths and domains
+
+
+def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name: str) -> str | None:
+    """
+    Return whose the cookies of one name are.
+
+    A browser sends all of them that a path or a domain above has left there, so a stale one may stand beside the good
+    one. Those that are nobody's do not count either.
+
+    Raises:
+        NotLoggedIn, NotLoggedInYet: none of them is good, or two are good and of different users; or they are so many
+            that verifying them all would keep a worker busy for seconds.
+    """
+    users: set[str] = set()
+    refusals: list[NotLoggedIn | NotLoggedInYet] = []
+    different = dict.fromkeys(filter(None, cookies))
+    if len(different) > MAX_COOKIES:
+        raise NotLoggedIn(f"there are more than {MAX_COOKIES} cookies {name}")
+    for cookie in different:
+        try:
+            user_id = user_of(cookie)
+        except (NotLoggedIn, NotLoggedInYet) as refusal:
+            refusals.append(refusal)
+        else:
+            users |= {user_id} if user_id is not None else set()
+    if len(users) > 1:
+        raise NotLoggedIn(f"there are several cookies {name}, of different users")
+    if not users and refusals:
+        raise refusals[0]
+    return next(iter(users), None)
+
+
+def single(value: str, header: str) -> str:
+    if "," in value:
+        raise NotLoggedIn(f"{header} holds a comma, or was sent twice")
+    return value
+
+
+def check_secrets(values: Sequence[str]) -> None:
+    if not values or not all(values):
+        raise ValueError("an empty secret would let everybody in")

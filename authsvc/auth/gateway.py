@@ -1,0 +1,64 @@
+"""
+Who is logged in by a gateway in front, which names the user in a header, beside a secret of its own.
+
+Imports `authenticator`, `credentials`, `tokens` and `errors`.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+from authsvc.auth.authenticator import Asking
+from authsvc.auth.credentials import check_secrets, single
+from authsvc.auth.tokens import checked_user_id
+from authsvc.errors import NotLoggedIn
+
+
+class Gateway:
+    """A header in which the gateway in front names the user; believed only beside the gateway's secret."""
+
+    name = "gateway"
+    is_ambient = True
+
+    def __init__(self, gateway_secrets: Sequence[str], *, user_header: str, twins_pass: bool = False) -> None:
+        """
+        Take the secrets any of which makes a request the gateway's, and the header that names the user.
+
+        Args:
+            twins_pass: the server lets a header's underscore twin pass for it, so a client behind a gateway that does
+                not know of the twin could name any user; a header without a hyphen has no twin.
+        """
+        check_secrets(gateway_secrets)
+        self.brings = f"{user_header} from the gateway"
+        self._secrets = tuple(secret.encode() for secret in gateway_secrets)
+        self._user_header = user_header
+        self._has_twin = twins_pass and "-" in user_header
+
+    def user_id(self, request: Asking, _now_ms: int) -> str | None:
+        presented = request.headers.get("X-Gateway-Secret")
+        if presented is None:
+            return None
+        if self._has_twin:
+            raise NotLoggedIn(
+                f"this server cannot tell {self._user_header} from its underscore twin; let the gateway send a signed "
+                "assertion, use a header name without a hyphen, or serve on gunicorn"
+            )
+        # Every secret is compared, so the time taken does not tell which one was close.
+        matches = [hmac.compare_digest(_raw(presented, "X-Gateway-Secret"), secret) for secret in self._secrets]
+        if not any(matches):
+            raise NotLoggedIn("the X-Gateway-Secret header is not AUTHSVC_GATEWAY_SECRET")
+        user = request.headers.get(self._user_header)
+        if user is None:
+            raise NotLoggedIn(f"the gateway names no user: {self._user_header} is missing")
+        try:
+            user_id = _raw(single(user, self._user_header), self._user_header).decode()
+        except UnicodeDecodeError as exc:
+            raise NotLoggedIn(f"{self._user_header} is not UTF-8 text") from exc
+        return checked_user_id(user_id, self._user_header)
+
+
+def _raw(value: str, header: str) -> bytes:
+    """Return the bytes of a header as they came: WSGI decodes them as Latin-1."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise NotLoggedIn(f"{header} was not decoded as WSGI demands") from exc

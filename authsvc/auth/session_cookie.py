@@ -1,0 +1,119 @@
+"""
+Who is logged in by the session cookie of a Flask app.
+
+The only module that imports `itsdangerous`. Of the project it imports `authenticator`, `credentials`, `tokens`,
+`token_cache`, `clock`, `secret` and `errors`.
+"""
+
+import base64
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from authsvc import clock
+from authsvc.auth.authenticator import Asking
+from authsvc.auth.credentials import check_secrets, only_user
+from authsvc.auth.token_cache import Remembered
+from authsvc.auth.tokens import check_not_ahead, checked_user_id
+from authsvc.errors import NotLoggedIn
+from authsvc.secret import key_bytes
+
+FS_UNIQUIFIER = (
+    "_user_id of the session is Flask-Security's fs_uniquifier, which changes with the user's password, and then the"
+    " user gets another IM account; put an id that stays into the session and name it in AUTHSVC_SESSION_USER_FIELD"
+)
+_UNIQUIFIER = re.compile(r"[0-9a-f]{32}")
+_FLASK_SECURITY = frozenset({"fs_cc", "fs_paa"})  # what its login_user leaves in a session
+# How `flask.sessions` writes what JSON has no type for, of that what may be an id.
+_TAGS: Mapping[str, Callable[[str], str]] = {
+    " u": lambda text: str(UUID(hex=text)),
+    " m": str,
+    " b": lambda text: base64.b64decode(text, validate=True).decode(),
+}
+_log = logging.getLogger(__name__)
+
+
+class SessionCookie:
+    """The app's own Flask session cookie, as `flask.sessions` signs it."""
+
+    name = "session"
+    is_ambient = True
+
+    def __init__(self, keys: Sequence[str], *, cookie: str, user_field: str, max_age_s: int) -> None:
+        """
+        Take the app's SECRET_KEYs, any of which may have signed; one that is bytes stands in base64 after `base64:`.
+
+        Args:
+            user_field: where the session keeps the user's id.
+            max_age_s: seconds from its last signing for which a session counts.
+        """
+        check_secrets(keys)
+        self.brings = f"the cookie {cookie}"
+        self._serializer = URLSafeTimedSerializer(
+            [key_bytes(key) for key in keys],
+            salt="cookie-session",
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha1},
+        )
+        self._cookie = cookie
+        self._user_field = user_field
+        self._max_age_s = max_age_s
+        self._has_warned = False
+        self._remembered = Remembered()
+
+    def user_id(self, request: Asking, now_ms: int) -> str | None:
+        cookies = request.cookies.getlist(self._cookie)
+        return only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
+
+    def _verified(self, cookie: str) -> tuple[str | None, int]:
+        session, expires_ms = self._session(cookie)
+        return self._user_of(session), expires_ms
+
+    def _user_of(self, session: Mapping[str, object]) -> str | None:
+        what = f"the session's {self._user_field}"
+        user_id = session.get(self._user_field)
+        if user_id is None:
+            return None
+        user_id = _untagged(user_id)
+        if isinstance(user_id, bool) or not isinstance(user_id, str | int):
+            raise NotLoggedIn(f"{what} must be a string, a whole number or a UUID")
+        user_id = checked_user_id(str(user_id), what)
+        if not self._has_warned and self._user_field == "_user_id" and _is_uniquifier(user_id, session):
+            self._has_warned = True
+            _log.warning("%s", FS_UNIQUIFIER)
+        return user_id
+
+    def _session(self, cookie: str) -> tuple[Mapping[str, object], int]:
+        """Return what the cookie holds, and the first moment at which it is too old, Unix ms."""
+        try:
+            session, signed = self._serializer.loads(cookie, return_timestamp=True)
+            signed_ms = int(signed.timestamp()) * 1000
+        # Of a time that no calendar has, itsdangerous lets the error of datetime through.
+        except (BadData, ValueError, OSError, OverflowError) as exc:
+            raise NotLoggedIn("the session cookie is broken, or signed with another key") from exc
+        expires_ms = signed_ms + (self._max_age_s + 1) * 1000
+        if clock.now_ms() >= expires_ms:
+            raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s")
+        check_not_ahead(signed_ms, "the session cookie is from the future")
+        if not isinstance(session, dict):
+            raise NotLoggedIn("the session cookie holds no session")
+        return session, expires_ms
+
+
+def _untagged(value: object) -> object:
+    """Return what `flask.sessions` has tagged as text, if it may be an id; anything else as it is."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((tag, text),) = value.items()
+        if tag in _TAGS and isinstance(text, str):
+            try:
+                return _TAGS[tag](text)
+            except ValueError:
+                return value
+    return value
+
+
+def _is_uniquifier(user_id: str, session: Mapping[str, object]) -> bool:
+    return not _FLASK_SECURITY.isdisjoint(session) and _UNIQUIFIER.fullmatch(user_id) is not None
