@@ -3,14 +3,13 @@ Run the WSGI app on gunicorn or granian, and drain before stopping.
 
 On SIGTERM or SIGINT `/readyz` says no while requests are still served; after the drain delay, or on a second signal,
 the server stops accepting and finishes what it has. SIGHUP restarts nothing: every worker looks at the secret files
-by itself, twice a second. Imports `app`, `gunicorn_arbiter` for gunicorn, `bind`, `limits`,
-`drain`, `exporter` and `shared_slots`.
+by itself, twice a second. Imports `app`, `gunicorn_arbiter` for gunicorn, `granian_server` for granian, `bind`,
+`limits`, `drain`, `exporter` and `shared_slots`.
 """
 
 import gc
 import importlib.util
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -20,15 +19,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from authsvc import __version__
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
 from authsvc.errors import ExtraMissing, SettingsError
-from authsvc.server.drain import STOPPING, Drain, blocked
-from authsvc.server.limits import BACKLOG, KEPT_S, THREADS, connections, keep_to_a_cpu
+from authsvc.server.drain import STOPPING, Drain
+from authsvc.server.limits import keep_to_a_cpu
 from authsvc.telemetry import exporter
 from authsvc.telemetry.shared_slots import Living, Slots
 
@@ -173,55 +171,7 @@ def _serve_gunicorn(bind: Bind, workers: int, drain: Drain, log_level: str, buil
 
 
 def _serve_granian(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
-    from granian import wsgi
-    from granian.constants import HTTPModes, Interfaces
-    from granian.http import HTTP1Settings
-    from granian.log import LogLevels
-    from granian.server import Server
+    from authsvc.server import granian_server  # here, because granian is an extra
 
-    multiprocessing.set_start_method("fork", force=True)  # the memory that the workers share is not for a new process
-    # It copies this process's variables, secrets among them, into the environ of every request: let it find none.
-    wsgi.os = SimpleNamespace(environ={})  # type: ignore[attr-defined, assignment] # it has no setting for that
-    parent = os.getpid()
-
-    class Granian(Server):  # type: ignore[misc, valid-type] # a class chosen by the build of Python
-        def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-            if os.getpid() != parent:
-                os._exit(0)  # a worker that is still starting; SystemExit would be lost on a callback of Python's own
-            if drain.is_over():
-                super().signal_handler_interrupt(*args, **kwargs)
-
-        def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 -- granian's signature
-            _log.info("SIGHUP: nothing to restart, changed secret files are seen by themselves")
-
-        def _spawn_workers(self, *args: Any, **kwargs: Any) -> None:
-            with blocked():
-                super()._spawn_workers(*args, **kwargs)
-
-        def _respawn_workers(self, *args: Any, **kwargs: Any) -> None:
-            with blocked():
-                super()._respawn_workers(*args, **kwargs)
-
-    server = Granian(
-        "authsvc",
-        address=bind.host,
-        port=bind.port,
-        uds=bind.socket,
-        uds_permissions=bind.mode,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=THREADS,
-        http=HTTPModes.http1,
-        # It is for both: a head that is sent slowly, which holds no thread, and a connection that is kept without one.
-        http1_settings=HTTP1Settings(header_read_timeout=KEPT_S * 1000),
-        backpressure=connections(),
-        websockets=False,
-        backlog=BACKLOG,
-        respawn_failed_workers=True,
-        workers_kill_timeout=30,
-        log_level=LogLevels(log_level.lower()),
-        log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},  # to our own handler
-    )
     _settle()
-    _log.warning("granian waits for a slow body for ever: let nobody reach it but a gateway that buffers requests")
-    server.serve(target_loader=build, wrap_loader=False)
+    granian_server.serve(bind, workers, drain, log_level, build)

@@ -30,7 +30,7 @@ ONLY_IN = {
     "flask": {"app", "web.flask_app", "demo"},
     "werkzeug": {"web.request", "web.answer", "web.service", "web.flask_app", "web.direct", "demo", "testing"},
     "gunicorn": {"server.gunicorn_arbiter", "server.gunicorn_worker", "server.gunicorn_http"},
-    "granian": {"server.runner"},
+    "granian": {"server.granian_server"},
     "structlog": {"telemetry.access_log"},
     "orjson": {"telemetry.access_log", "telemetry.figures"},
     "prometheus_client": {"telemetry.exposition"},
