@@ -96,7 +96,13 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nothing"], ["serve", "--workers", "0"], ["serve", "--bind", "nowhere"], ["sign", "--timestamp-ms", "x"]],
+    [
+        ["nothing"],
+        ["serve", "--workers", "0"],
+        ["serve", "--bind", "nowhere"],
+        *(["serve", "--socket-mode", mode] for mode in ("rw", "", "66", "0o660", "668", "1777", "-660", "660\n")),
+        ["sign", "--timestamp-ms", "x"],
+    ],
 )
 def test_misuse(variables: dict[str, str], arguments: list[str]) -> None:
     """Exit code 2, and the usage on stderr."""
