@@ -1,7 +1,7 @@
 """
 What gunicorn's worker receives by and answers with: a request's body, an answer, a connection's socket.
 
-They do what gunicorn's own do, with less work for each request. Imports `clock`.
+They do what gunicorn's own do, with less work for each request. Imports `clock` and `limits`.
 """
 
 import socket
@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.http.message import TOKEN_RE
 from gunicorn.util import http_date, is_hoppish
 
 from authsvc import clock
+from authsvc.server.limits import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 STAY_MS = 10  # with a connection whose answer has been sent
 READ_BYTES = 8192  # at once, as gunicorn does
+
+
+class HeadIncomplete(BaseException):  # no Exception, which gunicorn would answer
+    """The rest of a request's head has not come yet."""
 
 
 class Input:
@@ -106,6 +111,8 @@ class Socket(socket.socket):
         super().settimeout(None)
         self._timeout_s: float | None = None
         self.sends_since_s: float | None = None  # by the monotonic clock; None while nothing is sent
+        self.head_since_s: float | None = None  # the same; None while no head is received
+        self.head: bytes | None = None  # what has come of it; None while a thread may wait for more
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
 
     def settimeout(self, timeout: float | None) -> None:
@@ -119,6 +126,8 @@ class Socket(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         self._apply()
+        if self.head is not None:
+            return self._recv_head(self.head, size)
         while True:
             try:
                 return super().recv(size, flags)
@@ -136,6 +145,16 @@ class Socket(socket.socket):
         """Return what comes within STAY_MS, or raise BlockingIOError."""
         self._apply()
         return super().recv(READ_BYTES)
+
+    def _recv_head(self, head: bytes, size: int) -> bytes:
+        if len(head) > HEAD_BYTES:
+            raise LimitRequestHeaders("head too large")
+        try:
+            came = super().recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise HeadIncomplete from None
+        self.head = head + came
+        return came
 
     def _apply(self) -> None:
         if self._timeout_s != super().gettimeout():

@@ -4,10 +4,14 @@ gunicorn's worker, made to wait for no slow client, and to take no more connecti
 Imports `gunicorn_balance`, `limits`, `drain` and `gunicorn_http`.
 """
 
+import selectors
 import signal
 import socket
 import time
+from bisect import insort
 from contextlib import suppress
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
@@ -15,13 +19,15 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.server.drain import STOPPING
 from authsvc.server.gunicorn_balance import PAUSE_S, Balance, shared_counts
-from authsvc.server.gunicorn_http import Input, Response, Socket
-from authsvc.server.limits import ANSWERED_S, BUSY_SENT_S, READ_S, SENT_S
+from authsvc.server.gunicorn_http import HeadIncomplete, Input, Response, Socket
+from authsvc.server.limits import ANSWERED_S, BUSY_SENT_S, LINGER_S, READ_S, SENT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+DRAIN_BYTES = 65_536  # at once
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
@@ -89,13 +95,41 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         if not conn.initialized:
             conn.sock = Socket(conn.sock)
         while True:
-            self._begun_s[conn] = time.monotonic()
+            self._begin(conn)
             try:
                 is_kept = super().handle(conn)
+            except HeadIncomplete:
+                self._put_back(conn)
+                return _DEFER  # the rest of the head is waited for without a thread
             finally:
+                self._end_head(conn)
                 del self._begun_s[conn]
             if not is_kept or not self._asks_again(conn):
                 return is_kept
+
+    def _begin(self, conn: TConn) -> None:
+        now_s = time.monotonic()
+        # What is encrypted, or may be HTTP/2, is gunicorn's own affair; when it stops, it defers no more.
+        if self.alive and isinstance(conn.sock, Socket) and self.cfg.http2_cleartext == "off":
+            conn.sock.head = conn.parser.unreader.buf.getvalue() if conn.initialized else b""
+            conn.sock.head_since_s = now_s = conn.sock.head_since_s or now_s
+        self._begun_s[conn] = now_s
+
+    def _put_back(self, conn: TConn) -> None:
+        """Leave what has come of a head to be parsed anew when more of it comes."""
+        conn.parser.unreader.take_buffered()
+        conn.parser.unreader.unread(conn.sock.head)
+        conn.parser.req_count -= 1
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        self._end_head(conn)
+        conn.sock.head_since_s = None
+        return super().handle_request(req, conn)
+
+    @staticmethod
+    def _end_head(conn: TConn) -> None:
+        """Let reads wait again: for a body, or for the client to close."""
+        conn.sock.head = None  # which an encrypted socket has no use for, and takes
 
     def _asks_again(self, conn: TConn) -> bool:
         """Wait a moment for the connection's next request, unless others wait for a thread."""
@@ -111,9 +145,33 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         return True
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
+        is_over = not (fs.cancelled() or fs.exception() or fs.result())
+        if is_over and isinstance(conn.sock, Socket) and conn.sock.fileno() >= 0:
+            self._linger(conn)
+            return
         super().finish_request(conn, fs)
         if self.pending_conns and self.pending_conns[-1] is conn:
-            conn.timeout = time.monotonic() + READ_S
+            conn.timeout = (getattr(conn.sock, "head_since_s", None) or time.monotonic()) + READ_S
+            insort(self.pending_conns, self.pending_conns.pop(), key=attrgetter("timeout"))
+
+    def _linger(self, conn: TConn) -> None:
+        """Close a connection when its client has, or soon. gunicorn would have everybody wait for that."""
+        with suppress(OSError):  # it has broken, which the poller sees
+            conn.sock.shutdown(socket.SHUT_WR)
+        conn.sock.settimeout(0)
+        conn.timeout = time.monotonic() + LINGER_S
+        insort(self.pending_conns, conn, key=attrgetter("timeout"))
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+
+    def _drain(self, conn: TConn, sock: Socket) -> None:
+        """Throw away what a client still sends: if it were left there, closing would take back the answer."""
+        with suppress(OSError):
+            if sock.recv(DRAIN_BYTES):
+                return
+        self.poller.unregister(sock)
+        self.pending_conns.remove(conn)
+        self.nr_conns -= 1
+        conn.close()
 
     def murder_pending(self) -> None:
         super().murder_pending()

@@ -11,10 +11,12 @@ from pathlib import Path
 
 THREADS = 32
 BACKLOG = 2048  # connections that wait to be accepted
-READ_S = 5  # for all of a request; meanwhile it holds one of the threads
+READ_S = 5  # for all of a request; meanwhile its body holds one of the threads
+HEAD_BYTES = 65_536  # of a request's head on gunicorn, which keeps what has come of it; nginx passes on 32 KiB at most
 ANSWERED_S = 10  # for all of a request and its answer, of which the slowest takes 4 s; a client may not read it
 SENT_S = 5  # for the client to take an answer; what does not fit into its socket's buffer holds a thread
 BUSY_SENT_S = 0.5  # the same, while others wait for a thread
+LINGER_S = 2  # for the client to close a connection after its last answer, as gunicorn has it
 KEPT_S = 75  # a connection without a request; longer than nginx's 60 s, or nginx would send one just as we close it
 OPEN_FILES = 16_384  # where the system lets it have so many
 OWN_FILES = 128  # of them, what is no connection of a client: the store's, the vendor's, the threads' own

@@ -234,6 +234,47 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
             assert is_issued(send(server, HIDDEN, patience_s=patience_s))
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(head(TOKEN)[:-2], id="head"),
+        pytest.param(head(TOKEN)[:3], id="first line"),
+        pytest.param(keep_alive() + head(TOKEN)[:50], id="a second request's head"),
+        pytest.param(head(b"X: " + b"x" * 8_000, b"Y: " + b"y" * 8_000)[:-2], id="a long head"),
+    ],
+)
+def test_half_a_head_holds_no_thread(server: Service, begun: bytes) -> None:
+    """On many times more connections than there are threads, half a head has come: others are served at once."""
+    with ExitStack() as stack:
+        for _ in range(400):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            slow.sendall(begun)
+        for _ in range(10):
+            began_s = time.monotonic()
+            assert is_issued(send(server, HIDDEN))
+            assert time.monotonic() - began_s < 1
+
+
+def test_a_head_without_end(server: Service) -> None:
+    """It is refused long before a megabyte of it has come, so that nobody fills the memory with such."""
+    line = b"X-Long: " + b"x" * 5_000 + b"\r\n"
+    answer = send(server, head()[:-2] + line * 15, line * 185, patience_s=2)
+    assert statuses(answer) in ([431], [400], []), answer  # none, if it was lost while the client was sending
+
+
+@pytest.mark.parametrize("last", [head(first=FIRST), b"GET\r\n\r\n"], ids=["asked to close", "malformed"])
+def test_a_client_that_does_not_close(server: Service, last: bytes) -> None:
+    """Whoever leaves a connection open that the server closes after an answer keeps nobody else waiting."""
+    with ExitStack() as stack:
+        for _ in range(100):
+            open_ = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            open_.sendall(last)
+        for _ in range(10):
+            began_s = time.monotonic()
+            assert is_issued(send(server, HIDDEN))
+            assert time.monotonic() - began_s < 1
+
+
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_client_that_reads_nothing(server: Service, drips: bool) -> None:  # noqa: FBT001 -- a column
     """On more connections than there are threads, answers are not read, or byte by byte: others are served soon."""

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.server.gunicorn_http import Socket
 from authsvc.server.gunicorn_worker import Worker
+from authsvc.server.limits import READ_S
 from tests.conftest import bearer_of
 from tests.support import needed
 from tests.support.running import Service
@@ -228,3 +229,50 @@ def test_two_system_calls_a_request(service: Service) -> None:
     assert counted["sendto"] >= requests
     assert counted["recvfrom"] >= requests
     assert counted.total() < 3 * requests, counted
+
+
+def test_a_dripping_head_is_given_up(service: Service) -> None:
+    """All of a head has five seconds, however often a piece of it comes, and whoever else has connected meanwhile."""
+    service.start("--server", "gunicorn", "--workers", "1")
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        others = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(2)]
+        dripping = others.pop()
+        dripping.settimeout(0.2)
+        dripping.sendall(GET[:5])
+        while True:
+            others.append(stack.enter_context(socket.create_connection(("127.0.0.1", service.port))))
+            try:
+                assert dripping.recv(1) == b""
+                break
+            except TimeoutError:
+                dripping.sendall(b"x")
+            except ConnectionResetError:
+                break
+    assert READ_S <= time.monotonic() - began_s < READ_S + 2
+
+
+def test_a_head_in_pieces() -> None:
+    """It is parsed when all of it has come; the thread is free meanwhile, and what came is kept."""
+    worker = made(Worker, echoing)
+    with connected(worker) as (conn, client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", CHUNKED):
+            for place in range(request.index(b"\r\n\r\n") + 3):
+                client.sendall(request[place : place + 1])
+                assert worker.handle(conn) is _DEFER
+            client.sendall(request[place + 1 :])
+            assert worker.handle(conn) is True
+            assert b"abc" in client.recv(65_536)
+        assert conn.parser.req_count == 2
+
+
+def test_a_head_too_large() -> None:
+    """What is kept of a head is bounded; the refusal is gunicorn's own."""
+    worker = made(Worker, echoing)
+    with connected(worker) as (conn, client):
+        client.sendall(GET[:-2])
+        while (is_kept := worker.handle(conn)) is _DEFER:
+            client.sendall(b"X: " + b"x" * 5_000 + b"\r\n")
+        assert not is_kept
+        assert client.recv(65_536).startswith(b"HTTP/1.1 431 ")
