@@ -1,7 +1,7 @@
 """
 What `authsvc check` tries before traffic does.
 
-Imports `config`, `stores`, `client`, `tokens`, `auth_request`, `availability`, `ids` and `payload`.
+Imports `model`, `stores`, `client`, `tokens`, `auth_request`, `availability`, `ids` and `payload`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -3,7 +3,7 @@ The service shown on one page: beside it a made-up web app whose users log in, a
 
 The made-up app is a Flask app of its own, as a real one would be: it shares only the session key with the service. The
 sandbox is a process of its own that ends with this one. Every secret is drawn anew at each start.
-Imports `app`, `bind`, `clock`, `config`, `ids`, `rate`, `same_site`, `payload`, `secret`, `runner`, `errors`.
+Imports `app`, `bind`, `clock`, `model`, `ids`, `rate`, `same_site`, `payload`, `secret`, `runner`, `errors`.
 """
 
 import importlib.util

@@ -45,7 +45,7 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
 
 def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store, now_ms: int) -> AuthPayload:
     """
-    Return a payload whose time and random_str the page chose, as the vendor's front end jchat-web does (facts §3.6).
+    Return a payload whose time and random_str the page chose, as the vendor's front end jchat-web does (its README).
 
     Only times of this moment are signed, or whoever may call this could lay in payloads for later. What is signed once
     is the pair: jchat-web has one randomStr for all its pages.

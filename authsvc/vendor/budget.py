@@ -1,7 +1,7 @@
 """
 The vendor's budget: how many REST calls an app may make in a window, all workers together.
 
-The vendor's free plan counts 600 calls a minute for all of them (facts §1.5); what is spent here never reaches it.
+The vendor's free plan counts 600 calls a minute for all of them (REST API guide); what is spent here never reaches it.
 Imports `rate`, `store` and `errors`.
 """
 

@@ -1,5 +1,5 @@
 """
-The one place that speaks to the JMessage REST API (facts §1).
+The one place that speaks to the JMessage REST API.
 
 Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
 nothing is tried more than twice. Imports `http_client`, `circuit_breaker`, `budget`, `apps`, `availability` and

@@ -1,5 +1,5 @@
 """
-The rules of a media_id and of the URL that the vendor returns for it (facts §1.3).
+The rules of a media_id, and of the URL that the vendor returns for it; seen in its REST API guide and its answers.
 
 Pure; imports only `errors`.
 """

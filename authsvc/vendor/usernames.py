@@ -11,7 +11,7 @@ from typing import Literal
 
 Style = Literal["readable", "derived"]
 
-# Vendor's rule (facts §1.4): 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
+# Rule of the vendor's REST API guide for usernames: 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_.@-]{3,127}")
 _ESCAPED = "id-"  # begins the name of a user whose id is not its own name
 _HASHED = "sha-"  # the same, and too long even for that
