@@ -214,7 +214,7 @@ def create_app(
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, monitoring.metrics.text)
-    app.extensions |= {"authsvc": background, "authsvc.telemetry.recorder": monitoring}
+    app.extensions |= {"authsvc": background, "authsvc.monitoring": monitoring}
     return app
 
 

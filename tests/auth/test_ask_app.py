@@ -402,7 +402,7 @@ def test_it_is_counted(serve: Callable[..., Flask], stand_in: AppStandIn) -> Non
         issue(headers)
     stand_in.tell = lambda _: Told(500)
     issue({"Cookie": "sid=ana"})
-    monitoring = app.extensions["authsvc.telemetry.recorder"]
+    monitoring = app.extensions["authsvc.monitoring"]
 
     def figures() -> list[str]:
         lines = monitoring.metrics.text().decode().splitlines()
