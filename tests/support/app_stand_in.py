@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.http_server import OneByOneServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +39,6 @@ def user(user_id: str) -> Told:
     return Told(headers={"X-User": user_id})
 
 
-class _Server(ThreadingHTTPServer):
-    """One thread a connection, started one after the other: coverage's tracing cannot be begun in two at once."""
-
-    daemon_threads = True
-    request_queue_size = 512
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        begun = threading.Event()
-
-        def run() -> None:
-            begun.set()
-            self.process_request_thread(request, client_address)
-
-        threading.Thread(target=run, daemon=True).start()
-        begun.wait(5)
-
-
 class AppStandIn:
     """
     Answers as `tell` says, once `answering` is set; keeps connections.
@@ -73,7 +57,7 @@ class AppStandIn:
         self._at_once = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = OneByOneServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.certificates import Certificates
+from tests.support.http_server import OneByOneServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,6 @@ class Told:
 UNKNOWN = Told.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400)
 
 
-class _Server(ThreadingHTTPServer):
-    """One thread a connection, started one after the other: coverage's tracing cannot be begun in two at once."""
-
-    daemon_threads = True
-    request_queue_size = 128  # of socketserver's 5, a busy machine would drop some for a second
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        begun = threading.Event()
-
-        def run() -> None:
-            begun.set()
-            self.process_request_thread(request, client_address)
-
-        threading.Thread(target=run, daemon=True).start()
-        begun.wait(5)
-
-
 class VendorStandIn:
     """Answers as `tell` says, after waiting for `thaw` if it is frozen; remembers what it was asked."""
 
@@ -74,7 +57,7 @@ class VendorStandIn:
         self._thawed = threading.Event()
         self._thawed.set()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = OneByOneServer(("127.0.0.1", 0), self._handler())
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls.certificate, tls.key)
