@@ -36,7 +36,8 @@ bench: $(VENV)/installed-dev $(IMAGE)/installed $(PYTHON_PEERS)/installed servic
 
 # The long form of the fuzzing, from a random seed: 720 cases for each operation in process and 360 over sockets, with
 # the boundary values of the contract, and 4000 for each parser of what comes from outside.
-PARSERS := $(patsubst %,tests/test_%.py,mediaurl environ appsfile tokens callers payload body)
+PARSERS := $(patsubst %,tests/%.py,auth/test_authenticator auth/test_session_cookie auth/test_tokens payloads/test_payload \
+  settings/test_apps_file settings/test_loader vendor/test_media_url vendor/test_usernames web/test_json_body web/test_presented)
 FUZZ = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 fuzz: $(VENV)/installed-dev
 	FUZZ_CASES=720 $(FUZZ) tests/web/test_fuzz.py tests/processes/test_live_fuzz.py

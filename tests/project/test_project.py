@@ -154,3 +154,12 @@ def test_no_hint_names_a_package_of_an_index() -> None:
 def test_the_top_level_stays_short() -> None:
     """A new file or folder there has to be wanted."""
     assert {path.name for path in ROOT.iterdir() if path.name != ".git" and not is_ignored(path)} <= TOP
+
+
+def test_makefile_names_existing_tests() -> None:
+    """A file of tests that was moved is not left out of the long forms."""
+    command = ["make", "--always-make", "--dry-run", "fuzz", "campaign"]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    named = set(re.findall(r"\btests/[\w/]+(?:\.py)?(?!\S)", printed))
+    assert {"tests/payloads/test_model.py", "tests/web/test_fuzz.py", "tests/stores"} <= named
+    assert {name for name in named if not (ROOT / name).exists()} == set()
