@@ -97,4 +97,4 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise OSError(errno.EADDRINUSE, "somebody listens there")
+    raise OSError(errno.EADDRINUSE, "another process listens there")

@@ -168,7 +168,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     else:
         verifying.check(presented, apps=apps, now_ms=now_ms)
         if store.get(verifying.nonce_key(presented)) is not None:
-            raise Replayed("the payload was used before")
+            raise Replayed("the payload was already used")
     click.echo(f"valid: appkey {presented.appkey}, expires in {(presented.expires_at_ms - now_ms) / 1000:.1f} s")
 
 

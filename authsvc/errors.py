@@ -69,7 +69,7 @@ class NotLoggedInYet(Refusal):
     retry_after_s: int
 
     def __init__(self, what: str, *, ahead_s: float) -> None:
-        super().__init__(f"{what}, by {ahead_s:.0f} s; compare the clocks of both hosts")
+        super().__init__(f"{what}: it is {ahead_s:.0f} s ahead; compare the clocks of both hosts")
         self.retry_after_s = min(60, max(1, math.ceil(ahead_s)))
 
 
@@ -81,7 +81,7 @@ class UnknownAppkey(Refusal):
     """The appkey is none of those served here."""
 
     def __init__(self) -> None:
-        super().__init__("appkey: is none of those served here")
+        super().__init__("appkey: is not configured on this service")
 
 
 class Replayed(Refusal):
@@ -92,7 +92,7 @@ class BadSignature(Refusal):
     """The signature is not the one of these fields under the app's masterSecret."""
 
     def __init__(self) -> None:
-        super().__init__("signature: is not the MD5 of these fields under the app's masterSecret")
+        super().__init__("signature: does not match the other fields and the app's masterSecret")
 
 
 class Expired(Refusal):
@@ -133,14 +133,14 @@ class StoreAway(Unavailable):
     """
 
     def __init__(self, remedy: str | None = None) -> None:
-        super().__init__("the store is away")
+        super().__init__("the store is unavailable")
         self.remedy = remedy
 
 
 class KeysAway(Unavailable):
     """The key of a token cannot be had now: the JWKS URL cannot be reached, or is not asked again so soon."""
 
-    def __init__(self, what: str = "the login service's JWKS URL is away", *, retry_after_s: int = 5) -> None:
+    def __init__(self, what: str = "the login service's JWKS URL is unavailable", *, retry_after_s: int = 5) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(what)
 
@@ -176,7 +176,7 @@ class AccountTaken(Refusal):
     """The user's IM account exists, was not registered by this service, and is not to be adopted."""
 
     def __init__(self) -> None:
-        super().__init__("the user's IM account exists already, and was not registered by this service")
+        super().__init__("the user's IM account already exists and was not registered by this service")
 
 
 class VendorRefused(Refusal):
@@ -197,12 +197,12 @@ class VendorSlow(Unavailable):
     retry_after_s = 5
 
     def __init__(self) -> None:
-        super().__init__("the vendor does not answer in time")
+        super().__init__("the vendor did not answer in time")
 
 
 class MemoryLost(AuthsvcError):
     """The store was born after the moment that a claim reaches back to. `born_ms` is its birth mark, Unix ms."""
 
     def __init__(self, born_ms: int) -> None:
-        super().__init__(f"the store remembers nothing before {born_ms}")
+        super().__init__(f"the store has no records from before {born_ms}")
         self.born_ms = born_ms

@@ -97,4 +97,4 @@ def key_bytes(text: str) -> bytes:
         key = base64.b64decode(plain + "=" * (-len(plain) % 4))
         if base64.b64encode(key).decode().rstrip("=") == plain:  # no bits left over, which a typo would leave
             return key
-    raise ValueError(f"is no base64 after {BASE64}")
+    raise ValueError(f"is not base64 after {BASE64}")

@@ -152,7 +152,7 @@ def test_a_store_that_is_away_at_the_start(start: Start, files: Files) -> None:
     client = start(variables=files.variables | {"AUTHSVC_STORE_URL": redis.url})
     early = issued(client)
     assert verified(client, early) == 503
-    assert client.get("/readyz").get_json()["checks"]["store"] == "away"
+    assert client.get("/readyz").get_json()["checks"]["store"] == "unavailable"
     with redis:
         wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=10)
         assert verified(client, early) == 422  # older than the store's memory
@@ -170,13 +170,13 @@ def test_a_store_that_comes_and_goes_is_logged(start: Start, files: Files, caplo
         for _ in range(3):
             assert verified(client, issued(client)) == 503
         (line,) = states(caplog)
-        assert line.startswith("the store is away: invalid username-password pair")
+        assert line.startswith("the store is unavailable: invalid username-password pair")
         assert line.endswith("; see AUTHSVC_STORE_URL")
-        assert client.get("/readyz").get_json()["checks"]["store"] == "away"
+        assert client.get("/readyz").get_json()["checks"]["store"] == "unavailable"
         with Redis(unix_socket_path=str(redis.socket), password="made-up") as admin:
             admin.config_set("requirepass", "wrong")
         wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=5)
-        wait_until(lambda: states(caplog) == [line, "the store is back"], timeout_s=10)
+        wait_until(lambda: states(caplog) == [line, "the store is available again"], timeout_s=10)
 
 
 def states(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -188,9 +188,9 @@ def test_a_node_of_a_cluster_names_the_setting(start: Start, files: Files, caplo
     with PortServer(files.folder / "node", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         client = start(variables=files.variables | {"AUTHSVC_STORE_URL": f"redis://127.0.0.1:{node.port}"})
         store = client.get("/readyz").get_json()["checks"]["store"]
-        assert store == f"away: {CLUSTER}"
+        assert store == f"unavailable: {CLUSTER}"
         wait_until(lambda: bool(states(caplog)), timeout_s=5)
-    assert states(caplog) == [f"the store is away: {CLUSTER}; see AUTHSVC_STORE_URL"]
+    assert states(caplog) == [f"the store is unavailable: {CLUSTER}; see AUTHSVC_STORE_URL"]
 
 
 def test_a_new_master_secret_signs_without_a_restart(start: Start, files: Files) -> None:
@@ -322,7 +322,7 @@ def test_every_way_of_logging_in(start: Start, settings: Settings, store: Store)
         assert client.post(ISSUE, headers=headers).status_code == 401
     detail = client.post(ISSUE).get_json()["detail"]
     assert detail == (
-        "the request brings no login; accepted: Authorization: Bearer <token>, or the cookie app, "
+        "the request has no credentials; accepted: Authorization: Bearer <token>, or the cookie app, "
         "or X-Assertion from the gateway, or X-Forwarded-User from the gateway"
     )
 
@@ -343,7 +343,7 @@ def test_a_way_that_is_not_set_up_does_not_count(
     client = start(settings.model_copy(update=unset), store=store)
     answer = client.post(ISSUE, headers=headers)
     assert answer.status_code == 401
-    assert "brings no login" in answer.get_json()["detail"]
+    assert "has no credentials" in answer.get_json()["detail"]
 
 
 def test_the_first_way_that_applies_decides(start: Start, settings: Settings, store: Store) -> None:
@@ -389,7 +389,7 @@ def test_a_token_in_a_cookie(start: Start, settings: Settings, store: Store) -> 
     bearer = token({"uid": 7, "typ": "ID"})["Authorization"].removeprefix("Bearer ")
     assert client.post(ISSUE, headers={"Cookie": f"access_token={bearer}"}).status_code == 200
     assert client.post(ISSUE, headers={"Cookie": f"access_token={bearer}", "Origin": "null"}).status_code == 403
-    for claims, words in (({}, "no uid"), ({"uid": 7, "typ": "Refresh"}, "type refresh")):
+    for claims, words in (({}, "no uid"), ({"uid": 7, "typ": "Refresh"}, "type is refresh")):
         answer = client.post(ISSUE, headers=token(claims))
         assert answer.status_code == 401
         assert words in answer.get_json()["detail"]

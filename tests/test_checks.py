@@ -163,8 +163,8 @@ def test_clock_against_the_stores(settings: Settings, clock: Clock) -> None:
     ("told", "words"),
     [
         (Told(401), "refuses this service's credentials"),
-        (Told(503), "trouble of its own"),
-        (Told(429), "rate limit is spent"),
+        (Told(503), "an error of its own"),
+        (Told(429), "rate limit is exhausted"),
     ],
 )
 def test_vendor(settings: Settings, clock: Clock, stand_in: VendorStandIn, told: Told, words: str) -> None:
@@ -211,7 +211,7 @@ def test_what_is_not_the_vendor(
     new = every[f"{APP}, new masterSecret"]
     failed, accepted = (new, every[APP]) if is_candidate else (every[APP], new)
     assert (failed.grade, accepted.grade) == ("FAIL", "ok")
-    assert f"what answers is not the vendor's API (status {status}, 'text/html') ({stand_in.url})" in failed.words
+    assert f"the answer is not from the vendor's API (status {status}, 'text/html') ({stand_in.url})" in failed.words
 
 
 def nothing_listens() -> str:
@@ -318,7 +318,7 @@ def test_offline(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> N
         ),
         ([{}] * 7, ("ES256",), "FAIL", "a key that says nothing of itself and 2 more; see AUTHSVC_JWT_ALGORITHMS"),
         ([], ("ES256",), "FAIL", "0 of 0 key(s) can verify ES256"),
-        (None, ("ES256",), "FAIL", "no keys: the answer is no JSON object with a list of keys"),
+        (None, ("ES256",), "FAIL", "no keys: the answer is not a JSON object with a list of keys"),
     ],
 )
 def test_keys_behind_the_jwks_url(
@@ -342,11 +342,11 @@ def test_keys_behind_the_jwks_url(
 @pytest.mark.parametrize(
     ("tell", "grade", "words"),
     [
-        (lambda _: app_stand_in.Told(401), "ok", "the app says that this login is nobody's (status 401), as it should"),
+        (lambda _: app_stand_in.Told(401), "ok", "the app rejects this login (status 401), as it should"),
         (
             lambda _: app_stand_in.Told(302),
             "ok",
-            "redirects (status 302), as to a login form; for its own sake it should",
+            "redirects (status 302), probably to a login form; it should",
         ),
         (lambda _: app_stand_in.user("ming"), "FAIL", "a request without a login is a user's, so anybody could be one"),
         (
@@ -355,7 +355,7 @@ def test_keys_behind_the_jwks_url(
             "a made-up login is a user's, so anybody could be one",
         ),
         (lambda _: app_stand_in.Told(), "FAIL", "status 200 and no X-User header"),
-        (lambda _: app_stand_in.Told(ends=True), "FAIL", "broke the connection off: "),
+        (lambda _: app_stand_in.Told(ends=True), "FAIL", "closed the connection early: "),
     ],
 )
 def test_the_app_that_is_asked(
@@ -380,7 +380,7 @@ def test_an_app_that_is_authsvc_itself(settings: Settings, clock: Clock, service
     url = f"http://127.0.0.1:{service.port}/v1/resource?media_id=qiniu/a.png"
     one = found(settings.model_copy(update={"login_url": url}), clock)["AUTHSVC_LOGIN_URL"]
     assert one.grade == "FAIL"
-    assert "leads to authsvc itself" in one.words
+    assert "points to authsvc itself" in one.words
 
 
 def test_a_proxy_is_named(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_verify_directs_no_terminal(variables: dict[str, str]) -> None:
     """A payload to look at comes from anybody: a field's name is shown as text."""
     told = run(variables, "verify", stdin=json.dumps({"\x1b]0;owned\x07\n": 1}))
     assert told.exit_code == 1
-    assert told.stderr.startswith("refused: invalid-request (880002): \\x1b]0;owned\\x07\\n: is unknown here")
+    assert told.stderr.startswith("refused: invalid-request (880002): \\x1b]0;owned\\x07\\n: is not a known field")
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "sign"])
@@ -150,7 +150,7 @@ def test_looking_uses_nothing_up(variables: dict[str, str]) -> None:
     for arguments in (["verify"], ["verify", "--claim"]):
         told = run(variables, *arguments, stdin=fresh)
         assert told.exit_code == 1
-        assert told.stderr == "refused: replayed (889001): the payload was used before\n"
+        assert told.stderr == "refused: replayed (889001): the payload was already used\n"
     assert run(variables, "verify", stdin=other).exit_code == 0  # of the same random_str, and another timestamp
 
 
@@ -163,10 +163,10 @@ def test_looking_uses_nothing_up(variables: dict[str, str]) -> None:
         ("[]", "body: must be a JSON object"),
         ("x" * 70_000, "payload: is larger than 64 KiB"),
         ('{"appkey": "a"}', "signature: is missing"),
-        (partial(signed, extra=1), "extra: is unknown here"),
+        (partial(signed, extra=1), "extra: is not a known field"),
         (partial(signed, signature="x"), "signature: must be 32 hexadecimal characters"),
         (partial(signed, random_str="x" * 19), "random_str: must be 20 to 36 characters long, this one has 19"),
-        (partial(signed, random_str="x" * 20 + "&"), "random_str: may hold only"),
+        (partial(signed, random_str="x" * 20 + "&"), "random_str: may contain only"),
         (partial(signed, timestamp="1795456800"), "timestamp: is in seconds (10 digits)"),
         (partial(signed, appkey=made_up.OTHER_APPKEY), "unknown-appkey (880101)"),
         (partial(signed, signature="0" * 32), "bad-signature (880102)"),

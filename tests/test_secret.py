@@ -136,7 +136,7 @@ def test_key_bytes(text: str, key: bytes) -> None:
 )
 def test_key_bytes_that_are_none(text: str) -> None:
     """Nothing is dropped, guessed or repeated: a letter too few would be another key."""
-    with pytest.raises(ValueError, match=r"^is no base64 after base64:$"):
+    with pytest.raises(ValueError, match=r"^is not base64 after base64:$"):
         key_bytes(text)
 
 

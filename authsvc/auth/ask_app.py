@@ -26,7 +26,7 @@ REFUSED_MS = 1000  # a refusal counts no longer: many apps keep the session's id
 OnCall = Callable[[str, str, float], object]
 # Browsers send these by themselves once a user has given the password; any other a script of the page has set.
 _OF_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
-_SERVICE = "the app that knows who is logged in"
+_SERVICE = "the app that checks logins"
 
 
 class Headers(Protocol):
@@ -175,7 +175,7 @@ class AppToken:
     """An Authorization header that the page itself sends and the app knows, such as an opaque token."""
 
     name = "app-token"
-    brings = "an Authorization header that the app knows"
+    brings = "an Authorization header that the app accepts"
     is_ambient = False
 
     def __init__(self, login: AppLogin) -> None:
@@ -194,7 +194,7 @@ class AppCookie:
     """A cookie that the app knows, or a password that the browser sends along like one."""
 
     name = "app-cookie"
-    brings = "a cookie that the app knows"
+    brings = "a cookie that the app accepts"
     is_ambient = True
 
     def __init__(self, login: AppLogin) -> None:

@@ -21,7 +21,7 @@ AT_ONCE = 16  # of a worker's threads, how many may wait for the app; the others
 TRIES = 2  # the app may close a kept connection just as it is used
 MAX_BYTES = 65_536
 ASKED_HEADER = "X-Authsvc-Asks"  # authsvc refuses what has it, or it would ask a URL of its own for ever
-LOOP = "AUTHSVC_LOGIN_URL leads to authsvc itself, and not to the app"
+LOOP = "AUTHSVC_LOGIN_URL points to authsvc itself, not to the app"
 
 _REFUSED = frozenset({401, 403})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -79,15 +79,15 @@ class LoginUrl:
             raise LoginAway(LOOP)
         if answer.status in _REFUSED:
             self._has_warned = False
-            raise NotLoggedIn(f"the app says that this login is nobody's (status {answer.status})")
+            raise NotLoggedIn(f"the app rejects this login (status {answer.status})")
         if answer.status in _REDIRECTS:
             self._check_form(answer)
             raise NotLoggedIn(
-                f"the app redirects (status {answer.status}), as to a login form; for its own sake it should answer 401"
+                f"the app redirects (status {answer.status}), probably to a login form; it should answer 401"
             )
         if answer.status != 200:
             raise LoginAway(
-                f"the app answers at AUTHSVC_LOGIN_URL with status {answer.status}", is_down=answer.status in _DOWN
+                f"the app answers AUTHSVC_LOGIN_URL with status {answer.status}", is_down=answer.status in _DOWN
             )
         if self._user_field is not None:
             return _from_json(answer, self._user_field)
@@ -97,7 +97,7 @@ class LoginUrl:
         headers = {"Accept": "application/json", "User-Agent": "authsvc", ASKED_HEADER: "1"}
         sent = {"Cookie": presented.cookie, "Authorization": presented.authorization}
         if not all(map(_SENDABLE.fullmatch, sent.values())):
-            raise NotLoggedIn("Cookie or Authorization holds what no header may hold")
+            raise NotLoggedIn("Cookie or Authorization contains a character that HTTP does not allow in a header")
         sent |= {"Host": presented.host if _HOST.fullmatch(presented.host) else "", "X-Request-Id": request_id}
         headers |= {name: value for name, value in sent.items() if value}
         deadline_s = time.monotonic() + TOTAL_S
@@ -113,7 +113,7 @@ class LoginUrl:
                     max_bytes=MAX_BYTES,
                 )
             except BadAnswer as exc:
-                raise LoginAway(f"the app's answer at AUTHSVC_LOGIN_URL {exc}") from exc
+                raise LoginAway(f"the app's answer from AUTHSVC_LOGIN_URL {exc}") from exc
             except NoAnswer as exc:
                 if isinstance(exc, TooSlow) or not tries:
                     raise LoginAway(f"the app at AUTHSVC_LOGIN_URL {exc}", is_down=True) from exc
@@ -121,12 +121,14 @@ class LoginUrl:
     def _check_form(self, answer: Answer) -> None:
         """Raise LoginAway if the redirect leads to the same page elsewhere: by https, or with a slash at its end."""
         if _path(answer.headers.get("Location", "")) == self._path:
-            raise LoginAway(f"the app redirects AUTHSVC_LOGIN_URL (status {answer.status}) to another form of itself")
+            raise LoginAway(
+                f"the app redirects AUTHSVC_LOGIN_URL (status {answer.status}) to another form of it; set that form"
+            )
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "the app redirects (status %d) instead of answering 401, which counts as not logged in; if it does so"
-                " to users who are logged in, AUTHSVC_LOGIN_URL is not the right one",
+                "the app redirects (status %d) instead of answering 401; this counts as not logged in; if logged-in"
+                " users are redirected too, AUTHSVC_LOGIN_URL is wrong",
                 answer.status,
             )
 
@@ -149,7 +151,7 @@ def _from_header(answer: Answer, name: str) -> str:
     if not value:
         raise _nameless(f"{name} header")
     if "," in value:
-        raise LoginAway(f"the app's {name} holds a comma, or was sent twice")
+        raise LoginAway(f"the app's {name} header contains a comma or was sent twice")
     try:
         # http.client reads headers as Latin-1.
         user_id = value.encode("latin-1").decode()
@@ -162,7 +164,7 @@ def _from_json(answer: Answer, dotted: str) -> str:
     try:
         found = json.loads(answer.content)
     except (ValueError, RecursionError):
-        raise LoginAway("the app answers at AUTHSVC_LOGIN_URL with status 200, and not in JSON") from None
+        raise LoginAway("the app answers AUTHSVC_LOGIN_URL with status 200, but the body is not JSON") from None
     for name in dotted.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     if found is None or found == "":
@@ -174,6 +176,6 @@ def _from_json(answer: Answer, dotted: str) -> str:
 
 def _nameless(where: str) -> LoginAway:
     return LoginAway(
-        f"the app answers at AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; to whoever is not"
-        " logged in it has to answer 401"
+        f"the app answers AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; if nobody is logged"
+        " in, it must answer 401"
     )

@@ -96,7 +96,7 @@ class Callers:
         for name in ("Authorization", "Cookie"):
             if request.headers.get(name) == "":
                 # granian makes it of a header that has one byte beyond ASCII: it may hold a good login or a bad one.
-                raise InvalidRequest(name, "the header is empty, or has bytes beyond ASCII, which the server drops")
+                raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
         ways = self._ways
         for way in ways:
             user_id = way.user_id(request, now_ms)
@@ -109,7 +109,7 @@ class Callers:
                         allowed=self._allowed_origins,
                     )
                 return Caller(user_id, way.name)
-        raise NotLoggedIn(f"the request brings no login; accepted: {', or '.join(way.brings for way in ways)}")
+        raise NotLoggedIn(f"the request has no credentials; accepted: {', or '.join(way.brings for way in ways)}")
 
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""

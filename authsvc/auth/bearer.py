@@ -111,7 +111,9 @@ def _verified(tokens: Tokens, text: str, single_use: Store | None, now_ms: int) 
 
 def _use_up(token: Token, store: Store, now_ms: int) -> None:
     if not token.jti or len(token.jti) > MAX_ID_LENGTH:
-        raise NotLoggedIn(f"the token needs a jti of 1 to {MAX_ID_LENGTH} characters, because it is good only once")
+        raise NotLoggedIn(
+            f"the token must have a jti of 1 to {MAX_ID_LENGTH} characters, because it can be used only once"
+        )
     name = json.dumps([token.issuer or "", token.jti])
     try:
         is_first = store.add(
@@ -122,6 +124,6 @@ def _use_up(token: Token, store: Store, now_ms: int) -> None:
             since_ms=None if token.issued_ms is None else token.issued_ms + 999,
         )
     except MemoryLost as exc:
-        raise NotLoggedIn("the token is older than the store's memory; get a fresh token") from exc
+        raise NotLoggedIn("the token is older than the store's records; get a fresh token") from exc
     if not is_first:
-        raise NotLoggedIn("the token was used before; get a fresh token")
+        raise NotLoggedIn("the token was already used; get a fresh token")

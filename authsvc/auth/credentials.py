@@ -26,7 +26,7 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
     refusals: list[NotLoggedIn | NotLoggedInYet] = []
     different = dict.fromkeys(filter(None, cookies))
     if len(different) > MAX_COOKIES:
-        raise NotLoggedIn(f"there are more than {MAX_COOKIES} cookies {name}")
+        raise NotLoggedIn(f"the request has more than {MAX_COOKIES} cookies named {name}")
     for cookie in different:
         try:
             user_id = user_of(cookie)
@@ -35,7 +35,7 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
         else:
             users |= {user_id} if user_id is not None else set()
     if len(users) > 1:
-        raise NotLoggedIn(f"there are several cookies {name}, of different users")
+        raise NotLoggedIn(f"the request has several cookies named {name}, of different users")
     if not users and refusals:
         raise refusals[0]
     return next(iter(users), None)
@@ -43,10 +43,10 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
 
 def single(value: str, header: str) -> str:
     if "," in value:
-        raise NotLoggedIn(f"{header} holds a comma, or was sent twice")
+        raise NotLoggedIn(f"{header} contains a comma or was sent twice")
     return value
 
 
 def check_secrets(values: Sequence[str]) -> None:
     if not values or not all(values):
-        raise ValueError("an empty secret would let everybody in")
+        raise ValueError("an empty secret would accept every request")

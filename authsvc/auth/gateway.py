@@ -39,16 +39,16 @@ class Gateway:
             return None
         if self._has_twin:
             raise NotLoggedIn(
-                f"this server cannot tell {self._user_header} from its underscore twin; let the gateway send a signed "
-                "assertion, use a header name without a hyphen, or serve on gunicorn"
+                f"this server cannot distinguish {self._user_header} from its underscore twin; have the gateway send a"
+                " signed assertion, use a header name without a hyphen, or serve with gunicorn"
             )
         # Every secret is compared, so the time taken does not tell which one was close.
         matches = [hmac.compare_digest(_raw(presented, "X-Gateway-Secret"), secret) for secret in self._secrets]
         if not any(matches):
-            raise NotLoggedIn("the X-Gateway-Secret header is not AUTHSVC_GATEWAY_SECRET")
+            raise NotLoggedIn("the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET")
         user = request.headers.get(self._user_header)
         if user is None:
-            raise NotLoggedIn(f"the gateway names no user: {self._user_header} is missing")
+            raise NotLoggedIn(f"the gateway names no user: the header {self._user_header} is missing")
         try:
             user_id = _raw(single(user, self._user_header), self._user_header).decode()
         except UnicodeDecodeError as exc:
@@ -61,4 +61,4 @@ def _raw(value: str, header: str) -> bytes:
     try:
         return value.encode("latin-1")
     except UnicodeEncodeError as exc:
-        raise NotLoggedIn(f"{header} was not decoded as WSGI demands") from exc
+        raise NotLoggedIn(f"the server did not decode {header} as WSGI requires") from exc

@@ -106,7 +106,7 @@ class Jwks(Generic[_Key]):
             # A key id is optional in a token (RFC 7515, 4.1.4), and with a single key there is nothing to choose.
             found = [key for _, key in known.keys if len(known.keys) == 1 or serves(key)]
             if len(found) != 1:
-                raise NotLoggedIn("the token names no key (kid), and the login service has several")
+                raise NotLoggedIn("the token has no key id (kid), and the login service publishes several keys")
             return found[0]
         key = known.find(kid, serves)
         if key is None and asked_s - known.fetched_s >= COOL_DOWN_S:
@@ -117,11 +117,11 @@ class Jwks(Generic[_Key]):
         if key is not None:
             return key
         if known.fetched_s >= asked_s:
-            raise NotLoggedIn("the token names a key (kid) that the login service does not have")
+            raise NotLoggedIn("the token's key id (kid) is not among the login service's keys")
         # It may be a new key, and whoever makes up key ids must not have the login service asked each time.
         left_s = known.fetched_s + COOL_DOWN_S - self._monotonic_s()
         raise KeysAway(
-            "the token names a key (kid) that the login service did not have when it was last asked",
+            "the token's key id (kid) was not among the login service's keys at the last fetch",
             retry_after_s=max(1, math.ceil(left_s)),
         )
 
@@ -192,5 +192,5 @@ class Jwks(Generic[_Key]):
 def _listed(answer: object) -> list[Mapping[str, Any]]:
     jwks = answer.get("keys") if isinstance(answer, dict) else None
     if not isinstance(jwks, list):
-        raise ValueError("the answer is no JSON object with a list of keys")  # noqa: TRY004 -- as if not JSON
+        raise ValueError("the answer is not a JSON object with a list of keys")  # noqa: TRY004 -- as if not JSON
     return [jwk for jwk in jwks if isinstance(jwk, dict)]

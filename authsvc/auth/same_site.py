@@ -16,7 +16,7 @@ _ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5})
 _APP_ORIGIN = re.compile(r"(app|capacitor|ionic|tauri|chrome-extension|moz-extension)://[A-Za-z0-9._-]+", re.ASCII)
 _ORIGIN_RULE = (
     "an origin is http://host or https://host, with :port if it is not the default: "
-    "no path (not even /), no *, no user name; a host outside ASCII in its xn-- form"
+    "no path (not even /), no *, no user name; a non-ASCII host in its xn-- form"
 )
 _ALLOWED_RULE = f"{_ORIGIN_RULE}; or, of an app, such as capacitor://localhost, ionic://, tauri:// or app://host"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -72,20 +72,20 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
         allowed: origins as `parse_allowed` writes them.
     """
     if origin == "null":
-        raise CrossSite("the request's Origin is null: a sandboxed page or a file, which could be anybody's")
+        raise CrossSite("the request's Origin is null (a sandboxed page or a local file), which is never allowed")
     # No page can write Sec-Fetch-Site. The browser compares with the address that it asked, before any proxy.
     if origin in allowed or sec_fetch_site == "same-origin":
         return
     if sec_fetch_site not in (None, "same-site", "none"):
-        raise CrossSite("the request comes from another site, and its Origin is none of AUTHSVC_ALLOWED_ORIGINS")
+        raise CrossSite("the request comes from another site, and its Origin is not in AUTHSVC_ALLOWED_ORIGINS")
     if origin is None:
         # A browser sends at least one of the two headers with every POST, so without both this is none.
         if sec_fetch_site == "same-site":
-            raise CrossSite("the request comes from another origin of this site, and names none (Origin)")
+            raise CrossSite("the request comes from another origin of this site and has no Origin header")
     elif not _is_origin_of(origin, host):
         raise CrossSite(
-            "the request's Origin is neither the origin of its Host nor one of AUTHSVC_ALLOWED_ORIGINS; "
-            "a proxy in front must pass the Host header on"
+            "the request's Origin matches neither its Host header nor AUTHSVC_ALLOWED_ORIGINS; "
+            "a reverse proxy must forward the Host header"
         )
 
 

@@ -23,8 +23,8 @@ from authsvc.errors import NotLoggedIn
 from authsvc.secret import key_bytes
 
 FS_UNIQUIFIER = (
-    "_user_id of the session is Flask-Security's fs_uniquifier, which changes with the user's password, and then the"
-    " user gets another IM account; put an id that stays into the session and name it in AUTHSVC_SESSION_USER_FIELD"
+    "the session's _user_id is Flask-Security's fs_uniquifier, which changes with the user's password; the user then"
+    " gets another IM account; store a permanent id in the session and name it in AUTHSVC_SESSION_USER_FIELD"
 )
 _UNIQUIFIER = re.compile(r"[0-9a-f]{32}")
 _FLASK_SECURITY = frozenset({"fs_cc", "fs_paa"})  # what its login_user leaves in a session
@@ -93,13 +93,13 @@ class SessionCookie:
             signed_ms = int(signed.timestamp()) * 1000
         # Of a time that no calendar has, itsdangerous lets the error of datetime through.
         except (BadData, ValueError, OSError, OverflowError) as exc:
-            raise NotLoggedIn("the session cookie is broken, or signed with another key") from exc
+            raise NotLoggedIn("the session cookie is malformed or signed with another key") from exc
         expires_ms = signed_ms + (self._max_age_s + 1) * 1000
         if clock.now_ms() >= expires_ms:
             raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s")
-        check_not_ahead(signed_ms, "the session cookie is from the future")
+        check_not_ahead(signed_ms, "the session cookie is dated in the future")
         if not isinstance(session, dict):
-            raise NotLoggedIn("the session cookie holds no session")
+            raise NotLoggedIn("the session cookie contains no session")
         return session, expires_ms
 
 

@@ -59,7 +59,7 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands befo
     (exceptions.InvalidAudienceError, "the token is for another audience (aud)"),
     (exceptions.InvalidIssuerError, "the token is from another issuer (iss)"),
     (exceptions.InvalidSignatureError, "the token's signature does not match"),
-    (exceptions.InvalidAlgorithmError, "the token's algorithm (alg) is not the one that is accepted with its key"),
+    (exceptions.InvalidAlgorithmError, "the token's algorithm (alg) is not accepted for its key"),
     (jwt.PyJWTError, "the token is malformed"),
 )
 
@@ -183,7 +183,7 @@ class Tokens:
 
     def _reason(self, exc: jwt.PyJWTError) -> str:
         if isinstance(exc, exceptions.InvalidAudienceError) and not self._rules.audience:
-            return "the token names an audience (aud), and AUTHSVC_JWT_AUDIENCE is not set"
+            return "the token has an audience (aud), but AUTHSVC_JWT_AUDIENCE is not set"
         return next(reason for kind, reason in _REASONS if isinstance(exc, kind))
 
     def _read(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Token:
@@ -191,9 +191,7 @@ class Tokens:
         rules = self._rules
         other = token_purpose.other_purpose(header, claims, allowed=rules.allowed_types)
         if other is not None:
-            raise NotLoggedIn(
-                f"the token says that it is of the type {other}; send an access token (AUTHSVC_JWT_ALLOWED_TYPES)"
-            )
+            raise NotLoggedIn(f"the token's type is {other}; send an access token (see AUTHSVC_JWT_ALLOWED_TYPES)")
         issuer = claims.get("iss")
         if not isinstance(issuer, str | None):
             raise NotLoggedIn("the token's iss must be a string")
@@ -239,7 +237,9 @@ def check_algorithms(algorithms: Sequence[str]) -> None:
 def check_allowed_types(types: Sequence[str]) -> None:
     """Raise ValueError unless these are types of token that would be refused."""
     if not set(types) <= token_purpose.OTHERS:
-        raise ValueError(f"must be some of the types that are refused else: {', '.join(sorted(token_purpose.OTHERS))}")
+        raise ValueError(
+            f"must be some of the types that are rejected by default: {', '.join(sorted(token_purpose.OTHERS))}"
+        )
 
 
 def check_key(key: str, algorithms: Sequence[str]) -> None:
@@ -274,14 +274,14 @@ def _fixed_key(key: str, algorithms: Sequence[str]) -> _Key:
     if algorithms[0] in _HMAC_KEY_BYTES:
         return _Key(_hmac_secret(key, algorithms), tuple(algorithms))
     if "PRIVATE KEY" in key:
-        raise ValueError("is a private key; only the public key belongs here")
+        raise ValueError("is a private key; set the public key")
     try:
         public_key = load_pem_public_key(key.encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("is no public key in PEM form (-----BEGIN PUBLIC KEY-----)") from None
+        raise ValueError("is not a public key in PEM form (-----BEGIN PUBLIC KEY-----)") from None
     for name in algorithms:
         if not _fits(public_key, name):
-            raise ValueError(f"is no key for {name}, which needs {_needed(name)}")
+            raise ValueError(f"cannot be used with {name}, which needs {_needed(name)}")
     return _Key(public_key, tuple(algorithms))
 
 
@@ -293,7 +293,7 @@ def _hmac_secret(key: str, algorithms: Sequence[str]) -> bytes:
     try:
         jwt.get_algorithm_by_name(algorithms[0]).prepare_key(secret)
     except jwt.InvalidKeyError:
-        raise ValueError("is a public key, a certificate or a JWK, which is no HMAC secret") from None
+        raise ValueError("is a public key, a certificate or a JWK, not an HMAC secret") from None
     return secret
 
 

@@ -57,11 +57,11 @@ class Health:
             if (why is not None) == self._is_logged_away:
                 return
             if why is not None:
-                _log.error("%s is away: %s; see %s", self._name, why, self._setting)
+                _log.error("%s is unavailable: %s; see %s", self._name, why, self._setting)
             elif self._monotonic_s() - self._failed_s < self._settled_s:
                 return
             else:
-                _log.warning("%s is back", self._name)
+                _log.warning("%s is available again", self._name)
             self._is_logged_away = why is not None
 
 

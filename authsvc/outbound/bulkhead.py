@@ -34,7 +34,7 @@ class Places:
     def one(self) -> Iterator[None]:
         """Hold a place. Raises the refusal if none is free, or gets free soon."""
         if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
-            raise self._refusal(f"too many requests wait for {self._service}")
+            raise self._refusal(f"too many requests are waiting for {self._service}")
         place = object()
         with self._lock:
             self._taken_s[place] = time.monotonic()

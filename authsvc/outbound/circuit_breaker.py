@@ -44,7 +44,7 @@ class Breaker:
                 return
             if now_s < self._probe_at_s:
                 retry_after_s = max(1, round(self._probe_at_s - now_s))
-                raise self._refusal(f"{self._service} is away", retry_after_s=retry_after_s)
+                raise self._refusal(f"{self._service} is unavailable", retry_after_s=retry_after_s)
             self._probe_at_s = now_s + PAUSE_S
 
     def succeeded(self) -> None:

@@ -30,7 +30,7 @@ _names = Names()
 
 
 class NoAnswer(AuthsvcError):
-    """The service cannot be reached, or broke the connection off. The text follows its name."""
+    """The service cannot be reached, or closed the connection early. The text follows its name."""
 
 
 class TooSlow(NoAnswer):
@@ -109,8 +109,8 @@ class HttpClient:
                 if isinstance(exc, _UNREACHED):
                     raise NoAnswer("cannot be reached") from exc
                 if isinstance(exc, urllib3.exceptions.TimeoutError):
-                    raise TooSlow("does not answer in time") from exc
-                raise NoAnswer("broke the connection off") from exc
+                    raise TooSlow("did not answer in time") from exc
+                raise NoAnswer("closed the connection early") from exc
             if deadline.is_over():  # what has no length ends where the connection was shut down
                 raise TooSlow(f"timed out: no complete answer within {within_s:.1f} s")
         return Answer(response.status, response.headers, content)
@@ -121,9 +121,9 @@ _UNREACHED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError
 
 def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     if response.status < 200:
-        raise BadAnswer(f"is an interim one (status {response.status})")  # the next on this connection is its rest
+        raise BadAnswer(f"is an interim response (status {response.status})")  # the next on this connection is its rest
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise BadAnswer("is compressed, which was not asked for")
+        raise BadAnswer("is compressed, which was not requested")
     content = b""
     while piece := response.read1(PIECE, decode_content=False):
         content += piece

@@ -82,7 +82,7 @@ class Apps:
             return served
         if appkey is not None:
             raise UnknownAppkey
-        raise InvalidRequest("appkey", "is required, because several apps are served here and none is the default")
+        raise InvalidRequest("appkey", "is required, because this service has several apps and no default app")
 
     def fingerprints(self) -> frozenset[tuple[str, str]]:
         """Return the appkey and the fingerprint of each masterSecret that signs now."""

@@ -37,7 +37,7 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
     else:
         payload.check_random_str(random_str)
         if not _claim(app, random_str, fresh_id(), store):
-            raise Replayed("random_str: was signed before; send another one, or none")
+            raise Replayed("random_str: was already signed; send a new one, or none")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=now_ms
     )
@@ -62,15 +62,15 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
         raise InvalidRandomStr(f"{exc.detail}; it is set in jchat-web's configuration") from None
     age_ms = now_ms - timestamp_ms
     if age_ms > MAX_SKEW_MS:
-        raise Expired(f"timestamp: is {age_ms} ms old; {MAX_SKEW_MS} ms are allowed; check the browser's clock")
+        raise Expired(f"timestamp: is {age_ms} ms old; at most {MAX_SKEW_MS} ms are allowed; check the browser's clock")
     if age_ms < -MAX_SKEW_MS:
         raise NotYetValid(
-            f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed; check the browser's clock"
+            f"timestamp: is {-age_ms} ms in the future; at most {MAX_SKEW_MS} ms are allowed; check the browser's clock"
         )
     if not _claim(app, random_str, _IN_PAIRS, store):
-        raise Replayed("randomStr: was signed before by POST /v1/auth-payload; draw another one for jchat-web")
+        raise Replayed("randomStr: was already signed by POST /v1/auth-payload; generate another one for jchat-web")
     if not store.add(f"pair:{app.appkey}:{random_str}:{timestamp_ms}", fresh_id(), keep_ms=KEEP_MS):
-        raise Replayed("timestamp, randomStr: were signed before; take the time anew for each request")
+        raise Replayed("timestamp, randomStr: this pair was already signed; read the clock again for each request")
     return payload.issue(
         appkey=app.appkey, master_secret=app.app.master_secret.reveal(), random_str=random_str, now_ms=timestamp_ms
     )

@@ -106,7 +106,7 @@ def check_random_str(random_str: str, *, name: str = "random_str") -> None:
     if not 20 <= len(random_str) <= 36:
         raise InvalidRandomStr(f"{name}: must be 20 to 36 characters long, this one has {len(random_str)}")
     if not RANDOM_STR.fullmatch(random_str):
-        raise InvalidRandomStr(f"{name}: may hold only A-Z a-z 0-9 _ -")
+        raise InvalidRandomStr(f"{name}: may contain only A-Z a-z 0-9 _ -")
 
 
 def check_signature(payload: AuthPayload, master_secrets: Iterable[str]) -> None:
@@ -133,9 +133,9 @@ def check_time(payload: AuthPayload, now_ms: int) -> None:
     """
     age_ms = now_ms - payload.timestamp_ms
     if age_ms >= MAX_AGE_MS:
-        raise Expired(f"timestamp: the payload is {age_ms} ms old and lives {MAX_AGE_MS} ms")
+        raise Expired(f"timestamp: the payload is {age_ms} ms old and expires after {MAX_AGE_MS} ms")
     if age_ms < -MAX_SKEW_MS:
-        raise NotYetValid(f"timestamp: is {-age_ms} ms in the future, {MAX_SKEW_MS} ms are allowed")
+        raise NotYetValid(f"timestamp: is {-age_ms} ms in the future; at most {MAX_SKEW_MS} ms are allowed")
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

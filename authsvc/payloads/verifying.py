@@ -33,9 +33,11 @@ def holder_of(header: str | None, in_body: str | None) -> str | None:
     if header is None:
         return in_body
     if in_body is not None:
-        raise InvalidRequest("holder", f"must not be in the body beside the header {HOLDER}, which the verifier sets")
+        raise InvalidRequest(
+            "holder", f"must not be in the body together with the header {HOLDER}, which the verifier sets"
+        )
     if "," in header:
-        raise InvalidRequest(HOLDER, "holds a comma, or was sent twice")
+        raise InvalidRequest(HOLDER, "contains a comma or was sent twice")
     return header
 
 
@@ -85,12 +87,12 @@ class Verifiers:
         """Raise NotLoggedIn unless the Authorization header's value is `Bearer` and one of the keys."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise NotLoggedIn("a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>")
+            raise NotLoggedIn("a verifier key is required: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>")
         presented = token.encode()
         for key in self._keys:
             if hmac.compare_digest(presented, key.reveal().encode()):
                 return
-        raise NotLoggedIn("the Bearer token is none of AUTHSVC_VERIFIER_KEYS")
+        raise NotLoggedIn("the Bearer token is not one of AUTHSVC_VERIFIER_KEYS")
 
 
 def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int) -> None:
@@ -104,7 +106,7 @@ def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int
         )
     except MemoryLost as lost:
         raise Expired(
-            f"timestamp: the payload is older than the store's memory, which begins at {lost.born_ms}; get a fresh one"
+            f"timestamp: the payload is older than the store's records, which begin at {lost.born_ms}; get a fresh one"
         ) from lost
     if not won:
-        raise Replayed("the payload was used before")
+        raise Replayed("the payload was already used")

@@ -19,7 +19,7 @@ class MeasuredStore:
     Passes every call on to another store.
 
     Args:
-        on_call: is told the operation, "ok", "away" or "memory-lost", and the time in seconds.
+        on_call: is told the operation, "ok", "unavailable" or "memory-lost", and the time in seconds.
         health: is told of each success and failure.
     """
 
@@ -57,7 +57,7 @@ class MeasuredStore:
         try:
             answer = call()
         except StoreAway as exc:
-            outcome = "away"
+            outcome = "unavailable"
             self._health.failed(exc)
             raise
         except MemoryLost:

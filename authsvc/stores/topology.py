@@ -65,7 +65,7 @@ class Server:
         """
         now_s = time.monotonic()
         if now_s < self._away_until_s:
-            raise StoreAway(self._remedy) from TimeoutError("Redis was away a moment ago")
+            raise StoreAway(self._remedy) from TimeoutError("Redis was unavailable a moment ago")
         is_trying = self._away_until_s > 0
         if is_trying:
             self._away_until_s = now_s + 1  # longer than the one call that tries can take

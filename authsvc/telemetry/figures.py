@@ -44,7 +44,7 @@ FAMILIES: Mapping[str, Family] = {
     "media_lookups_total": Family(
         "counter", "Where a media URL came from: memory, a flight under way, or asked.", ("found",)
     ),
-    "vendor_away": Family("gauge", "1 while the circuit breaker is open.", (), max),
+    "vendor_unavailable": Family("gauge", "1 while the circuit breaker is open.", (), max),
     "vendor_budget_left": Family("gauge", "Calls left in this window.", ("appkey",), min),
     "ready": Family("gauge", "1 if the check of /readyz is ok.", ("check",), min),
     "clock_offset_seconds": Family("gauge", "This clock against another.", ("against",), _last),

@@ -25,7 +25,7 @@ class Readiness:
 
     store: Store
     broken_files: Callable[[], Sequence[str]]
-    is_vendor_away: Callable[[], bool]
+    is_vendor_unavailable: Callable[[], bool]
     is_at_work: Callable[[], bool]
     is_draining: Callable[[], bool]
 
@@ -35,7 +35,7 @@ class Readiness:
         try:
             pulse = self.store.ping()
         except StoreAway as exc:
-            store = f"away: {exc.remedy}" if exc.remedy else "away"
+            store = f"unavailable: {exc.remedy}" if exc.remedy else "unavailable"
             clock, memory = "unknown", "unknown"
         else:
             memory = pulse.worry or "ok"
@@ -48,7 +48,7 @@ class Readiness:
             "clock": clock,
             "memory": memory,
             "background": "ok" if self.is_at_work() else "ended",
-            "vendor": "away" if self.is_vendor_away() else "ok",
+            "vendor": "unavailable" if self.is_vendor_unavailable() else "ok",
             "draining": "yes" if self.is_draining() else "ok",
         }
 

@@ -49,7 +49,7 @@ class Metrics:
         self._calls: deque[tuple[str, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
         self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
         self._has_warned = False
-        self._own = Snapshot({}, {("vendor_away",): 0.0})
+        self._own = Snapshot({}, {("vendor_unavailable",): 0.0})
         if slots is not None and slots.own is not None:
             self._own.counted = Snapshot.read(slots.published(slots.own)).counted
         self._left = _HALF - sum(_cost(series, len(figures)) for series, figures in self._own.counted.items())
@@ -84,7 +84,7 @@ class Metrics:
         gauges: dict[Series, float] = {
             ("build_info", version): 1,
             **{("ready", name): float(word == "ok") for name, word in checks.items()},
-            ("vendor_away",): float(checks["vendor"] != "ok"),
+            ("vendor_unavailable",): float(checks["vendor"] != "ok"),
             **{("vendor_budget_left", appkey): left for appkey, left in budget_left.items()},
             **{("clock_offset_seconds", whose): offset_ms / 1000 for whose, offset_ms in offsets_ms.items()},
             **{("master_secret_workers", *signing): 1 for signing in fingerprints},

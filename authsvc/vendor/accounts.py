@@ -173,8 +173,8 @@ class Accounts:
             if not self._is_taken_logged:
                 self._is_taken_logged = True
                 _log.error(
-                    "appkey %s: the IM account of a user exists, and this service does not know that it registered it;"
-                    " such users get no login (see /problems/account-taken)",
+                    "appkey %s: a user's IM account already exists, and the store has no record that this service"
+                    " registered it; such users get no login (see /problems/account-taken)",
                     app.appkey,
                 )
             raise AccountTaken

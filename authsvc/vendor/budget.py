@@ -40,7 +40,7 @@ class Budget:
         window, into_ms = divmod(now_ms, self._rate.window_ms)
         until_ms = self._closed_until_ms.get(appkey, 0)
         if now_ms < until_ms:
-            raise VendorBusy("the vendor's rate limit is spent", retry_after_s=_seconds(until_ms - now_ms))
+            raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=_seconds(until_ms - now_ms))
         name = f"budget:{appkey}:{window}"
         try:
             spent, limit = self._store.count({name: 1}, keep_ms=2 * self._rate.window_ms)[name], self._rate.limit
@@ -49,7 +49,7 @@ class Budget:
         self._left[appkey] = (window, max(0, limit - spent))
         if spent > limit:
             left_s = _seconds(self._rate.window_ms - into_ms)
-            raise VendorBusy("the budget of vendor calls (AUTHSVC_VENDOR_BUDGET) is spent", retry_after_s=left_s)
+            raise VendorBusy("the budget of vendor calls (AUTHSVC_VENDOR_BUDGET) is exhausted", retry_after_s=left_s)
 
     def close(self, appkey: str, until_ms: int) -> None:
         """Spend nothing until then (Unix ms), because the vendor said that the limit is reached."""

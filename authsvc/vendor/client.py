@@ -147,7 +147,7 @@ class Vendor:
             return url
         if answer.status == 404 or answer.code == 899003:
             raise UnknownMedia
-        raise VendorRefused("the vendor's answer to a media_id makes no sense")
+        raise VendorRefused("the vendor's answer for this media_id has an unknown form")
 
     def register(self, credentials: Credentials, username: str, password: str) -> bool:
         """Make an IM account and return True; False if the username exists already."""
@@ -187,7 +187,7 @@ class Vendor:
             raise VendorRefused(_refusal(credentials, answer))
         if _resource_url(answer) is None and not answer.is_error:
             kind = str(answer.headers.get("Content-Type", "no content type"))
-            raise VendorRefused(f"what answers is not the vendor's API (status {answer.status}, {kind[:100]!a})")
+            raise VendorRefused(f"the answer is not from the vendor's API (status {answer.status}, {kind[:100]!a})")
         return _date_ms(answer.headers)
 
     def _call(
@@ -268,14 +268,14 @@ class Vendor:
             raise VendorBusy(f"the vendor {exc}") from exc
         answer = _Answer(told.status, told.headers, _parse(told.content))
         if answer.status >= 500 or answer.code in _BUSY_CODES:
-            raise VendorBusy(f"the vendor has trouble of its own (status {answer.status}, code {answer.code})")
+            raise VendorBusy(f"the vendor reports an error of its own (status {answer.status}, code {answer.code})")
         return answer
 
     def _check(self, answer: _Answer, credentials: Credentials) -> None:
         if answer.status == 429 or answer.code == _LIMIT_CODE:
             reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
-            raise VendorBusy("the vendor's rate limit is spent", retry_after_s=reset_s)
+            raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=reset_s)
         if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
             reason = _refusal(credentials, answer)
             if credentials.appkey not in self._refused:

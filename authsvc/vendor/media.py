@@ -191,12 +191,12 @@ class Media:
 
     def _checked(self, url: str, now_ms: int) -> Resource:
         if not media_url.is_allowed(url, self._hosts):
-            raise VendorRefused("the vendor's URL is on none of AUTHSVC_MEDIA_HOSTS")
+            raise VendorRefused("the host of the vendor's URL is not in AUTHSVC_MEDIA_HOSTS")
         expires_at_ms = media_url.expires_at_ms(url)
         if expires_at_ms is None:
             return Resource(url, None, now_ms + DEFAULT_MS)
         if expires_at_ms <= now_ms:
-            raise VendorRefused("the vendor's URL is expired already; compare this host's clock with the vendor's")
+            raise VendorRefused("the vendor's URL has already expired; compare this host's clock with the vendor's")
         return Resource(url, expires_at_ms, expires_at_ms - MARGIN_MS)
 
     def _remembered(self, key: _Key, now_ms: int) -> Resource | None:

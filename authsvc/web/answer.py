@@ -81,7 +81,7 @@ def of_exception(request: Request, exc: Exception) -> Answer:
         return of_problem(request, problem, exc.detail, retry_after_s=exc.retry_after_s, headers=headers)
     if isinstance(exc, MethodNotAllowed):
         methods = sorted(exc.valid_methods or ())
-        detail = f"this path has no such method; use {' or '.join(sorted({*methods} - {'HEAD', 'OPTIONS'}))}"
+        detail = f"this path does not accept this method; use {' or '.join(sorted({*methods} - {'HEAD', 'OPTIONS'}))}"
         return of_problem(request, problems.BY_STATUS[405], detail, headers=(("Allow", ", ".join(methods)),))
     if isinstance(exc, HTTPException):
         problem = problems.BY_STATUS[exc.code or 500]

@@ -34,14 +34,14 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         if b"\\u" in body:
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # JSON can spell it, but UTF-8 cannot, nor the log, nor an answer
-        raise InvalidRequest("body", "holds half a surrogate pair, which is no text") from None
+        raise InvalidRequest("body", "contains an unpaired surrogate, which is not valid text") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("body", "is not JSON") from None
     if not isinstance(parsed, dict):
         raise InvalidRequest("body", "must be a JSON object")
     for name in parsed:
         if name not in fields:
-            raise InvalidRequest(name[:64], f"is unknown here; known are {', '.join(sorted(fields))}")
+            raise InvalidRequest(name[:64], f"is not a known field; known fields: {', '.join(sorted(fields))}")
     return parsed
 
 
@@ -85,7 +85,7 @@ def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
 def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise InvalidRequest("body", "has a name twice in one object")
+        raise InvalidRequest("body", "has the same name twice in one object")
     return found
 
 

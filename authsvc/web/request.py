@@ -127,7 +127,9 @@ class Request:
         found: dict[str, str] = {}
         for name, value in parse_qsl(text, keep_blank_values=True):
             if name not in names:
-                raise InvalidRequest(name[:64], f"is no parameter here; known are {', '.join(sorted(names))}")
+                raise InvalidRequest(
+                    name[:64], f"is not a known parameter; known parameters: {', '.join(sorted(names))}"
+                )
             if name in found:
                 raise InvalidRequest(name, "is given twice")
             found[name] = value

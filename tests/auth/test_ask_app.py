@@ -144,7 +144,7 @@ def test_a_request_without_a_login_is_not_asked_about(
     refused = issue(headers)
     assert refused.status_code == 401
     assert detail(refused).endswith(
-        "accepted: an Authorization header that the app knows, or a cookie that the app knows"
+        "accepted: an Authorization header that the app accepts, or a cookie that the app accepts"
     )
     assert stand_in.questions == []
 
@@ -345,7 +345,7 @@ def test_an_app_that_hangs(serve: Callable[..., Flask], stand_in: AppStandIn) ->
     refused = issue(COOKIE)  # the circuit breaker is open
     assert (refused.status_code, len(stand_in.questions)) == (503, before)
     assert time.monotonic() - begun_s < 0.5
-    assert "is away" in detail(refused)
+    assert "is unavailable" in detail(refused)
 
 
 def test_what_is_known_outlives_the_app(issue: Issue, stand_in: AppStandIn, clock: Clock) -> None:
@@ -376,7 +376,7 @@ def test_the_log_names_the_cause_once(issue: Issue, stand_in: AppStandIn, caplog
         for _ in range(3):
             assert issue(COOKIE).status_code == 503
     (line,) = [record.getMessage() for record in caplog.records if "LOGIN_URL" in record.getMessage()]
-    assert "is away: the app answers at AUTHSVC_LOGIN_URL with status 200 and no X-User header" in line
+    assert "is unavailable: the app answers AUTHSVC_LOGIN_URL with status 200 and no X-User header" in line
     assert "sid=ming" not in caplog.text
     stand_in.tell = tell
     assert issue(COOKIE).status_code == 200
@@ -390,7 +390,7 @@ def test_a_url_of_its_own(service: Service) -> None:
     service.start("--workers", "1")
     refused = service.ask("POST", ISSUE, headers=COOKIE)
     assert refused.status == 503
-    assert "leads to authsvc itself" in str(refused.json()["detail"])
+    assert "points to authsvc itself" in str(refused.json()["detail"])
     assert service.log().count('"route":"/v1/resource"') <= 1
 
 

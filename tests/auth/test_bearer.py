@@ -76,7 +76,7 @@ def test_a_bearer_token_logs_in(scheme: str) -> None:
 )
 def test_another_scheme_is_no_bearer_token(authorization: str) -> None:
     """A credential for somebody else is left to somebody else."""
-    assert reason(Bearer(tokens()), {"Authorization": authorization}).startswith("the request brings no login")
+    assert reason(Bearer(tokens()), {"Authorization": authorization}).startswith("the request has no credentials")
 
 
 @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "bearer   "])
@@ -90,7 +90,7 @@ def test_a_bearer_token_that_came_twice_is_refused() -> None:
     """Two Authorization headers, which WSGI joins by a comma, are refused even if they are equal."""
     one = f"Bearer {token()}"
     for joined in (f"{one},{one}", f"{one}, {one}", f"{one},Basic bWluZzpwYXNz", f"{one},"):
-        assert reason(Bearer(tokens()), {"Authorization": joined}) == "Authorization holds a comma, or was sent twice"
+        assert reason(Bearer(tokens()), {"Authorization": joined}) == "Authorization contains a comma or was sent twice"
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,10 @@ def test_a_single_use_token_is_good_once(store: Store) -> None:
     way = Bearer(tokens(), single_use=store)
     first = {"Authorization": f"Bearer {token(jti='one')}"}
     assert user(way, first) == "ming"
-    assert reason(way, first) == "the token was used before; get a fresh token"
-    assert reason(way, {"Authorization": f"Bearer {token(jti='one', sub='hua')}"}).startswith("the token was used")
+    assert reason(way, first) == "the token was already used; get a fresh token"
+    assert reason(way, {"Authorization": f"Bearer {token(jti='one', sub='hua')}"}).startswith(
+        "the token was already used"
+    )
     assert user(way, {"Authorization": f"Bearer {token(jti='two')}"}) == "ming"
 
 
@@ -166,9 +168,9 @@ def test_single_use_holds_whichever_way_a_token_comes(store: Store) -> None:
         requests = brought(f"number-{first}")
         assert callers.authenticate(requests[first], NOW_MS).user_id == "ming"
         for request in requests:
-            with pytest.raises(NotLoggedIn, match="was used before"):
+            with pytest.raises(NotLoggedIn, match="was already used"):
                 callers.authenticate(request, NOW_MS)
-    assert reason(ways[2], {"X-Jwt": token()}).startswith("the token needs a jti")
+    assert reason(ways[2], {"X-Jwt": token()}).startswith("the token must have a jti")
 
 
 def test_a_token_is_used_as_often_as_you_like_unless_set() -> None:
@@ -193,7 +195,7 @@ def test_ids_of_different_issuers_do_not_collide(store: Store) -> None:
     for issuer, jti in [*pairs, *((jti, issuer) for issuer, jti in pairs if issuer)]:
         assert user(way, {"Authorization": f"Bearer {token(iss=issuer, jti=jti)}"}) == "ming"
     assert reason(way, {"Authorization": f"Bearer {token(jti='ab')}"}).startswith(
-        "the token was used"
+        "the token was already used"
     )  # no issuer is ""
 
 
@@ -215,7 +217,7 @@ def test_a_single_use_token_needs_an_id(store: Store, claims: dict[str, Any], is
     if is_good:
         assert user(way, headers) == "ming"
     else:
-        expected = "the token needs a jti of 1 to 255 characters, because it is good only once"
+        expected = "the token must have a jti of 1 to 255 characters, because it can be used only once"
         assert reason(way, headers) == expected
 
 
@@ -249,7 +251,7 @@ def test_a_token_older_than_the_stores_memory(store: Store, iat_s: int, is_good:
     if is_good:
         assert user(way, headers) == "ming"
     else:
-        assert reason(way, headers) == "the token is older than the store's memory; get a fresh token"
+        assert reason(way, headers) == "the token is older than the store's records; get a fresh token"
 
 
 def test_a_store_that_is_away_lets_nobody_in(tmp_path: Path, clock: Clock) -> None:
@@ -282,9 +284,10 @@ def test_a_token_in_a_cookie() -> None:
     assert user(way, {"Cookie": f"a=b; access_token={token()}"}) == "ming"
     assert reason(way, {"Cookie": f"access_token={token(exp=NOW_S)}"}) == "the token has expired"
     assert (
-        reason(way, {"Cookie": f"token={token()}"}) == "the request brings no login; accepted: the cookie access_token"
+        reason(way, {"Cookie": f"token={token()}"})
+        == "the request has no credentials; accepted: the cookie access_token"
     )
-    assert reason(way, {"Cookie": "access_token="}).startswith("the request brings no login")
+    assert reason(way, {"Cookie": "access_token="}).startswith("the request has no credentials")
 
 
 def test_a_token_of_a_time_to_come_is_not_remembered() -> None:
@@ -346,7 +349,7 @@ def test_an_assertion_in_another_header_is_none() -> None:
     """Only the header that is set counts."""
     way = Assertion(tokens(), header="X-Pomerium-Jwt-Assertion")
     headers = {"X-Goog-Iap-Jwt-Assertion": token(), "Authorization": f"Bearer {token()}"}
-    expected = "the request brings no login; accepted: X-Pomerium-Jwt-Assertion from the gateway"
+    expected = "the request has no credentials; accepted: X-Pomerium-Jwt-Assertion from the gateway"
     assert reason(way, headers) == expected
 
 
@@ -357,4 +360,4 @@ def test_a_bad_assertion_is_refused() -> None:
     assert reason(way, {"X-Jwt": "Bearer"}) == "the token is malformed"
     assert reason(way, {"X-Jwt": token(exp=NOW_S)}) == "the token has expired"
     assert reason(way, {"X-Jwt": token("e" * 32)}) == "the token's signature does not match"
-    assert reason(way, {"X-Jwt": f"{token()},{token()}"}) == "X-Jwt holds a comma, or was sent twice"
+    assert reason(way, {"X-Jwt": f"{token()},{token()}"}) == "X-Jwt contains a comma or was sent twice"

@@ -22,7 +22,7 @@ def test_the_gateways_word_is_believed_beside_its_secret() -> None:
 
 def test_without_the_secret_the_header_counts_for_nothing() -> None:
     """Anybody can send a user's name; alone it is as good as nothing."""
-    expected = "the request brings no login; accepted: X-Forwarded-User from the gateway"
+    expected = "the request has no credentials; accepted: X-Forwarded-User from the gateway"
     assert reason(gateway_way(), {"X-Forwarded-User": "admin"}) == expected
 
 
@@ -44,7 +44,7 @@ def test_without_the_secret_the_header_counts_for_nothing() -> None:
 def test_a_wrong_secret_is_refused(presented: str) -> None:
     """Nearly right, empty and doubled secrets are wrong ones."""
     headers = {"X-Gateway-Secret": presented, "X-Forwarded-User": "admin"}
-    assert reason(gateway_way(), headers) == "the X-Gateway-Secret header is not AUTHSVC_GATEWAY_SECRET"
+    assert reason(gateway_way(), headers) == "the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET"
 
 
 def test_a_server_that_mixes_up_header_names_lets_no_gateway_name_a_user() -> None:
@@ -53,8 +53,8 @@ def test_a_server_that_mixes_up_header_names_lets_no_gateway_name_a_user() -> No
     headers = {"X-Gateway-Secret": GATEWAY_SECRET, "X-Forwarded-User": "ming", "Remoteuser": "ming"}
     with_twin = Gateway((GATEWAY_SECRET,), user_header="X-Forwarded-User", twins_pass=True)
     assert reason(with_twin, headers) == (
-        "this server cannot tell X-Forwarded-User from its underscore twin; let the gateway send a signed assertion,"
-        " use a header name without a hyphen, or serve on gunicorn"
+        "this server cannot distinguish X-Forwarded-User from its underscore twin; have the gateway send a signed"
+        " assertion, use a header name without a hyphen, or serve with gunicorn"
     )
     assert user(Gateway((GATEWAY_SECRET,), user_header="Remoteuser", twins_pass=True), headers) == "ming"
 
@@ -65,20 +65,20 @@ def test_gateway_secrets_rotate() -> None:
     for presented in ("made-up-old-secret", "made-up-néw-secret".encode().decode("latin-1")):
         assert user(way, {"X-Gateway-Secret": presented, "X-Forwarded-User": "ming"}) == "ming"
     headers = {"X-Gateway-Secret": "made-up-néw-secret", "X-Forwarded-User": "ming"}
-    assert reason(way, headers) == "the X-Gateway-Secret header is not AUTHSVC_GATEWAY_SECRET"
+    assert reason(way, headers) == "the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET"
 
 
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ({}, "the gateway names no user: X-Forwarded-User is missing"),
+        ({}, "the gateway names no user: the header X-Forwarded-User is missing"),
         ({"X-Forwarded-User": ""}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
         ({"X-Forwarded-User": "  "}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
         ({"X-Forwarded-User": "a" * 256}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
         ({"X-Forwarded-User": "a\tb"}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
         ({"X-Forwarded-User": "a\x7f"}, "X-Forwarded-User must be 1 to 255 printable characters, not spaces alone"),
-        ({"X-Forwarded-User": "ming,mallory"}, "X-Forwarded-User holds a comma, or was sent twice"),
-        ({"X-Forwarded-User": "ming, ming"}, "X-Forwarded-User holds a comma, or was sent twice"),
+        ({"X-Forwarded-User": "ming,mallory"}, "X-Forwarded-User contains a comma or was sent twice"),
+        ({"X-Forwarded-User": "ming, ming"}, "X-Forwarded-User contains a comma or was sent twice"),
         ({"X-Forwarded-User": "caf\xe9"}, "X-Forwarded-User is not UTF-8 text"),
     ],
 )
@@ -91,4 +91,4 @@ def test_a_gateway_secret_that_wsgi_would_never_pass() -> None:
     """It is refused as any wrong one."""
     with pytest.raises(NotLoggedIn) as refused:
         Callers([gateway_way()], allowed_origins=frozenset()).authenticate(Handmade("ming", secret="密"), NOW_MS)
-    assert refused.value.detail == "X-Gateway-Secret was not decoded as WSGI demands"
+    assert refused.value.detail == "the server did not decode X-Gateway-Secret as WSGI requires"

@@ -187,7 +187,7 @@ def test_a_server_that_is_down(
         with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
             jwks.find("first")
         monotonic.s += RETRY_S
-    assert logged(caplog) == ["the JWKS URL is away: connection refused; see AUTHSVC_JWT_JWKS_URL"]
+    assert logged(caplog) == ["the JWKS URL is unavailable: connection refused; see AUTHSVC_JWT_JWKS_URL"]
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -205,8 +205,8 @@ def test_a_server_that_is_back(
     login.publish(key("first"))
     assert jwks.find("first")
     assert [message.partition(";")[0] for message in logged(caplog)] == [
-        "the JWKS URL is away: the answer has the status 502",
-        "the JWKS URL is back",
+        "the JWKS URL is unavailable: the answer has the status 502",
+        "the JWKS URL is available again",
     ]
 
 
@@ -291,13 +291,13 @@ def test_a_new_key_is_found_after_the_cool_down(jwks: Jwks[str], login: LoginSer
     login.publish(key("first"), key("second"))
     for later_s, left_s in ((0.5, 5), (1.5, 3), (2.999, 1)):
         monotonic.s += later_s
-        with pytest.raises(KeysAway, match=r"^the token names a key \(kid\) .* did not have when .* asked") as away:
+        with pytest.raises(KeysAway, match=r"^the token's key id \(kid\) was not among .* at the last fetch") as away:
             jwks.find("second")
         assert away.value.retry_after_s == left_s
     assert len(login.requests) == 1
     monotonic.s += 0.001
     assert jwks.find("second") == "second key"
-    with pytest.raises(NotLoggedIn, match=r"^the token names a key \(kid\) that the login service does not have$"):
+    with pytest.raises(NotLoggedIn, match=r"^the token's key id \(kid\) is not among the login service's keys$"):
         jwks.find("third")
     assert len(login.requests) == 2
 
@@ -337,7 +337,7 @@ def test_a_token_without_key_id(jwks: Jwks[str], login: LoginService, monotonic:
     assert jwks.find(None) == "nameless key"
     login.publish(key("first"), key("second"))
     monotonic.s += STALE_S
-    several = r"^the token names no key \(kid\), and the login service has several$"
+    several = r"^the token has no key id \(kid\), and the login service publishes several keys$"
     with pytest.raises(NotLoggedIn, match=several):
         jwks.find(None)
     assert jwks.find(None, lambda found: found == "second key") == "second key"

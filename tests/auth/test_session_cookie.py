@@ -81,7 +81,7 @@ def test_flask_login() -> None:
     assert client.get("/logout").status_code == 200
     cookie = client.get_cookie("session")
     assert cookie is not None
-    assert reason(session_way(), {"Cookie": f"session={cookie.value}"}).startswith("the request brings no login")
+    assert reason(session_way(), {"Cookie": f"session={cookie.value}"}).startswith("the request has no credentials")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_session_from_the_future(ahead_s: int, retry_after_s: int | None) -> N
         if retry_after_s is None:
             assert user(session_way(), headers) == "ming"
         else:
-            with pytest.raises(NotLoggedInYet, match=r"^the session cookie is from the future, by") as refused:
+            with pytest.raises(NotLoggedInYet, match=r"^the session cookie is dated in the future: it is") as refused:
                 user(session_way(), headers)
             assert refused.value.retry_after_s == retry_after_s
 
@@ -168,7 +168,7 @@ def test_session_keys_rotate() -> None:
     for cookie, order in itertools.product(cookies, [(old, new), (new, old)]):
         assert user(session_way(*order), {"Cookie": f"session={cookie}"}) == "ming"
     assert user(session_way(new), {"Cookie": f"session={cookies[1]}"}) == "ming"
-    expected = "the session cookie is broken, or signed with another key"
+    expected = "the session cookie is malformed or signed with another key"
     assert reason(session_way(new), {"Cookie": f"session={cookies[0]}"}) == expected
     assert reason(session_way(old), {"Cookie": f"session={cookies[1]}"}) == expected
 
@@ -195,7 +195,7 @@ def test_a_session_that_was_tampered_with() -> None:
         "\xff\xfe",
         f'"{good}x"',
     ):
-        expected = "the session cookie is broken, or signed with another key"
+        expected = "the session cookie is malformed or signed with another key"
         assert reason(session_way(), {"Cookie": f"session={forged}"}) == expected
 
 
@@ -208,14 +208,15 @@ def test_what_the_app_signed_for_other_ends_is_no_session() -> None:
         ("cookie-session", {"key_derivation": "hmac", "digest_method": hashlib.sha512}),
     ):
         foreign = URLSafeTimedSerializer(SESSION_KEY, salt=salt, signer_kwargs=kwargs).dumps({"_user_id": "admin"})
-        assert reason(session_way(), {"Cookie": f"session={foreign}"}).startswith("the session cookie is broken")
+        assert reason(session_way(), {"Cookie": f"session={foreign}"}).startswith("the session cookie is malformed")
     own = URLSafeTimedSerializer(SESSION_KEY, salt="cookie-session", signer_kwargs=flask_kwargs)
     for content in (["_user_id", "admin"], "admin", None, 5):
         assert (
-            reason(session_way(), {"Cookie": f"session={own.dumps(content)}"}) == "the session cookie holds no session"
+            reason(session_way(), {"Cookie": f"session={own.dumps(content)}"})
+            == "the session cookie contains no session"
         )
     not_json = own.make_signer("cookie-session").sign(b"bm90IGpzb24").decode()
-    assert reason(session_way(), {"Cookie": f"session={not_json}"}).startswith("the session cookie is broken")
+    assert reason(session_way(), {"Cookie": f"session={not_json}"}).startswith("the session cookie is malformed")
 
 
 def test_a_session_of_nobody_beside_one_of_somebody() -> None:
@@ -223,7 +224,7 @@ def test_a_session_of_nobody_beside_one_of_somebody() -> None:
     good, nobodys = session_cookie({"_user_id": "ming"}), session_cookie({"theme": "dark"})
     assert user(session_way(), {"Cookie": f"session={nobodys}; session={good}"}) == "ming"
     refused = reason(session_way(), {"Cookie": f"session={nobodys}; session=x"})
-    assert refused == "the session cookie is broken, or signed with another key"
+    assert refused == "the session cookie is malformed or signed with another key"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_the_cookie_has_the_name_that_is_set() -> None:
     cookie = session_cookie({"_user_id": "ming"})
     assert user(session_way(cookie="app_session"), {"Cookie": f"app_session={cookie}; session=x"}) == "ming"
     refusal = reason(session_way(cookie="app_session"), {"Cookie": f"session={cookie}"})
-    assert refusal == "the request brings no login; accepted: the cookie app_session"
+    assert refusal == "the request has no credentials; accepted: the cookie app_session"
 
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters=";,"), min_size=1))
@@ -369,7 +370,9 @@ def test_a_session_is_verified_once_a_minute() -> None:
         assert user(way, headers, now_ms=NOW_MS + 59_999) == "ming"
         with pytest.raises(NotLoggedIn, match="older than"):
             user(way, headers, now_ms=NOW_MS + 60_000)
-    assert reason(way, {"Cookie": f"session={session_cookie({'other': 'ming'})}"}).startswith("the request brings no")
+    assert reason(way, {"Cookie": f"session={session_cookie({'other': 'ming'})}"}).startswith(
+        "the request has no credentials"
+    )
 
 
 def test_a_session_is_remembered_for_no_longer_than_it_lives() -> None:

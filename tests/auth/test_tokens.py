@@ -164,7 +164,7 @@ def test_a_token_from_the_future(claim: str, ahead_s: int, leeway_s: int, retry_
         tokens.verify(token)
     else:
         with pytest.raises(
-            NotLoggedInYet, match=r"^the token is not valid yet, by \d+ s; compare the clocks"
+            NotLoggedInYet, match=r"^the token is not valid yet: it is \d+ s ahead; compare the clocks"
         ) as refused:
             tokens.verify(token)
         assert refused.value.retry_after_s == retry_after_s
@@ -219,9 +219,7 @@ OTHER_PURPOSES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_a_token_of_another_purpose_is_refused(claims: dict[str, Any], header: dict[str, Any], purpose: str) -> None:
     """One key signs them all; what a library says a token is for is believed, unless the setting lets it log in."""
     token = signed(claims, **header)
-    assert reason(token) == (
-        f"the token says that it is of the type {purpose}; send an access token (AUTHSVC_JWT_ALLOWED_TYPES)"
-    )
+    assert reason(token) == (f"the token's type is {purpose}; send an access token (see AUTHSVC_JWT_ALLOWED_TYPES)")
     allowing = TokenRules(("HS256",), allowed_types=frozenset({purpose}))
     assert Tokens.with_key(allowing, JWT_KEY).verify(token).user_id == "ming"
 
@@ -302,7 +300,7 @@ def test_an_hmac_secret_that_is_bytes(digits: str) -> None:
     [
         ((), None, None),
         ((), [], None),
-        ((), "sign", "the token names an audience (aud), and AUTHSVC_JWT_AUDIENCE is not set"),
+        ((), "sign", "the token has an audience (aud), but AUTHSVC_JWT_AUDIENCE is not set"),
         (("sign",), "sign", None),
         (("sign",), ["app", "sign"], None),
         (("sign", "app"), "app", None),
@@ -431,7 +429,7 @@ def test_the_longest_sub_and_one_outside_ascii() -> None:
 )
 def test_alg_is_never_the_tokens_choice(header: bytes) -> None:
     """No spelling of none, no other algorithm and no missing one gets past the accepted algorithms."""
-    expected = "the token's algorithm (alg) is not the one that is accepted with its key"
+    expected = "the token's algorithm (alg) is not accepted for its key"
     token = by_hand(header, b'{"sub":"admin","exp":1750000300}')
     assert reason(token) == expected
     assert reason(f"{token.rpartition('.')[0]}.") == expected
@@ -751,10 +749,10 @@ def test_hmac_and_public_key_algorithms_are_not_mixed() -> None:
     check_algorithms(("HS256", "HS512"))
 
 
-NOT_PEM = "is no public key in PEM form (-----BEGIN PUBLIC KEY-----)"
-PRIVATE = "is a private key; only the public key belongs here"
-NOT_HMAC = "is a public key, a certificate or a JWK, which is no HMAC secret"
-NOT_RSA = "is no key for PS256, which needs an RSA key of at least 2048 bits"
+NOT_PEM = "is not a public key in PEM form (-----BEGIN PUBLIC KEY-----)"
+PRIVATE = "is a private key; set the public key"
+NOT_HMAC = "is a public key, a certificate or a JWK, not an HMAC secret"
+NOT_RSA = "cannot be used with PS256, which needs an RSA key of at least 2048 bits"
 
 
 @pytest.mark.parametrize(
@@ -777,17 +775,25 @@ NOT_RSA = "is no key for PS256, which needs an RSA key of at least 2048 bits"
         (
             ("RS256", "ES256"),
             lambda: keys.public_pem(keys.rsa()),
-            "is no key for ES256, which needs a key on the curve secp256r1",
+            "cannot be used with ES256, which needs a key on the curve secp256r1",
         ),
         (
             ("ES256", "ES384"),
             lambda: keys.public_pem(keys.ec()),
-            "is no key for ES384, which needs a key on the curve secp384r1",
+            "cannot be used with ES384, which needs a key on the curve secp384r1",
         ),
-        (("EdDSA",), lambda: keys.public_pem(keys.ec()), "is no key for EdDSA, which needs an Ed25519 or Ed448 key"),
-        (("Ed25519",), lambda: keys.public_pem(keys.ed448()), "is no key for Ed25519, which needs an Ed25519 key"),
-        (("Ed448",), lambda: keys.public_pem(keys.ed25519()), "is no key for Ed448, which needs an Ed448 key"),
-        (("HS256",), lambda: "base64:!", "is no base64 after base64:"),
+        (
+            ("EdDSA",),
+            lambda: keys.public_pem(keys.ec()),
+            "cannot be used with EdDSA, which needs an Ed25519 or Ed448 key",
+        ),
+        (
+            ("Ed25519",),
+            lambda: keys.public_pem(keys.ed448()),
+            "cannot be used with Ed25519, which needs an Ed25519 key",
+        ),
+        (("Ed448",), lambda: keys.public_pem(keys.ed25519()), "cannot be used with Ed448, which needs an Ed448 key"),
+        (("HS256",), lambda: "base64:!", "is not base64 after base64:"),
         ((), lambda: keys.public_pem(keys.ec()), "must be one or more of"),
     ],
 )
@@ -917,7 +923,7 @@ def test_published_keys_that_are_left_out(login: LoginService, jwk: Callable[[],
     tokens = Tokens.with_jwks(TokenRules(("RS256", "ES256", "EdDSA")), login.url)
     assert tokens.verify(signed({}, key=keys.ed25519(), algorithm="EdDSA", kid="good")).user_id == "ming"
     for key, algorithm in ((keys.rsa(), "RS256"), (keys.ec(), "ES256"), (JWT_KEY, "HS256")):
-        with pytest.raises(KeysAway, match=r"names a key \(kid\) that the login service did not have when"):
+        with pytest.raises(KeysAway, match=r"key id \(kid\) was not among the login service's keys at"):
             tokens.verify(signed({}, key=key, algorithm=algorithm, kid="this"))
     # Alone it leaves nothing to verify with.
     login.publish(jwk())

@@ -44,7 +44,7 @@ def test_the_lines_for_a_page(page: Page, service: Service, seen: Seen) -> None:
     site = f"http://127.0.0.1:{service.port}"
     page.goto(f"{site}/problems/expired")
     (refused,) = page.evaluate(lines)
-    assert refused.startswith("882004 the request brings no login; accepted: ")
+    assert refused.startswith("882004 the request has no credentials; accepted: ")
     assert refused.endswith(", /problems/not-logged-in")
     app = Flask("app")
     app.secret_key = made_up.SESSION_KEY

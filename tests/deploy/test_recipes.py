@@ -127,7 +127,7 @@ def lower(answer: Answer) -> dict[str, str]:
 
 
 def test_a_page_of_an_allowed_origin(recipe: Recipe) -> None:
-    """Its preflight, which brings no login, is answered; and it can read answers and refusals, the login's too."""
+    """Its preflight, which has no credentials, is answered; and it can read answers and refusals, the login's too."""
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     page = {"Origin": ALLOWED, "Sec-Fetch-Site": "cross-site"}
     preflight = recipe.ask("OPTIONS", ISSUE, page | asked)

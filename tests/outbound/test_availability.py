@@ -30,11 +30,11 @@ def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         for reason in ("the first", "what follows", "what follows"):
             health.failed(OSError(reason))
             health.look()
-        assert caplog.messages == ["the store is away: the first; see AUTHSVC_STORE_URL"]
+        assert caplog.messages == ["the store is unavailable: the first; see AUTHSVC_STORE_URL"]
         health.succeeded()
         health.look()
         health.look()
-        assert caplog.messages[1:] == ["the store is back"]
+        assert caplog.messages[1:] == ["the store is available again"]
         caplog.clear()
 
 
@@ -60,7 +60,7 @@ def test_back_once_it_has_settled(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.messages) == 1
     clock.s += 0.1
     health.look()
-    assert caplog.messages[1:] == ["the store is back"]
+    assert caplog.messages[1:] == ["the store is available again"]
 
 
 def away(failure: Exception, *, by: Exception | None = None, during: Exception | None = None) -> StoreAway:

@@ -45,7 +45,7 @@ def test_our_own_random_str(away: Store, clock: Clock) -> None:
 def test_a_clients_random_str_is_signed_once(store: Store, clock: Clock) -> None:
     """Once for an app; for another app it is another one."""
     assert issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms).random_str == RANDOM_STR
-    with pytest.raises(Replayed, match="random_str: was signed before"):
+    with pytest.raises(Replayed, match="random_str: was already signed"):
         issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
     other = served(made_up.OTHER_APPKEY)
     assert issuing.issue(other, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms).random_str == RANDOM_STR
@@ -118,7 +118,7 @@ def test_a_pair_is_signed_once(store: Store, clock: Clock) -> None:
     chosen(store, clock, age_ms=-30_000)
     for later_ms in (0, 30_000, 60_000):
         clock.now_ms = first_ms - 30_000 + later_ms
-        with pytest.raises(Replayed, match="timestamp, randomStr: were signed before"):
+        with pytest.raises(Replayed, match="timestamp, randomStr: this pair was already signed"):
             chosen(store, clock, age_ms=clock.now_ms - first_ms)
     chosen(store, clock)
     chosen(store, clock, age_ms=clock.now_ms - first_ms, random_str="another-random-string-01")
@@ -139,10 +139,12 @@ def test_what_one_route_has_signed_the_other_refuses(store: Store, clock: Clock,
     clock.now_ms += 300_000
     chosen(store, clock)  # the last of the pairs is what counts
     clock.now_ms += later_ms
-    with pytest.raises(Replayed, match=r"^random_str: was signed before; send another one, or none$"):
+    with pytest.raises(Replayed, match=r"^random_str: was already signed; send a new one, or none$"):
         issuing.issue(APP, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
     if later_ms < payload.MAX_AGE_MS + 2 * payload.MAX_SKEW_MS - 300_000:
-        with pytest.raises(Replayed, match=r"^randomStr: was signed before by POST /v1/auth-payload; draw another one"):
+        with pytest.raises(
+            Replayed, match=r"^randomStr: was already signed by POST /v1/auth-payload; generate another one"
+        ):
             chosen(store, clock, random_str="made-up-random-string-02")
     other = served(made_up.OTHER_APPKEY)
     issuing.issue(other, random_str=RANDOM_STR, store=store, now_ms=clock.now_ms)
@@ -169,10 +171,10 @@ def test_what_was_signed_is_remembered_as_long_as_it_could_live(store: Store, cl
     with closing(sqlite3.connect(tmp_path / "store.db")) as file:
         kept = file.execute("SELECT expires_ms FROM entry WHERE key LIKE 'signed:%' OR key LIKE 'pair:%'").fetchall()
     assert kept == [(clock.now_ms + 660_000,)] * 3
-    with pytest.raises(Replayed, match=r"^random_str: was signed before; send another one, or none$"):
+    with pytest.raises(Replayed, match=r"^random_str: was already signed; send a new one, or none$"):
         issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)
     with pytest.raises(
-        Replayed, match=r"^timestamp, randomStr: were signed before; take the time anew for each request$"
+        Replayed, match=r"^timestamp, randomStr: this pair was already signed; read the clock again for each request$"
     ):
         chosen(store, clock)
 

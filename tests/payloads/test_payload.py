@@ -188,7 +188,7 @@ def test_seconds_are_named(timestamp: object) -> None:
         ({"random_str": 5}, "random_str: must be a string"),
         ({"random_str": ...}, "random_str: is missing"),
         ({"random_str": "r" * 19}, "random_str: must be 20 to 36 characters long, this one has 19"),
-        ({"random_str": "r" * 31 + "="}, "random_str: may hold only A-Z a-z 0-9 _ -"),
+        ({"random_str": "r" * 31 + "="}, "random_str: may contain only A-Z a-z 0-9 _ -"),
         ({"appkey": 5}, "appkey: must be a string"),
         ({"appkey": ...}, "appkey: is missing"),
         ({"user": "eve"}, "user: is not a field of an auth payload"),
@@ -206,8 +206,8 @@ def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], told
 @pytest.mark.parametrize(
     ("age_ms", "told"),
     [
-        (600_000, "timestamp: the payload is 600000 ms old and lives 600000 ms"),
-        (-30_001, "timestamp: is 30001 ms in the future, 30000 ms are allowed"),
+        (600_000, "timestamp: the payload is 600000 ms old and expires after 600000 ms"),
+        (-30_001, "timestamp: is 30001 ms in the future; at most 30000 ms are allowed"),
     ],
 )
 def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, told: str) -> None:
@@ -219,6 +219,9 @@ def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, told: str) -> None:
 
 def test_a_random_str_is_named_as_its_asker_names_it() -> None:
     """jchat-web calls it otherwise."""
-    for text, rule in (("r" * 37, "must be 20 to 36 characters long, this one has 37"), ("r" * 30 + "&", "may hold")):
+    for text, rule in (
+        ("r" * 37, "must be 20 to 36 characters long, this one has 37"),
+        ("r" * 30 + "&", "may contain"),
+    ):
         with pytest.raises(InvalidRandomStr, match=f"^randomStr: {rule}"):
             payload.check_random_str(text, name="randomStr")

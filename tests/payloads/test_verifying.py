@@ -138,7 +138,7 @@ def test_no_holder(apps: Apps, store: Store, clock: Clock, holder: str) -> None:
 def test_the_first_rule_that_is_broken(
     apps: Apps, store: Store, clock: Clock, changes: dict[str, object], refusal: type[Refusal]
 ) -> None:
-    """Appkey, signature, time, replay: the first one names the refusal, though the payload was used before too."""
+    """Appkey, signature, time, replay: the first one names the refusal, though the payload was already used too."""
     assert verify(signed(clock.now_ms), apps, store, clock.now_ms) is None
     fields = dict(changes)
     age_ms = fields.pop("age_ms", 0)
@@ -177,7 +177,7 @@ def test_store_away(apps: Apps, clock: Clock) -> None:
 
 def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:
     """A payload from before the store's memory counts as expired, and the refusal says since when it remembers."""
-    with pytest.raises(Expired, match=f"begins at {clock.now_ms - 10_000}"):
+    with pytest.raises(Expired, match=f"begin at {clock.now_ms - 10_000}"):
         verifying.verify(signed(clock.now_ms - 10_000), holder=None, apps=apps, store=store, now_ms=clock.now_ms)
     younger = signed(clock.now_ms - 9_999, random_str="made-up-random-string-02")
     assert verify(younger, apps, store, clock.now_ms) is None
@@ -199,7 +199,7 @@ def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock
     for holder, told in (
         (" ", "holder: must be 1 to 128 printable ASCII characters without spaces"),
         ("socket-1", None),
-        ("socket-2", "the payload was used before"),
+        ("socket-2", "the payload was already used"),
     ):
         try:
             verifying.verify(presented, holder=holder, apps=apps, store=store, now_ms=clock.now_ms)
@@ -222,14 +222,14 @@ def test_a_verifier(authorization: str) -> None:
 @pytest.mark.parametrize(
     ("authorization", "words"),
     [
-        (None, "^a verifier key is needed: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>$"),
-        ("", "is needed"),
-        ("Bearer", "is needed"),
-        ("Bearer ", "is needed"),
-        ("Basic first-made-up-key", "is needed"),
-        ("Bearer first-made-up-ke", "^the Bearer token is none of AUTHSVC_VERIFIER_KEYS$"),
-        ("Bearer first-made-up-key ", "none of"),
-        ("Bearer FIRST-made-up-key", "none of"),
+        (None, "^a verifier key is required: Authorization: Bearer <one of AUTHSVC_VERIFIER_KEYS>$"),
+        ("", "is required"),
+        ("Bearer", "is required"),
+        ("Bearer ", "is required"),
+        ("Basic first-made-up-key", "is required"),
+        ("Bearer first-made-up-ke", "^the Bearer token is not one of AUTHSVC_VERIFIER_KEYS$"),
+        ("Bearer first-made-up-key ", "not one of"),
+        ("Bearer FIRST-made-up-key", "not one of"),
     ],
 )
 def test_no_verifier(authorization: str | None, words: str) -> None:

@@ -72,7 +72,7 @@ def test_free_on_a_unix_socket(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        with pytest.raises(SettingsError, match="somebody listens there"):
+        with pytest.raises(SettingsError, match="another process listens there"):
             free(bind)
     assert free(bind) == bind
     assert not path.exists()

@@ -164,7 +164,7 @@ def test_a_frozen_vendor(running: Service, stand_in: VendorStandIn) -> None:
     for n in range(4 * FAILURES):  # whichever worker answers, its breaker is open by then
         running.ask("GET", f"{MEDIA}b/{n}", headers=bearer_of("ana"))
     seen = {running.ask("GET", "/readyz").status for _ in range(8)}
-    words = {str(running.ask("GET", "/readyz").json()["checks"]).count("'vendor': 'away'") for _ in range(8)}
+    words = {str(running.ask("GET", "/readyz").json()["checks"]).count("'vendor': 'unavailable'") for _ in range(8)}
     assert seen == {200}
     assert 1 in words
     stand_in.thaw()

@@ -70,7 +70,7 @@ NO_ALGORITHMS = (
             APP | LOGIN | {"AUTHSVC_JWT_COOKIE": "access_token"},
             ["AUTHSVC_JWT_COOKIE: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with"],
         ),
-        (APP | {"AUTHSVC_SESSION_KEY": "a\nbase64:?"}, ["AUTHSVC_SESSION_KEY: is no base64 after base64:"]),
+        (APP | {"AUTHSVC_SESSION_KEY": "a\nbase64:?"}, ["AUTHSVC_SESSION_KEY: is not base64 after base64:"]),
         (APP | LOGIN | {"AUTHSVC_ACCOUNT_ADOPT": "true"}, ["AUTHSVC_ACCOUNT_ADOPT: needs AUTHSVC_ACCOUNT_KEY"]),
         (
             APP | LOGIN | {"AUTHSVC_ACCOUNT_KEY": "k" * 31},

@@ -50,5 +50,5 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
     )
     with pytest.raises(MemoryLost):
         born.add("key", "value", keep_ms=1_000, since_ms=0)
-    assert [call[:2] for call in told] == [("ping", "away"), ("add", "memory-lost")]
+    assert [call[:2] for call in told] == [("ping", "unavailable"), ("add", "memory-lost")]
     born.close()

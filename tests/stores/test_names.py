@@ -134,7 +134,7 @@ def test_a_store_keeps_to_its_second(name_server: NameServer, url: str) -> None:
             with pytest.raises(StoreAway) as away:
                 store.ping()
             assert time.monotonic() - started_s < 1.0
-    assert cause(away.value) in {"DNS: no answer in time", "Redis was away a moment ago"}
+    assert cause(away.value) in {"DNS: no answer in time", "Redis was unavailable a moment ago"}
     assert len(name_server.asked) == len(set(name_server.asked))
 
 

@@ -233,7 +233,7 @@ def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Re
 
 
 def test_no_history_is_told(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
-    """Where the script may not ask for the history, the store is away: without it nothing can be promised."""
+    """Where the script may not ask for the history, the store is unavailable: without it nothing can be promised."""
     behind.acl_setuser("authsvc", enabled=True, nopass=True, keys=["authsvc:*"], commands=["+@all", "-info"])
     with closing(RedisStore(f"unix://authsvc:any@{redis_server.socket}", now_ms=clock)) as store:
         raised = check_away(store, CALLS["add"])

@@ -34,7 +34,7 @@ def test_one_looks_whether_it_is_there_again(moment: Moment) -> None:
     server.leave(failed=True)
     with pytest.raises(StoreAway) as raised:
         server.enter()
-    assert str(raised.value.__cause__) == "Redis was away a moment ago"
+    assert str(raised.value.__cause__) == "Redis was unavailable a moment ago"
     moment.now_s += AWAY_S
     assert server.enter()
     moment.now_s += 0.999

@@ -18,7 +18,7 @@ def readiness(store: Store, **wrong: bool) -> Readiness:
         broken_files=lambda: ("AUTHSVC_JWT_KEY_FILE",) if wrong.get("broken") else (),
         is_at_work=lambda: not wrong.get("ended", False),
         is_draining=lambda: wrong.get("draining", False),
-        is_vendor_away=lambda: wrong.get("vendor", False),
+        is_vendor_unavailable=lambda: wrong.get("vendor", False),
     )
 
 
@@ -40,7 +40,7 @@ def test_not_ready(store: Store, clock: Clock, wrong: str, name: str, word: str)
 def test_ready_without_the_vendor(store: Store, clock: Clock) -> None:
     """It is told, and does not count."""
     checks = readiness(store, vendor=True).checks(clock.now_ms)
-    assert checks["vendor"] == "away"
+    assert checks["vendor"] == "unavailable"
     assert is_ready(checks)
 
 
@@ -65,7 +65,7 @@ def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Cl
 def test_store_away(clock: Clock) -> None:
     """Then nothing is known of its clock and memory either."""
     checks = readiness(open_store("unix:///nonexistent/redis.sock")).checks(clock.now_ms)
-    assert (checks["store"], checks["clock"], checks["memory"]) == ("away", "unknown", "unknown")
+    assert (checks["store"], checks["clock"], checks["memory"]) == ("unavailable", "unknown", "unknown")
     assert not is_ready(checks)
 
 

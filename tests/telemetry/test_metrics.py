@@ -86,13 +86,13 @@ def test_calls_and_lookups() -> None:
     """By operation and outcome."""
     counted = Metrics()
     counted.call("store", "add", "ok", 0.01)
-    counted.call("store", "add", "away", 0.9)
+    counted.call("store", "add", "unavailable", 0.9)
     counted.call("vendor", "GET", "200", 0.1)
     counted.media("asked")
     counted.media("joined")
     counted.publish()
     told = figures(counted.text())
-    assert told["store_calls_total", "add", "ok"] == told["store_calls_total", "add", "away"] == 1
+    assert told["store_calls_total", "add", "ok"] == told["store_calls_total", "add", "unavailable"] == 1
     assert told["store_call_duration_seconds_count", "add"] == 2
     assert told["vendor_calls_total", "GET", "200"] == 1
     assert told["media_lookups_total", "asked"] == told["media_lookups_total", "joined"] == 1
@@ -127,12 +127,12 @@ def test_gauges() -> None:
     counted = Metrics()
     told = gauged(counted)
     assert told["ready", "store"] == 1
-    assert told["ready", "draining"] == told["vendor_away",] == 0
+    assert told["ready", "draining"] == told["vendor_unavailable",] == 0
     assert told["vendor_budget_left", made_up.APPKEY] == 539
     assert told["clock_offset_seconds", "vendor"] == -1.5
     assert told["build_info", "1.2.3"] == told["master_secret_workers", made_up.APPKEY, "old"] == 1
-    told = gauged(counted, checks={"vendor": "away"}, fingerprints=frozenset({(made_up.APPKEY, "new")}))
-    assert told["vendor_away",] == 1
+    told = gauged(counted, checks={"vendor": "unavailable"}, fingerprints=frozenset({(made_up.APPKEY, "new")}))
+    assert told["vendor_unavailable",] == 1
     assert ("master_secret_workers", made_up.APPKEY, "old") not in told
     assert told["master_secret_workers", made_up.APPKEY, "new"] == 1
 
@@ -196,11 +196,11 @@ def test_workers_that_have_ended() -> None:
     for _ in range(5):  # more than there are slots
         with worker(slots):
             pass
-    with worker(slots, offset_ms=9_000, checks="away"), worker(slots, offset_ms=1_500):
+    with worker(slots, offset_ms=9_000, checks="unavailable"), worker(slots, offset_ms=1_500):
         told = figures(Metrics(slots).text())
     assert told["payloads_issued_total", "app"] == told["request_duration_seconds_count", ISSUE] == 7
     assert told["master_secret_workers", "app", "f"] == 2, "the sum"
-    assert told["vendor_away",] == 1, "the highest"
+    assert told["vendor_unavailable",] == 1, "the highest"
     assert told["ready", "vendor"] == 0, "the lowest"
     assert told["clock_offset_seconds", "vendor"] == 1.5, "the last"
     told = figures(Metrics(slots).text())

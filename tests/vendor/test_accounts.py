@@ -133,7 +133,7 @@ def test_an_account_that_exists_is_not_ours(
             with pytest.raises(AccountTaken):
                 worker.login(APP, "ming", window_ms + later_ms)
     assert [asked.method for asked in stand_in.asked] == ["POST"]
-    told = [line for line in caplog.messages if line.startswith(f"appkey {made_up.APPKEY}: the IM account of a user")]
+    told = [line for line in caplog.messages if line.startswith(f"appkey {made_up.APPKEY}: a user's IM account")]
     assert len(told) == len(workers)
     assert "/problems/account-taken" in told[0]
     assert "ming" not in told[0]

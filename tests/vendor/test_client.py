@@ -190,7 +190,7 @@ def test_the_last_call_of_a_window_is_the_last(vendor: Vendor, stand_in: VendorS
         {"url": "http://dl.im.jiguang.cn/x"}, X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="9"
     )
     assert vendor.resource_url(OURS, "a/b")
-    with pytest.raises(VendorBusy, match="rate limit is spent; try again in 9 s"):
+    with pytest.raises(VendorBusy, match="rate limit is exhausted; try again in 9 s"):
         vendor.resource_url(OURS, "a/b")
 
 
@@ -220,7 +220,7 @@ def test_a_vendor_that_is_not_there(budget: Budget, clock: Clock) -> None:
         with pytest.raises(VendorBusy):
             vendor.register(OURS, "ming", "made-up-password")
     assert vendor.is_away()
-    with pytest.raises(VendorBusy, match="the vendor is away"):
+    with pytest.raises(VendorBusy, match="the vendor is unavailable"):
         vendor.resource_url(OURS, "a/b")
     vendor.close()
 
@@ -340,7 +340,9 @@ def test_what_is_not_the_vendor_proves_nothing(
 ) -> None:
     """A captive portal, a proxy or another JSON service is no vendor that accepts credentials, whatever its status."""
     stand_in.tell = lambda _: Told(status, b"" if status == 204 else body, {"Content-Type": "text/html"})
-    with pytest.raises(VendorRefused, match=rf"what answers is not the vendor's API \(status {status}, 'text/html'\)"):
+    with pytest.raises(
+        VendorRefused, match=rf"the answer is not from the vendor's API \(status {status}, 'text/html'\)"
+    ):
         vendor.clock_ms(OURS)
 
 
@@ -355,14 +357,15 @@ def test_going_away_is_logged_once(vendor: Vendor, stand_in: VendorStandIn, capl
             vendor.resource_url(OURS, "a")
     (line,) = logged(caplog)
     assert line == (
-        "the vendor is away: the vendor has trouble of its own (status 503, code None); see AUTHSVC_VENDOR_URL"
+        "the vendor is unavailable: the vendor reports an error of its own (status 503, code None);"
+        " see AUTHSVC_VENDOR_URL"
     )
     stand_in.tell = lambda _: UNKNOWN
     breaker = vendor._breaker
     breaker._probe_at_s = 0.0  # its pause is over
     with pytest.raises(UnknownMedia):
         vendor.resource_url(OURS, "a")
-    assert logged(caplog) == [line, "the vendor is back"]
+    assert logged(caplog) == [line, "the vendor is available again"]
 
 
 def test_refused_credentials_are_logged_once(

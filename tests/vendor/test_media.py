@@ -437,7 +437,7 @@ def test_those_who_find_no_place_are_refused_at_once(make: Make, stand_in: Vendo
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(media.resolve, APP, "ming", "a", NOW_MS)
         wait_until(lambda: len(stand_in.asked) == 2, timeout_s=5)
-        with pytest.raises(VendorBusy, match="too many requests wait"):
+        with pytest.raises(VendorBusy, match="too many requests are waiting"):
             media.resolve(APP, "ming", "b", NOW_MS)
         assert media.resolve(APP, "ming", "known", NOW_MS).url == url_of("known")
         stand_in.thaw()

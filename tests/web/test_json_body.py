@@ -126,7 +126,7 @@ def test_what_is_not_an_object_is_refused(data: bytes) -> None:
 )
 def test_a_name_twice_is_refused(data: bytes) -> None:
     """Of two fields with one name, a reader on the way may have checked the other; at any depth, however spelt."""
-    with pytest.raises(InvalidRequest, match=r"^body: has a name twice in one object$"):
+    with pytest.raises(InvalidRequest, match=r"^body: has the same name twice in one object$"):
         read(data)
 
 
@@ -135,13 +135,13 @@ def test_an_unknown_name_is_refused(name: str) -> None:
     """The refusal says which name, cut short, and which there are."""
     with pytest.raises(InvalidRequest) as refused:
         read(json.dumps({"appkey": "a", name: "x"}).encode())
-    assert refused.value.detail == f"{name[:64]}: is unknown here; known are appkey, random_str"
+    assert refused.value.detail == f"{name[:64]}: is not a known field; known fields: appkey, random_str"
 
 
 @pytest.mark.parametrize("data", [b'{"appkey":"\\ud800"}', b'{"\\ud800x":1}', b'{"appkey":[{"\\uDFFF\\ud800":1}]}'])
 def test_half_a_surrogate_pair_is_refused(data: bytes) -> None:
     """JSON can spell it and UTF-8 cannot: it made the line of the log, and with it the answer, a fault of ours."""
-    with pytest.raises(InvalidRequest, match=r"^body: holds half a surrogate pair, which is no text$"):
+    with pytest.raises(InvalidRequest, match=r"^body: contains an unpaired surrogate, which is not valid text$"):
         read(data)
 
 

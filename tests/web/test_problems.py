@@ -49,14 +49,14 @@ RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
     errors.UnknownAppkey: errors.UnknownAppkey,
     errors.InvalidMediaId: errors.InvalidMediaId,
     errors.UnknownMedia: errors.UnknownMedia,
-    errors.VendorBusy: lambda: errors.VendorBusy("the vendor is away"),
+    errors.VendorBusy: lambda: errors.VendorBusy("the vendor is unavailable"),
     errors.VendorSlow: errors.VendorSlow,
     errors.AccountTaken: errors.AccountTaken,
     errors.BadSignature: errors.BadSignature,
     errors.TooManyRequests: lambda: errors.TooManyRequests(limit=60, window_ms=60_000, retry_after_s=42),
     errors.StoreAway: errors.StoreAway,
     errors.KeysAway: errors.KeysAway,
-    errors.LoginAway: lambda: errors.LoginAway("the app is away"),
+    errors.LoginAway: lambda: errors.LoginAway("the app is unavailable"),
     errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
 }
 NAMES = sorted({name for _, name, *_ in ROWS} | {name for name, *_ in OTHER_ROWS})

@@ -132,12 +132,12 @@ def test_a_page_cannot_choose_its_holder(client: FlaskClient, bearer: dict[str, 
 
     payload = client.post(ISSUE, headers=bearer).get_json()
     honest, hostile = (json.dumps(fields).encode() for fields in (payload, payload | {"holder": "mine"}))
-    both = "holder: must not be in the body beside the header X-Holder, which the verifier sets"
+    both = "holder: must not be in the body together with the header X-Holder, which the verifier sets"
     for connection in ("one", "two"):
         assert gateway(hostile, connection=connection) == (400, both)
     assert [gateway(honest, connection=connection)[0] for connection in ("one", "one", "two")] == [200, 200, 409]
     assert gateway(hostile, connection="one") == (400, both)
-    assert gateway(honest, connection="one,two") == (400, "X-Holder: holds a comma, or was sent twice")
+    assert gateway(honest, connection="one,two") == (400, "X-Holder: contains a comma or was sent twice")
     for broken in ("", "a b", "x" * 129, "\xe9"):
         assert gateway(honest, connection=broken)[0] == 400
 
@@ -266,7 +266,7 @@ def test_half_a_surrogate_pair_is_the_askers_fault(
     headers = verifier if path == VERIFY else bearer
     answer = client.post(path, headers=headers, data=content, content_type="application/json")
     assert answer.status_code == 400
-    assert answer.get_json()["detail"] == "body: holds half a surrogate pair, which is no text"
+    assert answer.get_json()["detail"] == "body: contains an unpaired surrogate, which is not valid text"
 
 
 @pytest.mark.parametrize("path", [ISSUE, VERIFY])
@@ -275,7 +275,7 @@ def test_a_strangers_body_is_not_read(client: FlaskClient, path: str) -> None:
     assert client.post(path, environ_overrides=UNREAD).status_code == 401
 
 
-@pytest.mark.parametrize(("path", "accepted"), [(ISSUE, "accepted: "), (VERIFY, "a verifier key is needed")])
+@pytest.mark.parametrize(("path", "accepted"), [(ISSUE, "accepted: "), (VERIFY, "a verifier key is required")])
 def test_a_stranger_is_told_what_is_accepted(client: FlaskClient, path: str, accepted: str) -> None:
     """401 names the scheme in WWW-Authenticate, as HTTP demands, and the ways in `detail`."""
     answer = client.post(path)
@@ -358,7 +358,7 @@ def test_more_headers_can_be_allowed(serve: Serve) -> None:
 def test_405_says_which_method_is_meant(client: FlaskClient, method: str, path: str, expected: str) -> None:
     """In words, for who reads the answer; Allow has all of them."""
     told = client.open(path, method=method).get_json()
-    assert told["detail"] == told["message"] == f"this path has no such method; {expected}"
+    assert told["detail"] == told["message"] == f"this path does not accept this method; {expected}"
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "http://app.example", "https://app.example:8443", None])
