@@ -61,7 +61,7 @@ class _Group(click.Group):
 def main() -> None:
     """Sign JMessage Web SDK auth payloads for logged-in users; keep the masterSecret on the server.
 
-    Settings are environment variables that begin with AUTHSVC_; the README has their table.
+    Settings are environment variables that begin with AUTHSVC_; docs/settings.md has their table.
     """
 
 

@@ -132,7 +132,7 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         "Payloads are for logged-in users of the app. The request has no credential that this service is set up to"
         " accept, or a bad one; `detail` says which.",
         "Log the user in to the app, then ask again. Developers: a page sends its cookie with credentials: 'include'"
-        " and its token as Authorization: Bearer; the README has a recipe for each way.",
+        " and its token as Authorization: Bearer; docs/login.md has a recipe for each way.",
     ),
     errors.NotLoggedInYet: Problem(
         "not-logged-in-yet",

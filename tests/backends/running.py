@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import needed, node
-from tests.support.readme import ENGLISH
+from tests.support.docs import ENGLISH
 from tests.support.running import clean_environment, free_port, is_listening, wait_until
 
 FOLDER = Path(__file__).parent

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from tests.backends import running as backends
 from tests.conftest import Seen
 from tests.support import needed
-from tests.support.readme import ENGLISH
+from tests.support.docs import ENGLISH
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 CACHE_S = 1

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.conftest import Seen
 from tests.support import made_up, needed
-from tests.support.readme import CHINESE, ENGLISH, ROOT, Readme
+from tests.support.docs import CHINESE, ENGLISH, ROOT, Docs
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 STAND_IN = ROOT / "authsvc" / "static" / "sdk.js"
@@ -44,8 +44,8 @@ class users:
 class FirstPath:
     """A folder with what the README has its reader write, and the processes that it has its reader start."""
 
-    def __init__(self, folder: Path, readme: Readme, stack: ExitStack) -> None:
-        self.folder, self.readme, self._stack = folder, readme, stack
+    def __init__(self, folder: Path, docs: Docs, stack: ExitStack) -> None:
+        self.folder, self.docs, self._stack = folder, docs, stack
         self.ports = {"8000": free_port(), "8100": free_port()}
         self.app, self.gateway = free_port(), free_port()
         self.site = f"http://127.0.0.1:{self.gateway}"
@@ -55,8 +55,9 @@ class FirstPath:
             (folder / "secrets" / name).write_text(f"{text}\n")
 
     def text(self, language: str, word: str) -> str:
-        """Return the README's only block like this, with ports and folders as they are here."""
-        (block,) = self.readme.find(language, word)
+        """Return the only block like this of the README or the sandbox's page, with ports and folders of here."""
+        blocks = self.docs.readme.blocks + self.docs.page("sandbox").blocks
+        (block,) = (block for block in blocks if block.language == language and word in block.text)
         text = re.sub("8000|8100", lambda found: str(self.ports[found[0]]), block.text)
         return text.replace("/run/secrets", str(self.folder / "secrets"))
 
@@ -75,7 +76,7 @@ class FirstPath:
         (self.folder / "nginx.conf").write_text(
             f"""daemon off; master_process off; pid {self.folder}/pid; error_log {self.folder}/nginx.log; events {{}}
             http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{self.gateway};
-            {self.text("nginx", "same" if self.readme is ENGLISH else "同站")}
+            {self.text("nginx", "location")}
             location / {{ proxy_pass http://127.0.0.1:{self.app}; proxy_set_header Host $http_host; }} }} }}"""
         )
 
@@ -124,7 +125,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait(30)
 
 
-@pytest.fixture(params=[ENGLISH, CHINESE], ids=lambda readme: readme.name)
+@pytest.fixture(params=[ENGLISH, CHINESE], ids=lambda docs: docs.language)
 def path(request: pytest.FixtureRequest, tmp_path: Path, seen: Seen) -> Iterator[FirstPath]:
     with ExitStack() as stack:
         path = FirstPath(tmp_path, request.param, stack)

@@ -1,4 +1,4 @@
-"""The README's lines for a page, run in a page of a real browser against the service as a real process."""
+"""The lines of docs/page.md, run in a page of a real browser against the service as a real process."""
 
 import pytest
 from flask import Flask
@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from tests.conftest import Seen
 from tests.support import made_up
-from tests.support.readme import ENGLISH
+from tests.support.docs import ENGLISH
 from tests.support.running import Service
 
 # What the vendor's SDK does with a payload is its own affair; here it is noted and called a success.

@@ -1,4 +1,4 @@
-"""The README's recipes for the browser module: bundled with the real React and Vue, and run against the service."""
+"""The recipes for the browser module in docs/: bundled with the real React and Vue, and run against the service."""
 
 import json
 import subprocess
@@ -12,8 +12,8 @@ from playwright.sync_api import Error, Page, expect
 
 from tests.conftest import bearer_of
 from tests.support import made_up
+from tests.support.docs import ENGLISH
 from tests.support.node import FOLDER, run_node
-from tests.support.readme import ENGLISH
 from tests.support.running import Service
 from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
 

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.readme import ROOT
+from tests.support.docs import ROOT
 from tests.support.running import clean_environment
 
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.support import canaries, made_up, needed
-from tests.support.readme import ROOT
+from tests.support.docs import ROOT
 from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
 NAME = "app.example"

@@ -22,7 +22,7 @@ from tests.conftest import bearer_of
 from tests.deploy import dockerfile
 from tests.deploy.dockerfile import Stage
 from tests.support import made_up, needed
-from tests.support.readme import ROOT
+from tests.support.docs import ROOT
 from tests.support.running import Service, clean_environment, free_port, wait_until
 
 DEPLOY = ROOT / "deploy"

@@ -14,7 +14,7 @@ from authsvc.vendor.client import TOTAL_S
 from tests.conftest import bearer_of
 from tests.support import made_up
 from tests.support.certificates import make_certificates
-from tests.support.readme import ROOT
+from tests.support.docs import ROOT
 from tests.support.running import Service, clean_environment, is_listening, wait_until
 
 CONF = ROOT / "deploy" / "gunicorn.conf.py"

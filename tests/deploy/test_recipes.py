@@ -11,10 +11,10 @@ from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ALLOWED, NAME
 from tests.deploy.login_app import RENEWED
 from tests.support import canaries, made_up, needed
-from tests.support.readme import Readme
+from tests.support.docs import Document
 from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
-RECIPES = Readme("deploy/README.md")
+RECIPES = Document("deploy/README.md")
 ISSUE = "/v1/auth-payload"
 FORGED = {"X-Forwarded-User": "eve", "X-Gateway-Secret": "guessed-secret"}
 MING = {"Cookie": "session=ming"}

@@ -21,11 +21,11 @@ from tests.conftest import Seen
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import NAME, Gateway
 from tests.support import canaries, made_up, needed
-from tests.support.readme import ROOT, Readme
+from tests.support.docs import ROOT, Document
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 from tests.support.vendor_stand_in import Told, url_of, vendor_stand_in
 
-GUIDE = Readme("deploy/README.md")
+GUIDE = Document("deploy/README.md")
 STEPS = [block.text for block in GUIDE.blocks if block.runs]
 # What would change the machine itself, and what stands there in its place.
 NOT_HERE = {"useradd ": "true useradd ", "userdel ": "true userdel ", " -g authsvc": ""}
@@ -249,13 +249,9 @@ def test_the_login_in_node() -> None:
 
 def test_every_link_leads_somewhere() -> None:
     """Within the repository, to a file or a heading that exists."""
-    for target in re.findall(r"\]\(([^)]+)\)", GUIDE.prose):
-        path, _, anchor = target.partition("#")
-        if target.startswith("https://"):
-            continue
-        assert (ROOT / "deploy" / path).exists(), target
-        page = Readme("README.md") if path == "../README.md" else GUIDE
-        assert not anchor or anchor in page.anchors(), target
+    for path, anchor in GUIDE.links():
+        assert (ROOT / path).exists(), path
+        assert not anchor or anchor in Document(path).anchors(), f"{path}#{anchor}"
 
 
 def test_every_name_is_known() -> None:

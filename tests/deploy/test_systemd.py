@@ -13,7 +13,7 @@ from authsvc.settings.model import Settings
 from authsvc.stores.sqlite import BOOT_ID
 from tests.conftest import bearer_of
 from tests.support import made_up, needed
-from tests.support.readme import ROOT
+from tests.support.docs import ROOT
 from tests.support.running import Service, clean_environment, wait_until
 
 UNIT = ROOT / "deploy" / "authsvc.service"

@@ -33,6 +33,7 @@ TOP = {
     "authsvc",
     "bench",
     "deploy",
+    "docs",
     "openapi.yaml",
     "pyproject.toml",
     "tests",
@@ -142,7 +143,7 @@ def test_the_wheel_has_what_the_service_reads(tmp_path: Path) -> None:
 
 def test_no_hint_names_a_package_of_an_index() -> None:
     """authsvc is on no index, so a hint to install it by its name would install a stranger's package."""
-    found = [path for folder in ("authsvc", "bench", "deploy") for path in (ROOT / folder).rglob("*.*")]
+    found = [path for folder in ("authsvc", "bench", "deploy", "docs") for path in (ROOT / folder).rglob("*.*")]
     texts = {path: path.read_text(errors="replace") for path in [*found, *ROOT.glob("*.*")] if path.is_file()}
     texts = {path: text for path, text in texts.items() if not is_ignored(path)}
     assert {ROOT / "README.md", ROOT / "authsvc" / "cli.py", ROOT / "deploy" / "README.md"} <= texts.keys()

@@ -1,4 +1,4 @@
-"""Tests of the two READMEs: what they list is what the code has, and what they show works as it stands there."""
+"""Tests of the READMEs and docs/: what they list is what the code has, and what they show works as it stands there."""
 
 import os
 import re
@@ -22,12 +22,12 @@ from authsvc.web import problems
 from tests.conftest import Seen
 from tests.deploy.gateway import login_app
 from tests.support import made_up, needed
-from tests.support.readme import CHINESE, ENGLISH, ROOT, Block, Readme
+from tests.support.docs import CHINESE, ENGLISH, ROOT, Block, Docs, Document
 from tests.support.running import Service, clean_environment, wait_until
 from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 PROGRAMS = {"PATH": needed.PATH}
-# What stands in the files that the README puts under /run/secrets. The verifier key is no canary: curl gets it as an
+# What stands in the files that the pages put under /run/secrets. The verifier key is no canary: curl gets it as an
 # argument.
 SECRETS = {
     "jmessage-master-secret": made_up.MASTER_SECRET,
@@ -39,7 +39,10 @@ SECRETS = {
 }
 
 
-BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+BOTH = pytest.mark.parametrize("docs", [ENGLISH, CHINESE], ids=lambda docs: docs.language)
+EVERY_PAGE = pytest.mark.parametrize("page", ENGLISH.pages + CHINESE.pages, ids=lambda page: page.name)
+# How a page begins: what its reader can do after it.
+BEGINNINGS = {"en": r"After this page you can [^.]+\.", "zh": "读完本页，你可以[^。]+。"}
 
 
 def setting_rows() -> list[str]:
@@ -71,32 +74,66 @@ def but_the_last_cell(rows: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("start", "rows"), [(r"\| `AUTHSVC_", setting_rows()), (r"\| [0-9]{3} ", refusal_rows())], ids=["set", "refused"]
+    ("name", "start", "rows"),
+    [("settings", r"\| `AUTHSVC_", setting_rows()), ("refusals", r"\| [0-9]{3} ", refusal_rows())],
 )
-def test_the_tables_are_the_codes(start: str, rows: list[str]) -> None:
+def test_the_tables_are_the_codes(name: str, start: str, rows: list[str]) -> None:
     """Every setting and every refusal is listed as the code has it, and nothing else; in Chinese in its own words."""
-    assert ENGLISH.rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
-    assert but_the_last_cell(CHINESE.rows(start)) == but_the_last_cell(rows)
-    for row in CHINESE.rows(start):
+    assert ENGLISH.page(name).rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
+    chinese = CHINESE.page(name).rows(start)
+    assert but_the_last_cell(chinese) == but_the_last_cell(rows)
+    for row in chinese:
         assert re.search("[\u4e00-\u9fff]", row.rsplit("|", 2)[1]), f"not translated: {row}"
 
 
-def test_the_translation_has_the_same_shape() -> None:
-    """Chapter by chapter, and the same code but for the comments."""
-    assert [level for level, _ in CHINESE.headings] == [level for level, _ in ENGLISH.headings]
-    assert [(block.language, block.runs, block.uncommented()) for block in CHINESE.blocks] == [
-        (block.language, block.runs, block.uncommented()) for block in ENGLISH.blocks
-    ]
+def names(docs: Docs) -> list[str]:
+    return [page.name.removeprefix(f"{docs.folder}/") for page in docs.pages[1:]]
+
+
+def test_both_languages_have_the_same_pages() -> None:
+    """Page by page the same chapters, and the same code but for the comments."""
+    assert names(ENGLISH) == names(CHINESE)
+    for english, chinese in zip(ENGLISH.pages, CHINESE.pages, strict=True):
+        assert [level for level, _ in chinese.headings] == [level for level, _ in english.headings], chinese.name
+        assert [(block.language, block.runs, block.uncommented()) for block in chinese.blocks] == [
+            (block.language, block.runs, block.uncommented()) for block in english.blocks
+        ], chinese.name
 
 
 @BOTH
-def test_the_flask_app_reads_the_keys_as_authsvc_does(readme: Readme, tmp_path: Path) -> None:
+def test_every_page_begins_with_what_it_is_for(docs: Docs) -> None:
+    """After the title, one sentence that says what the reader can do after the page."""
+    for page in docs.pages[1:]:
+        _, sentence, *_ = page.text.split("\n\n")
+        assert page.text.startswith("# "), page.name
+        assert re.match(BEGINNINGS[docs.language], sentence.replace("\n", " ")), f"{page.name}: {sentence}"
+
+
+@BOTH
+def test_the_front_door_is_short(docs: Docs) -> None:
+    """The README leads in; all else has a page of its own."""
+    assert len(docs.readme.text.splitlines()) < 200
+
+
+@BOTH
+def test_the_index_leads_everywhere_in_two_clicks(docs: Docs) -> None:
+    """Every page of the language is linked from its index, or from a page that the index links."""
+    pages = {page.name: page for page in docs.pages}
+    index = docs.page("index")
+    near = {name for name, _ in index.links() if name in pages}
+    far = {name for one in near for name, _ in pages[one].links()}
+    assert pages.keys() - near - far - {index.name} == set()
+    assert index.name in {name for name, _ in docs.readme.links()}
+
+
+@BOTH
+def test_the_flask_app_reads_the_keys_as_authsvc_does(docs: Docs, tmp_path: Path) -> None:
     """Line by line: a key may hold blanks, and a file may have been saved on Windows."""
     path = tmp_path / "flask-secret-key"
     path.write_bytes(b"a key with spaces \r\n\r\nanother\tkey\x0c, and more\n")
     variables = {f"{PREFIX}APPKEY": made_up.APPKEY, f"{PREFIX}MASTER_SECRET": made_up.MASTER_SECRET}
     settings = loader.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
-    (block,) = readme.find("python", "SECRET_KEY_FALLBACKS")
+    (block,) = docs.find("python", "SECRET_KEY_FALLBACKS")
     (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
     told: dict[str, Any] = {"Path": Path}
     exec(line.replace("/run/secrets/flask-secret-key", str(path)), told)  # noqa: S102 -- the README's own line
@@ -107,26 +144,22 @@ def test_the_flask_app_reads_the_keys_as_authsvc_does(readme: Readme, tmp_path: 
     )
 
 
-@BOTH
-def test_every_link_leads_somewhere(readme: Readme) -> None:
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page: Document) -> None:
     """Links within the repository lead to a file or a heading that exists."""
-    for target in re.findall(r"\]\(([^)]+)\)", readme.prose):
-        path, _, anchor = target.partition("#")
-        if target.startswith("https://"):
-            continue
-        assert (ROOT / path).exists(), target
-        page = Readme(path) if path and anchor else readme
-        assert not anchor or anchor in page.anchors(), target
+    for path, anchor in page.links():
+        assert (ROOT / path).exists(), path
+        assert not anchor or anchor in Document(path).anchors(), f"{path}#{anchor}"
 
 
-@BOTH
-def test_every_name_is_known(readme: Readme) -> None:
+@EVERY_PAGE
+def test_every_name_is_known(page: Document) -> None:
     """A variable or a target of make that is named in the text exists."""
     names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     names |= {f"{PREFIX}{name.upper()}_FILE" for name in loader.SECRETS}
-    assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", readme.text)) <= names
+    assert set(re.findall(r"\bAUTHSVC_\w*[A-Z]", page.text)) <= names
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"(?:^|`)make (\w+)", readme.text, re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"(?:^|`)make (\w+)", page.text, re.MULTILINE)) <= set(targets)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +200,7 @@ def vendor() -> Iterator[VendorStandIn]:
 
 @pytest.fixture(scope="module")
 def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with all settings that the README shows, together."""
+    """The service with all settings that the pages show, together."""
     service = Service(tmp_path_factory.mktemp("service"))
     service.variables["AUTHSVC_VENDOR_URL"] = vendor.url
     shown = [block.exports(secrets) for block in ENGLISH.find("sh", "export ")]
@@ -183,7 +216,7 @@ def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempP
 def done_by(block: Block, secrets: Path, **given: object) -> dict[str, Any]:
     """Run a block of Python with these names given, and return its names."""
     names = {"__name__": __name__} | given
-    exec(block.text.replace("/run/secrets", str(secrets)), names)  # noqa: S102 -- the README's own code
+    exec(block.text.replace("/run/secrets", str(secrets)), names)  # noqa: S102 -- the page's own code
     return names
 
 
@@ -321,12 +354,12 @@ def is_open(service: Service, log: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda readme: readme.name)
+@BOTH
 @pytest.mark.parametrize("is_gateway", [False, True], ids=["cookie", "gateway"])
-def test_behind_nginx(readme: Readme, is_gateway: bool, service: Service, secrets: Path, tmp_path: Path) -> None:  # noqa: FBT001
+def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: Path, tmp_path: Path) -> None:  # noqa: FBT001
     """A page of the gateway's own site gets a payload and all that it loads; a user whom the client names is nobody."""
     needed.program("nginx")
-    block = readme.find("nginx")[is_gateway]
+    block = docs.find("nginx")[is_gateway]
     gateway, log = Service(tmp_path), tmp_path / "error.log"
     (tmp_path / "secret").write_text(f'set $gateway_secret "{made_up.GATEWAY_SECRET}";')
     temporary = "".join(

@@ -260,7 +260,7 @@ def test_masked(settings: Settings) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    """The README's table is made of these."""
+    """The table in docs/settings.md is made of these."""
     for name, field in Settings.model_fields.items():
         assert field.description or name == "apps"
     assert set(AppSettings.model_fields) < set(Settings.model_fields)

@@ -18,12 +18,12 @@ from authsvc import clock
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from tests.support.certificates import Certificates, make_certificates
-from tests.support.readme import ENGLISH
+from tests.support.docs import ENGLISH
 from tests.support.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
 from tests.support.running import wait_until
 from tests.support.services import RedisServer
 
-# The least that a user of Redis needs, and one of its sentinels, as the README has it.
+# The least that a user of Redis needs, and one of its sentinels, as docs/store.md has it.
 ACL, WATCHER_ACL = re.findall(
     r"^ACL SETUSER \w+ on >\S+ (.+)$", ENGLISH.find("text", "ACL SETUSER")[0].text, re.MULTILINE
 )

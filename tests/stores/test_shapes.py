@@ -333,7 +333,7 @@ def test_tls(tls_url: str, opened: Open) -> None:
 
 
 def test_the_user_may_do_no_more(tls_redis: TlsRedis, opened: Open) -> None:
-    """The commands in the README are all that the store needs, and none of them can be left out."""
+    """The commands in docs/store.md are all that the store needs, and none of them can be left out."""
     store = opened(f"{tls_redis.url}&wait=0")
     for call in CALLS.values():
         call(store)

@@ -17,7 +17,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1]
 ROOT = FOLDER.parent
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
-READ = ["deploy", "openapi.yaml", "README.md", "README.zh-CN.md"]  # by the tests, beside the code
+READ = ["deploy", "openapi.yaml", "README.md", "README.zh-CN.md", "docs"]  # by the tests, beside the code
 UNNOTICED = {"survived", "no tests", "not checked"}
 RESULT = re.compile(
     r"(?P<name>authsvc\.(?P<module>[a-z_.]+)\.x(?:_|ǁ(?P<owner>\w+?)ǁ)(?P<function>\w+)__mutmut_(?P<number>\d+))"

@@ -83,7 +83,7 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
 
 
 def password_of(username: str, appkey: str = made_up.APPKEY, key: str = made_up.ACCOUNT_KEY) -> str:
-    """Derive the password as the README says."""
+    """Derive the password as docs/accounts.md says."""
     told = json.dumps(["im-password", appkey, username]).encode()
     return hmac.new(key.encode(), told, hashlib.sha256).hexdigest()
 
@@ -204,7 +204,7 @@ def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStan
 
 
 def test_names_that_nobody_guesses(make: Make, stand_in: VendorStandIn) -> None:
-    """Derived from the key, as the README says; each app and each user has another."""
+    """Derived from the key, as docs/accounts.md says; each app and each user has another."""
     accounts = make(style="derived")
     told = json.dumps(["im-username", made_up.APPKEY, "ming"]).encode()
     username = "u-" + hmac.new(made_up.ACCOUNT_KEY.encode(), told, hashlib.sha256).hexdigest()[:40]
