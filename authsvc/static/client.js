@@ -375,8 +375,10 @@ export function createClient(options) {
           return;
         }
         const livesMs = found.expires_at_ms && serverMs ? found.expires_at_ms - serverMs - MARGIN_MS : UNDATED_MS;
+        const known = urls.get(mediaId);
+        if (known && known.sentAt > answer.sentAt) return waiting.resolve(known.url); // asked for later, told before
         urls.delete(mediaId);
-        urls.set(mediaId, { url: found.url, until: answer.sentAt + livesMs });
+        urls.set(mediaId, { url: found.url, until: answer.sentAt + livesMs, sentAt: answer.sentAt });
         if (urls.size > KEPT) urls.delete(urls.keys().next().value);
         waiting.resolve(found.url);
       });
@@ -389,7 +391,9 @@ export function createClient(options) {
   async function showImage(img, mediaId) {
     shown.set(img, mediaId);
     for (const fresh of [false, true]) {
-      const url = await resourceUrl(mediaId, { fresh });
+      const url = await resourceUrl(mediaId, { fresh }).catch((error) => {
+        if (shown.get(img) === mediaId) throw error;
+      });
       if (shown.get(img) !== mediaId) return false;
       const isLoaded = await loads(img, url);
       if (shown.get(img) !== mediaId) return false;

@@ -48,6 +48,7 @@ let stopCountdown = () => {};
 let user = null;
 let sdk = null; // a promise of the SDK's options, once its script is loaded
 let connected = null; // {JIM, stop} while the page has or wants a connection
+const turns = {}; // step -> the controller of what was begun there last
 
 function element(name, attributes, ...children) {
   const made = document.createElement(name);
@@ -74,13 +75,13 @@ function speak(lang) {
 
 // ---- requests, and their log
 
-async function ask(method, path, body) {
+async function ask(method, path, body, signal) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const headers = text === undefined ? {} : { "Content-Type": "application/json" };
   let answer = { status: 0, headers: new Headers(), text: "" }; // the server is gone
   const sentAt = performance.now();
   try {
-    const response = await watchedFetch(path, { method, headers, body: text });
+    const response = await watchedFetch(path, { method, headers, body: text, signal });
     answer = { status: response.status, headers: response.headers, text: await response.text() };
   } catch {
     // the log has it
@@ -226,17 +227,32 @@ function clear(step) {
   say(step);
 }
 
-async function logInOrOut(path, body) {
-  disconnect();
-  const answer = await ask("POST", path, body);
+/** Begins a step anew. @returns a signal that is aborted when it is begun again: a late answer shows nothing then. */
+function begin(step) {
+  turns[step]?.abort();
+  turns[step] = new AbortController();
+  clear(step);
+  return turns[step].signal;
+}
+
+/** Asks for the session, or to change it: one request at a time, for the cookie is that of the last answer. */
+async function askSession(method, path, body) {
+  const turn = begin("step-login");
+  const answer = await ask(method, path, body, turn);
+  if (turn.aborted) return false;
   if (isGood(answer)) showUser(answer);
   else showRefusal("step-login", answer);
+  return isGood(answer);
+}
+
+function logInOrOut(path, body) {
+  disconnect();
+  return askSession("POST", path, body);
 }
 
 function showUser(answer) {
   user = answer.body.user;
   const radio = document.querySelector(`[name=user][value="${answer.body.user}"]`);
-  clear("step-login");
   if (radio) {
     radio.checked = true;
     const name = radio.parentElement.textContent.trim();
@@ -248,7 +264,10 @@ function showUser(answer) {
 
 /** @returns a fresh payload, shown with its countdown; null if there is none. */
 async function issue() {
+  const turn = begin("step-issue");
+  stopCountdown();
   const answer = await ask("POST", "/v1/auth-payload");
+  if (turn.aborted) return isGood(answer) ? answer.body : null;
   if (!isGood(answer)) {
     showRefusal("step-issue", answer);
     return null;
@@ -258,7 +277,6 @@ async function issue() {
   $("fields").replaceChildren(...rows);
   $("issued").hidden = false;
   show("step-issue", answer, "已签发。", "Issued.");
-  stopCountdown();
   // From when it was sent, so that the countdown ends no later than the payload does.
   stopCountdown = countDown(answer.sentAt, Number(answer.headers.get("X-Expires-In-Ms")));
   return answer.body;
@@ -363,11 +381,7 @@ function tell(mine, state) {
 
 /** The made-up app has restarted, and with it every secret: its users have to log in again. */
 async function comeBack() {
-  const name = user;
-  const answer = await ask("POST", "/demo/login", { user: name });
-  if (!isGood(answer)) return showRefusal("step-login", answer);
-  showUser(answer);
-  await connect();
+  if (await askSession("POST", "/demo/login", { user })) await connect();
 }
 
 async function drop() {
@@ -376,6 +390,7 @@ async function drop() {
 }
 
 async function showPicture() {
+  const turn = begin("step-picture");
   const img = $("shown");
   const mediaId = $("media-id").value.trim();
   try {
@@ -386,6 +401,7 @@ async function showPicture() {
     const { host } = new URL(img.src);
     say("step-picture", element("b", { class: "badge good" }, "0"), " ", both(`已显示，来自 ${host}`, `Shown, from ${host}`));
   } catch (error) {
+    if (turn.aborted) return;
     img.hidden = true;
     showError("step-picture", error);
   }
@@ -415,9 +431,10 @@ async function present(payload) {
 
 /** Runs an attack, and shows what the gateway said; to be refused is the good outcome. */
 async function attack(step, run) {
-  clear(step);
+  const turn = begin(step);
   try {
-    const verdicts = await run();
+    const verdicts = await run(turn);
+    if (turn.aborted) return;
     if (verdicts === null) {
       $(step).dataset.outcome = "bad";
       return say(step, both("没有 payload，见第 2 步。", "There is no payload; see step 2."));
@@ -426,7 +443,7 @@ async function attack(step, run) {
     $(step).dataset.outcome = last.code === 0 ? "bad" : "good";
     say(step, ...verdicts.flatMap((told) => [...verdict(told), element("br", {})]).slice(0, -1));
   } catch (error) {
-    showError(step, error);
+    if (!turn.aborted) showError(step, error);
   }
 }
 
@@ -435,11 +452,11 @@ async function replay() {
   return payload && [await present(payload), await present(payload)];
 }
 
-async function forgery() {
+async function forgery(turn) {
   const changed = $("step-forgery").querySelector(".changed");
   changed.hidden = true;
   const payload = await issue();
-  if (!payload) return null;
+  if (!payload || turn.aborted) return null;
   const text = payload.random_str;
   const last = text.endsWith("0") ? "1" : "0";
   changed.replaceChildren(element("code", {}, text.slice(0, -1), element("del", {}, text.at(-1)), element("ins", {}, last)));
@@ -469,5 +486,4 @@ $("forgery").addEventListener("click", () => attack("step-forgery", forgery));
 $("expired").addEventListener("click", () => attack("step-expired", expired));
 
 speak(/^zh\b/i.test(navigator.language) ? "zh-CN" : "en");
-const session = await ask("GET", "/demo/session");
-if (isGood(session)) showUser(session);
+await askSession("GET", "/demo/session");

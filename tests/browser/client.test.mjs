@@ -1052,3 +1052,34 @@ test("an element that was given another picture shows that one", async () => {
   assert.deepEqual([await first, await second], [false, true]);
   assert.deepEqual(img.srcs, ["http://dl/b"]);
 });
+
+test("an element that was given another picture does not fail for the one before", async () => {
+  const first = {};
+  const unknown = { body: { results: { a: { code: 880005, message: "unknown" } } } };
+  const service = new Service(() => new Promise((answer) => (first.answer = answer)), located(["b"], null));
+  const it = client(service);
+  const img = new Img();
+  const before = it.showImage(img, "a");
+  await it.clock.pass(0);
+  const after = it.showImage(img, "b");
+  await it.clock.pass(0);
+  first.answer(unknown);
+  assert.deepEqual([await before, await after], [false, true]);
+});
+
+test("a URL that was asked for before and told after a fresh one is not kept", async () => {
+  const first = {};
+  const service = new Service(() => new Promise((answer) => (first.answer = answer)), {
+    ...located([], null),
+    body: { results: { a: { code: 0, message: "success", url: "http://dl/fresh", expires_at_ms: null } } },
+  });
+  const it = client(service);
+  const before = it.resourceUrl("a");
+  await it.clock.pass(1);
+  const fresh = it.resourceUrl("a", { fresh: true });
+  await it.clock.pass(0);
+  first.answer(located(["a"], null));
+  const fromNowOn = "http://dl/fresh";
+  assert.deepEqual([await fresh, await before, await it.resourceUrl("a")], [fromNowOn, fromNowOn, fromNowOn]);
+  assert.equal(service.asked.length, 2);
+});

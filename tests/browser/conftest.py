@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen
@@ -28,6 +28,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
+WAIT_MS = 15_000  # on a busy machine; what comes at once takes no longer for it
+expect.set_options(timeout=WAIT_MS)
+
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
@@ -45,7 +48,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     errors: list[str] = []
     with browser.new_context(locale="en-US") as context:
         context.on("weberror", lambda error: errors.append(str(error.error)))
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(WAIT_MS)
         yield context
     assert errors == []
 

@@ -12,7 +12,7 @@ MODULE = STATIC / "client.js"
 STRICT = ("--strict", "--noEmit", "--target", "es2017", "--module", "esnext", "--moduleResolution", "bundler")
 
 
-TESTS = 87  # in client.test.mjs
+TESTS = 89  # in client.test.mjs
 
 
 def test_its_behaviour() -> None:

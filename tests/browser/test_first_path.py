@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+from tests.browser.conftest import VENDOR_SDKS
 from tests.conftest import Seen
 from tests.support import made_up, needed
 from tests.support.docs import CHINESE, ENGLISH, ROOT, Docs
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
 
 STAND_IN = ROOT / "authsvc" / "static" / "sdk.js"
-SDK = Path(os.environ.get("JMESSAGE_SDK", STAND_IN))  # the vendor's unmodified file where one is given
+SDK = Path(VENDOR_SDKS[0]) if VENDOR_SDKS else STAND_IN
 SECRETS = {
     "jmessage-master-secret": made_up.MASTER_SECRET,
     "flask-secret-key": made_up.SESSION_KEY,
