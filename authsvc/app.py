@@ -15,15 +15,15 @@ from flask import Flask
 from authsvc import clock, stores
 from authsvc.auth.ask_app import AppCookie, AppLogin, AppToken
 from authsvc.auth.auth_request import LoginUrl
-from authsvc.auth.authenticator import Callers, Way
+from authsvc.auth.authenticator import Authenticator, Way
 from authsvc.auth.bearer import Assertion, Bearer, TokenCookie
 from authsvc.auth.gateway import Gateway
 from authsvc.auth.session_cookie import SessionCookie
 from authsvc.auth.tokens import TokenRules, Tokens
-from authsvc.errors import SettingsError, StoreAway
-from authsvc.outbound.availability import Health
-from authsvc.outbound.bulkhead import Places
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.errors import SettingsError, StoreUnavailable
+from authsvc.outbound.availability import Availability
+from authsvc.outbound.bulkhead import Bulkhead
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
 from authsvc.ratelimit.limiter import Limiter
@@ -31,15 +31,15 @@ from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings import loader
 from authsvc.settings.model import Settings
-from authsvc.settings.watcher import Watch
-from authsvc.stores.instrumented import MeasuredStore
+from authsvc.settings.watcher import Watcher
+from authsvc.stores.instrumented import InstrumentedStore
 from authsvc.stores.store import Store
 from authsvc.telemetry import access_log, exporter, tracing
 from authsvc.telemetry.access_log import RequestLog
 from authsvc.telemetry.health import Readiness
 from authsvc.telemetry.metrics import Metrics
-from authsvc.telemetry.periodic import Background, every
-from authsvc.telemetry.recorder import Monitoring, Sampler
+from authsvc.telemetry.periodic import PeriodicThread, every
+from authsvc.telemetry.recorder import Recorder, Sampler
 from authsvc.telemetry.shared_slots import Slots
 from authsvc.vendor.accounts import Accounts
 from authsvc.vendor.budget import Budget
@@ -58,7 +58,7 @@ TELL_S = 0.05  # by how much the log is behind, and what of it is lost when a wo
 TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
 SETTLED_S = 2.0  # without a failure, until the log says that the store is back
 SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
-PLACES = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
+BULKHEAD_SLOTS = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
 SHARE = 4  # one user may spend one part in so many of the vendor's budget
 
 
@@ -116,17 +116,17 @@ def create_app(
         slots=slots,
         variables=variables,
     )
-    watch = Watch(variables) if settings is None else None  # before they are read, or a change could be missed
+    watch = Watcher(variables) if settings is None else None  # before they are read, or a change could be missed
     used = settings or loader.load(variables, Settings)
-    monitoring = Monitoring(_request_log(used), Metrics(slots))
+    recorder = Recorder(_request_log(used), Metrics(slots))
     trace = tracing.create(variables)
     store = store or stores.open_store(used.store_url.reveal(), now_ms=now_ms)
-    store_health = Health("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
-    store = MeasuredStore(store, monitoring.on_store_call, store_health)
+    store_availability = Availability("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
+    store = InstrumentedStore(store, recorder.on_store_call, store_availability)
     apps = Apps(used.apps, now_ms())
     tokens = _tokens(used)
-    app_login = _app_login(used, now_ms, monitoring.on_login_call)
-    callers = Callers(
+    app_login = _app_login(used, now_ms, recorder.on_login_call)
+    authenticator = Authenticator(
         _ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
     )
     verifiers = Verifiers(used.verifier_keys)
@@ -135,17 +135,22 @@ def create_app(
     vendor = vendor or Vendor(
         used.vendor_url,
         budget=budget,
-        breaker=Breaker(),
+        breaker=CircuitBreaker(),
         now_ms=now_ms,
-        on_call=monitoring.on_vendor_call,
+        on_call=recorder.on_vendor_call,
         trace_headers=trace.headers,
     )
-    places = Places(PLACES)
+    bulkhead = Bulkhead(BULKHEAD_SLOTS)
     vendor_limiter = Limiter(_share_of(used.vendor_budget), store, what="media")
     media = Media(
-        vendor, store, hosts=used.media_hosts, places=places, limiter=vendor_limiter, on_lookup=monitoring.metrics.media
+        vendor,
+        store,
+        hosts=used.media_hosts,
+        bulkhead=bulkhead,
+        limiter=vendor_limiter,
+        on_lookup=recorder.metrics.media,
     )
-    accounts = _accounts(used, vendor, store, places)
+    accounts = _accounts(used, vendor, store, bulkhead)
 
     def apply(changed: Settings) -> None:
         nonlocal used, tokens
@@ -154,22 +159,22 @@ def create_app(
         if _token_settings(changed) != _token_settings(used):
             tokens = _tokens(changed)  # else they are kept, with the keys that they have fetched
         used = changed
-        monitoring.log.users = _users(changed)
+        recorder.log.users = _users(changed)
         _replace(apps, changed, now_ms())
-        callers.replace(_ways(changed, tokens, store, app_login, twins_pass=twins_pass))
+        authenticator.replace(_ways(changed, tokens, store, app_login, twins_pass=twins_pass))
         verifiers.replace(changed.verifier_keys)
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
 
-    telling = Background("authsvc-telling", [monitoring.flush], interval_s=TELL_S, at_end=[monitoring.flush])
-    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile, store_health.look]
+    telling = PeriodicThread("authsvc-telling", [recorder.flush], interval_s=TELL_S, at_end=[recorder.flush])
+    jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile, store_availability.look]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
     jobs.append(lambda: apps.reconcile(store, now_ms()))
     at_end = [media.close, vendor.close, telling.stop, trace.close]
     if app_login is not None:
         at_end.append(app_login.close)
-    background = Background("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
+    background = PeriodicThread("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store,
         broken_files=tuple if watch is None else watch.broken,
@@ -177,19 +182,19 @@ def create_app(
         is_at_work=lambda: background.is_alive() and telling.is_alive(),
         is_draining=is_draining,
     )
-    sampler = Sampler(monitoring.metrics, apps, budget, readiness, vendor, now_ms)
+    sampler = Sampler(recorder.metrics, apps, budget, readiness, vendor, now_ms)
     jobs.append(every(SAMPLE_EVERY, sampler.sample))
 
     lifecycle = Lifecycle(
         allowed_origins=used.allowed_origins,
         allowed_headers=used.allowed_headers,
-        record=monitoring.tell,
+        record=recorder.record,
         tracing=trace,
         now_ms=now_ms,
     )
     services = Services(
         apps=apps,
-        callers=callers,
+        authenticator=authenticator,
         verifiers=verifiers,
         limiter=limiter,
         media=media,
@@ -205,7 +210,7 @@ def create_app(
     app.wsgi_app = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))  # type: ignore[method-assign] # Flask's documentation has it so
     app.wsgi_app = PerProcess(app.wsgi_app, again)  # type: ignore[method-assign] # the same
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
-    with suppress(StoreAway):
+    with suppress(StoreUnavailable):
         store.ping()
     apps.reconcile(store, now_ms())
     background.start()
@@ -213,8 +218,8 @@ def create_app(
     # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
-        exporter.start(metrics_listener, monitoring.metrics.text)
-    app.extensions |= {"authsvc": background, "authsvc.monitoring": monitoring}
+        exporter.start(metrics_listener, recorder.metrics.text)
+    app.extensions |= {"authsvc": background, "authsvc.recorder": recorder}
     return app
 
 
@@ -298,14 +303,14 @@ def _share_of(budget: Rate) -> Rate:
     return Rate(max(1, budget.limit // SHARE), budget.window_ms)
 
 
-def _accounts(settings: Settings, vendor: Vendor, store: Store, places: Places) -> Accounts | None:
+def _accounts(settings: Settings, vendor: Vendor, store: Store, bulkhead: Bulkhead) -> Accounts | None:
     if settings.account_key is None:
         return None
     return Accounts(
         settings.account_key,
         vendor,
         store,
-        places,
+        bulkhead,
         adopt=settings.account_adopt,
         style=settings.account_names,
     )

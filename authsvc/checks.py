@@ -11,11 +11,19 @@ from typing import Any, Literal
 from authsvc import stores
 from authsvc.auth import tokens
 from authsvc.auth.auth_request import LoginUrl, Presented
-from authsvc.errors import KeysAway, LoginAway, NotLoggedIn, StoreAway, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import (
+    KeysUnavailable,
+    LoginUnavailable,
+    NotLoggedIn,
+    StoreUnavailable,
+    VendorBusy,
+    VendorRefused,
+    VendorSlow,
+)
 from authsvc.ids import fresh_id
 from authsvc.outbound import proxies
 from authsvc.outbound.availability import cause
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads.apps import App
 from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
@@ -101,7 +109,7 @@ def _notes(settings: Settings) -> Iterator[Finding]:
 def _store(store: Store, place: str, now_ms: Callable[[], int]) -> Iterator[Finding]:
     try:
         pulse = store.ping()
-    except StoreAway as exc:
+    except StoreUnavailable as exc:
         yield Finding("FAIL", "store", f"took no write: {cause(exc)} ({place}); see AUTHSVC_STORE_URL")
         return
     yield Finding("ok", "store", f"took a write ({place})")
@@ -117,7 +125,7 @@ def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Cal
     if candidate is not None:
         told.append((f"appkey {candidate.appkey}, new masterSecret", candidate))
     budget = Budget(settings.vendor_budget, store)
-    vendor = Vendor(settings.vendor_url, budget=budget, breaker=Breaker(), now_ms=now_ms)
+    vendor = Vendor(settings.vendor_url, budget=budget, breaker=CircuitBreaker(), now_ms=now_ms)
     skew_ms = None
     for name, app in told:
         try:
@@ -159,7 +167,7 @@ def _jwks(url: str, algorithms: Iterable[str]) -> Finding:
     name, where, needed = "AUTHSVC_JWT_JWKS_URL", _where(url), ", ".join(algorithms)
     try:
         published = tokens.published_keys(url, tuple(algorithms))
-    except KeysAway as exc:
+    except KeysUnavailable as exc:
         return Finding("FAIL", name, f"no keys: {cause(exc)} ({where})")
     usable = [jwk for jwk, is_usable in published if is_usable]
     others = [_shape(jwk) for jwk, is_usable in published if not is_usable]
@@ -185,7 +193,7 @@ def _login(settings: Settings, url: str) -> Finding:
             else:
                 who = "a made-up login" if presented.cookie else "a request without a login"
                 return Finding("FAIL", name, f"the app says that {who} is a user's, so anybody could be one ({where})")
-    except LoginAway as exc:
+    except LoginUnavailable as exc:
         why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else exc.what
         return Finding("FAIL", name, f"{why} ({where})")
     finally:

@@ -23,7 +23,7 @@ import click
 from authsvc import __version__, checks, clock, stores
 from authsvc.app import check_ways, preload, ways_of
 from authsvc.bind import Bind
-from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreAway
+from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreUnavailable
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 from authsvc.outbound import proxies
@@ -161,7 +161,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     settings = _app_settings(presented.appkey, master_secret_file)
     now_ms = clock.now_ms()
     apps, store = Apps(settings.apps, now_ms), stores.open_store(settings.store_url.reveal())
-    with suppress(StoreAway):  # the rules before the replay are checked without it
+    with suppress(StoreUnavailable):  # the rules before the replay are checked without it
         apps.learn(store)
     if claim:
         verifying.verify(presented, holder=None, apps=apps, store=store, now_ms=now_ms)

@@ -125,7 +125,7 @@ class Unavailable(Refusal):
         self.what = what
 
 
-class StoreAway(Unavailable):
+class StoreUnavailable(Unavailable):
     """
     The store cannot be reached, is read-only, full or too slow, so a claim cannot be made.
 
@@ -137,7 +137,7 @@ class StoreAway(Unavailable):
         self.remedy = remedy
 
 
-class KeysAway(Unavailable):
+class KeysUnavailable(Unavailable):
     """The key of a token cannot be had now: the JWKS URL cannot be reached, or is not asked again so soon."""
 
     def __init__(self, what: str = "the login service's JWKS URL is unavailable", *, retry_after_s: int = 5) -> None:
@@ -145,7 +145,7 @@ class KeysAway(Unavailable):
         super().__init__(what)
 
 
-class LoginAway(Unavailable):
+class LoginUnavailable(Unavailable):
     """
     The app that knows who is logged in gives no answer, or none that makes sense.
 

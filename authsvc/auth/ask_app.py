@@ -14,11 +14,11 @@ from typing import Protocol
 
 from authsvc import clock
 from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, LOOP, LoginUrl, Presented
-from authsvc.auth.token_cache import Remembered
-from authsvc.errors import LoginAway, NotLoggedIn
-from authsvc.outbound.availability import Health
-from authsvc.outbound.bulkhead import Places
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.auth.token_cache import TokenCache
+from authsvc.errors import LoginUnavailable, NotLoggedIn
+from authsvc.outbound.availability import Availability
+from authsvc.outbound.bulkhead import Bulkhead
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 
 SETTLED_S = 5.0  # without a failure, until the log says that the app is back
 REFUSED_MS = 1000  # a refusal counts no longer: many apps keep the session's id when its user logs in
@@ -35,7 +35,7 @@ class Headers(Protocol):
     def get(self, key: str, /) -> str | None: ...
 
 
-class Asking(Protocol):
+class RequestLike(Protocol):
     """What of a request is read here."""
 
     @property
@@ -67,11 +67,11 @@ class AppLogin:
         self._cache_ms = cache_s * 1000
         self._now_ms = now_ms
         self._on_call = on_call
-        self._places = Places(AT_ONCE, _SERVICE, LoginAway)
-        self._breaker = Breaker(_SERVICE, LoginAway)
-        self._health = Health(_SERVICE, "AUTHSVC_LOGIN_URL", settled_s=SETTLED_S)
-        self._users = Remembered()
-        self._refusals = Remembered()
+        self._bulkhead = Bulkhead(AT_ONCE, _SERVICE, LoginUnavailable)
+        self._breaker = CircuitBreaker(_SERVICE, LoginUnavailable)
+        self._availability = Availability(_SERVICE, "AUTHSVC_LOGIN_URL", settled_s=SETTLED_S)
+        self._users = TokenCache()
+        self._refusals = TokenCache()
         self._lock = threading.Lock()
         self._flights: dict[str, Future[str]] = {}
 
@@ -79,13 +79,13 @@ class AppLogin:
         """Let go of connections."""
         self._url.close()
 
-    def user_id(self, request: Asking, cookie: str, authorization: str, now_ms: int) -> str:
+    def user_id(self, request: RequestLike, cookie: str, authorization: str, now_ms: int) -> str:
         """
         Return whose login the request brings; one of its two headers may be empty.
 
         Raises:
             NotLoggedIn: nobody's.
-            LoginAway: whose it is cannot be known now.
+            LoginUnavailable: whose it is cannot be known now.
         """
         host = request.host
         key = key_of(cookie, authorization, host)
@@ -93,8 +93,8 @@ class AppLogin:
         if known is not None:
             return known
         if request.headers.get(ASKED_HEADER):
-            raise LoginAway(LOOP)
-        with self._places.one():
+            raise LoginUnavailable(LOOP)
+        with self._bulkhead.slot():
             presented = Presented(cookie, authorization, host)
             return self._joined(key, lambda asked_ms: self._asked(key, presented, request.request_id, asked_ms))
 
@@ -143,7 +143,7 @@ class AppLogin:
             until_ms = asked_ms + min(self._cache_ms, REFUSED_MS)
             self._refusals.add(key, refusal.detail, expires_ms=until_ms, now_ms=asked_ms)
             raise
-        except LoginAway as exc:
+        except LoginUnavailable as exc:
             self._failed(exc)
             raise
         finally:
@@ -154,16 +154,16 @@ class AppLogin:
 
     def _answered(self) -> None:
         self._breaker.succeeded()
-        self._health.succeeded()
-        self._health.look()
+        self._availability.succeeded()
+        self._availability.look()
 
-    def _failed(self, failure: LoginAway) -> None:
+    def _failed(self, failure: LoginUnavailable) -> None:
         if failure.is_down:
             self._breaker.failed()
         else:  # a login that makes the app stumble must not keep out all others
             self._breaker.succeeded()
-        self._health.failed(failure)
-        self._health.look()
+        self._availability.failed(failure)
+        self._availability.look()
 
 
 def key_of(cookie: str, authorization: str, host: str) -> str:
@@ -181,7 +181,7 @@ class AppToken:
     def __init__(self, login: AppLogin) -> None:
         self._login = login
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         authorization = request.headers.get("Authorization")
         if not authorization or authorization.partition(" ")[0].lower() in _OF_BROWSERS:
             return None
@@ -200,6 +200,6 @@ class AppCookie:
     def __init__(self, login: AppLogin) -> None:
         self._login = login
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         cookie, authorization = request.headers.get("Cookie") or "", request.headers.get("Authorization") or ""
         return self._login.user_id(request, cookie, authorization, now_ms) if cookie or authorization else None

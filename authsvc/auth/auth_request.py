@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from authsvc.auth.tokens import checked_user_id
-from authsvc.errors import LoginAway, NotLoggedIn
+from authsvc.errors import LoginUnavailable, NotLoggedIn
 from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer, TooSlow
 
 TOTAL_S = 2.0  # for one question, its second try included
@@ -72,11 +72,11 @@ class LoginUrl:
 
         Raises:
             NotLoggedIn: the app says that it is nobody's.
-            LoginAway: whose it is cannot be known now.
+            LoginUnavailable: whose it is cannot be known now.
         """
         answer = self._answer(presented, request_id)
         if _is_of_authsvc(answer):
-            raise LoginAway(LOOP)
+            raise LoginUnavailable(LOOP)
         if answer.status in _REFUSED:
             self._has_warned = False
             raise NotLoggedIn(f"the app rejects this login (status {answer.status})")
@@ -86,7 +86,7 @@ class LoginUrl:
                 f"the app redirects (status {answer.status}), probably to a login form; it should answer 401"
             )
         if answer.status != 200:
-            raise LoginAway(
+            raise LoginUnavailable(
                 f"the app answers AUTHSVC_LOGIN_URL with status {answer.status}", is_down=answer.status in _DOWN
             )
         if self._user_field is not None:
@@ -113,15 +113,15 @@ class LoginUrl:
                     max_bytes=MAX_BYTES,
                 )
             except BadAnswer as exc:
-                raise LoginAway(f"the app's answer from AUTHSVC_LOGIN_URL {exc}") from exc
+                raise LoginUnavailable(f"the app's answer from AUTHSVC_LOGIN_URL {exc}") from exc
             except NoAnswer as exc:
                 if isinstance(exc, TooSlow) or not tries:
-                    raise LoginAway(f"the app at AUTHSVC_LOGIN_URL {exc}", is_down=True) from exc
+                    raise LoginUnavailable(f"the app at AUTHSVC_LOGIN_URL {exc}", is_down=True) from exc
 
     def _check_form(self, answer: Answer) -> None:
-        """Raise LoginAway if the redirect leads to the same page elsewhere: by https, or with a slash at its end."""
+        """Raise LoginUnavailable if the redirect is to the same path: with https, or with a slash at its end."""
         if _path(answer.headers.get("Location", "")) == self._path:
-            raise LoginAway(
+            raise LoginUnavailable(
                 f"the app redirects AUTHSVC_LOGIN_URL (status {answer.status}) to another form of it; set that form"
             )
         if not self._has_warned:
@@ -151,12 +151,12 @@ def _from_header(answer: Answer, name: str) -> str:
     if not value:
         raise _nameless(f"{name} header")
     if "," in value:
-        raise LoginAway(f"the app's {name} header contains a comma or was sent twice")
+        raise LoginUnavailable(f"the app's {name} header contains a comma or was sent twice")
     try:
         # http.client reads headers as Latin-1.
         user_id = value.encode("latin-1").decode()
     except UnicodeDecodeError:
-        raise LoginAway(f"the app's {name} is not UTF-8 text") from None
+        raise LoginUnavailable(f"the app's {name} is not UTF-8 text") from None
     return checked_user_id(user_id, f"the app's {name}")
 
 
@@ -164,18 +164,18 @@ def _from_json(answer: Answer, dotted: str) -> str:
     try:
         found = json.loads(answer.content)
     except (ValueError, RecursionError):
-        raise LoginAway("the app answers AUTHSVC_LOGIN_URL with status 200, but the body is not JSON") from None
+        raise LoginUnavailable("the app answers AUTHSVC_LOGIN_URL with status 200, but the body is not JSON") from None
     for name in dotted.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     if found is None or found == "":
         raise _nameless(dotted)
     if isinstance(found, bool) or not isinstance(found, str | int):
-        raise LoginAway(f"the app's {dotted} is neither a string nor a whole number")
+        raise LoginUnavailable(f"the app's {dotted} is neither a string nor a whole number")
     return checked_user_id(str(found), f"the app's {dotted}")
 
 
-def _nameless(where: str) -> LoginAway:
-    return LoginAway(
+def _nameless(where: str) -> LoginUnavailable:
+    return LoginUnavailable(
         f"the app answers AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; if nobody is logged"
         " in, it must answer 401"
     )

@@ -33,7 +33,7 @@ class Cookies(Protocol):
     def getlist(self, key: str, /) -> list[str]: ...
 
 
-class Asking(Protocol):
+class RequestLike(Protocol):
     """What a request brings, and its id for the log."""
 
     @property
@@ -62,7 +62,7 @@ class Way(Protocol):
     brings: str
     is_ambient: bool
 
-    def user_id(self, request: Asking, now_ms: int, /) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int, /) -> str | None:
         """
         Return the user's id, or None if the request does not bring this way's credential.
 
@@ -72,7 +72,7 @@ class Way(Protocol):
         """
 
 
-class Callers:
+class Authenticator:
     """Tells who is logged in. `replace` swaps the ways in one step."""
 
     def __init__(self, ways: Iterable[Way], *, allowed_origins: Collection[str]) -> None:
@@ -80,7 +80,7 @@ class Callers:
         self._allowed_origins = allowed_origins
         self.replace(ways)
 
-    def authenticate(self, request: Asking, now_ms: int) -> Caller:
+    def authenticate(self, request: RequestLike, now_ms: int) -> Caller:
         """
         Return who is logged in.
 

@@ -8,9 +8,9 @@ import hashlib
 import json
 import re
 
-from authsvc.auth.authenticator import Asking
+from authsvc.auth.authenticator import RequestLike
 from authsvc.auth.credentials import only_user, single
-from authsvc.auth.token_cache import Remembered
+from authsvc.auth.token_cache import TokenCache
 from authsvc.auth.tokens import MAX_ID_LENGTH, Token, Tokens
 from authsvc.errors import MemoryLost, NotLoggedIn
 from authsvc.ids import fresh_id
@@ -31,9 +31,9 @@ class Bearer:
     def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
         self._tokens = tokens
         self._store = single_use
-        self._remembered = Remembered()
+        self._remembered = TokenCache()
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         authorization = request.headers.get("Authorization") or ""
         known = self._remembered.find(authorization, now_ms)
         if known is not None:
@@ -63,9 +63,9 @@ class TokenCookie:
         self._tokens = tokens
         self._cookie = cookie
         self._store = single_use
-        self._remembered = Remembered()
+        self._remembered = TokenCache()
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         return only_user(request.cookies.getlist(self._cookie), lambda cookie: self._user(cookie, now_ms), self._cookie)
 
     def _user(self, cookie: str, now_ms: int) -> str | None:
@@ -85,9 +85,9 @@ class Assertion:
         self._tokens = tokens
         self._header = header
         self._store = single_use
-        self._remembered = Remembered()
+        self._remembered = TokenCache()
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         value = request.headers.get(self._header)
         if value is None:
             return None

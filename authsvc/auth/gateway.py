@@ -7,7 +7,7 @@ Imports `authenticator`, `credentials`, `tokens` and `errors`.
 import hmac
 from collections.abc import Sequence
 
-from authsvc.auth.authenticator import Asking
+from authsvc.auth.authenticator import RequestLike
 from authsvc.auth.credentials import check_secrets, single
 from authsvc.auth.tokens import checked_user_id
 from authsvc.errors import NotLoggedIn
@@ -33,7 +33,7 @@ class Gateway:
         self._user_header = user_header
         self._has_twin = twins_pass and "-" in user_header
 
-    def user_id(self, request: Asking, _now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, _now_ms: int) -> str | None:
         presented = request.headers.get("X-Gateway-Secret")
         if presented is None:
             return None

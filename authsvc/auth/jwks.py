@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from authsvc.errors import KeysAway, NotLoggedIn
-from authsvc.outbound.availability import Health
+from authsvc.errors import KeysUnavailable, NotLoggedIn
+from authsvc.outbound.availability import Availability
 from authsvc.outbound.http_client import HttpClient, NoAnswer
 
 FRESH_S = 300.0  # a key set of this age is fetched anew
@@ -76,7 +76,7 @@ class Jwks(Generic[_Key]):
         """
         self._url = url
         self._client = HttpClient(url, connections=1)
-        self._health = Health("the JWKS URL", "AUTHSVC_JWT_JWKS_URL")
+        self._availability = Availability("the JWKS URL", "AUTHSVC_JWT_JWKS_URL")
         self._read = read
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
@@ -94,14 +94,14 @@ class Jwks(Generic[_Key]):
 
         Raises:
             NotLoggedIn: there is no key with this id, or no id and several keys.
-            KeysAway: that cannot be known now.
+            KeysUnavailable: that cannot be known now.
         """
         known, asked_s = self._known, self._monotonic_s()
         age_s = asked_s - known.fetched_s
         if age_s >= FRESH_S:
             known = self._newer(known, is_waiting=age_s >= STALE_S)
             if self._monotonic_s() - known.fetched_s >= STALE_S:
-                raise KeysAway
+                raise KeysUnavailable
         if kid is None:
             # A key id is optional in a token (RFC 7515, 4.1.4), and with a single key there is nothing to choose.
             found = [key for _, key in known.keys if len(known.keys) == 1 or serves(key)]
@@ -112,7 +112,7 @@ class Jwks(Generic[_Key]):
         if key is None and asked_s - known.fetched_s >= COOL_DOWN_S:
             newer = self._newer(known, is_waiting=True)
             if newer is known:
-                raise KeysAway
+                raise KeysUnavailable
             known, key = newer, newer.find(kid, serves)
         if key is not None:
             return key
@@ -120,7 +120,7 @@ class Jwks(Generic[_Key]):
             raise NotLoggedIn("the token's key id (kid) is not among the login service's keys")
         # It may be a new key, and whoever makes up key ids must not have the login service asked each time.
         left_s = known.fetched_s + COOL_DOWN_S - self._monotonic_s()
-        raise KeysAway(
+        raise KeysUnavailable(
             "the token's key id (kid) was not among the login service's keys at the last fetch",
             retry_after_s=max(1, math.ceil(left_s)),
         )
@@ -130,12 +130,12 @@ class Jwks(Generic[_Key]):
         Fetch, and return every JWK, whether it can be used or not.
 
         Raises:
-            KeysAway: from what went wrong.
+            KeysUnavailable: from what went wrong.
         """
         try:
             return _listed(json.loads(self._download()))
         except _FAILURES as exc:
-            raise KeysAway from exc
+            raise KeysUnavailable from exc
 
     def _newer(self, known: _KeySet[_Key], *, is_waiting: bool) -> _KeySet[_Key]:
         """Return a newer key set if there is one, and begin to fetch one if not; with `is_waiting` wait for it."""
@@ -161,12 +161,12 @@ class Jwks(Generic[_Key]):
             keys = self._keys(json.loads(self._download()))
         except _FAILURES as exc:
             self._failed_s = self._monotonic_s()
-            self._health.failed(exc)
+            self._availability.failed(exc)
         else:
             self._known = _KeySet(keys, begun_s)
-            self._health.succeeded()
+            self._availability.succeeded()
         finally:
-            self._health.look()
+            self._availability.look()
             with self._lock:
                 self._fetched = None
             fetched.set()

@@ -15,9 +15,9 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from authsvc import clock
-from authsvc.auth.authenticator import Asking
+from authsvc.auth.authenticator import RequestLike
 from authsvc.auth.credentials import check_secrets, only_user
-from authsvc.auth.token_cache import Remembered
+from authsvc.auth.token_cache import TokenCache
 from authsvc.auth.tokens import check_not_ahead, checked_user_id
 from authsvc.errors import NotLoggedIn
 from authsvc.secret import key_bytes
@@ -62,9 +62,9 @@ class SessionCookie:
         self._user_field = user_field
         self._max_age_s = max_age_s
         self._has_warned = False
-        self._remembered = Remembered()
+        self._remembered = TokenCache()
 
-    def user_id(self, request: Asking, now_ms: int) -> str | None:
+    def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         cookies = request.cookies.getlist(self._cookie)
         return only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
 

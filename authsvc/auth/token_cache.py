@@ -13,7 +13,7 @@ LIFE_MS = 60_000
 MAX_TOKENS = 65_536  # some 15 MB
 
 
-class Remembered:
+class TokenCache:
     """Users by the header or cookie that they send. Safe to use from many threads."""
 
     def __init__(self) -> None:

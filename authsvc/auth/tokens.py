@@ -23,7 +23,7 @@ from jwt.types import Options
 
 from authsvc import clock
 from authsvc.auth import jwks, token_purpose
-from authsvc.errors import KeysAway, NotLoggedIn, NotLoggedInYet
+from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
 from authsvc.secret import key_bytes
 
 MAX_TOKEN_BYTES = 8192
@@ -152,7 +152,7 @@ class Tokens:
         Raises:
             NotLoggedIn: with the first rule that the token breaks, and nothing of the token.
             NotLoggedInYet: it is of a time that has not come yet.
-            KeysAway: the keys to verify it with cannot be had now.
+            KeysUnavailable: the keys to verify it with cannot be had now.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise NotLoggedIn(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -174,7 +174,7 @@ class Tokens:
             raise NotLoggedIn(f"the token has no {exc.claim}") from exc
         except jwt.PyJWTError as exc:
             raise NotLoggedIn(self._reason(exc)) from exc
-        except KeysAway:
+        except KeysUnavailable:
             # A page that was open for long comes with a key that is no more. It needs a fresh token, not patience.
             if _says_it_has_expired(token, rules.leeway_s):
                 raise NotLoggedIn(self._reason(exceptions.ExpiredSignatureError())) from None
@@ -263,7 +263,7 @@ def published_keys(url: str, algorithms: Sequence[str]) -> list[tuple[Mapping[st
     Fetch the keys behind a JWKS URL; return each as published, and whether it can verify one of these algorithms.
 
     Raises:
-        KeysAway: from what went wrong.
+        KeysUnavailable: from what went wrong.
     """
     listed = jwks.Jwks(url, lambda _jwk: None).listed()
     return [(jwk, _published_key(jwk, algorithms) is not None) for jwk in listed]

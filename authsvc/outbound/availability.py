@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from authsvc.errors import StoreAway, Unavailable
+from authsvc.errors import StoreUnavailable, Unavailable
 
 MAX_CAUSE = 200  # characters
 
 _log = logging.getLogger(__name__)
 
 
-class Health:
+class Availability:
     """
     Remembers how the last calls ended; `look` logs when that means another state than was logged before.
 
@@ -38,7 +38,7 @@ class Health:
         self._lock = threading.Lock()
         self._cause: str | None = None
         self._failed_s = 0.0
-        self._is_logged_away = False
+        self._is_logged_unavailable = False
 
     def failed(self, failure: BaseException) -> None:
         """Note a call that failed. The first failure since a success is the cause: others may follow from it."""
@@ -54,7 +54,7 @@ class Health:
         """Log the state if it has changed."""
         with self._lock:
             why = self._cause
-            if (why is not None) == self._is_logged_away:
+            if (why is not None) == self._is_logged_unavailable:
                 return
             if why is not None:
                 _log.error("%s is unavailable: %s; see %s", self._name, why, self._setting)
@@ -62,12 +62,12 @@ class Health:
                 return
             else:
                 _log.warning("%s is available again", self._name)
-            self._is_logged_away = why is not None
+            self._is_logged_unavailable = why is not None
 
 
 def cause(failure: BaseException) -> str:
     """Return in a few words why a call failed: DNS, a refused connection, TLS, a time-out, a password."""
-    if isinstance(failure, StoreAway) and failure.remedy is not None:
+    if isinstance(failure, StoreUnavailable) and failure.remedy is not None:
         return failure.remedy
     within = _within(failure)
     while within is not None:

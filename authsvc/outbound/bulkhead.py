@@ -9,19 +9,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from authsvc.errors import LoginAway, VendorBusy
+from authsvc.errors import LoginUnavailable, VendorBusy
 
 PATIENCE_S = 0.3  # for a place; nobody waits for one while somebody has had his for longer than this
 
 
-class Places:
+class Bulkhead:
     """At most `size` at a time. Safe to use from many threads."""
 
     def __init__(
         self,
         size: int,
         service: str = "the vendor",
-        refusal: type[VendorBusy] | type[LoginAway] = VendorBusy,
+        refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy,
     ) -> None:
         """Take how many there are, the name of the service, and what to raise for one too many."""
         self._free = threading.BoundedSemaphore(size)
@@ -31,7 +31,7 @@ class Places:
         self._taken_s: dict[object, float] = {}
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Hold a place. Raises the refusal if none is free, or gets free soon."""
         if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
             raise self._refusal(f"too many requests are waiting for {self._service}")

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from authsvc.errors import LoginAway, VendorBusy
+from authsvc.errors import LoginUnavailable, VendorBusy
 
 FAILURES = 5  # in a row, until it opens
 PAUSE_S = 5  # between two probes
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while the service answers. Safe to use from many threads."""
 
     def __init__(
         self,
         service: str = "the vendor",
-        refusal: type[VendorBusy] | type[LoginAway] = VendorBusy,
+        refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy,
         *,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -21,7 +21,7 @@ def addresses(host: str) -> list[str]:
     return list(dict.fromkeys(str(address) for *_, (address, *_) in found))
 
 
-class Names:
+class HostNames:
     """
     Looks names up in threads of their own, one for a name at a time, however many ask. Safe to use around a fork.
 

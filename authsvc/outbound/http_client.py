@@ -21,12 +21,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from authsvc.errors import AuthsvcError
 from authsvc.outbound import proxies
-from authsvc.outbound.host_names import Names
+from authsvc.outbound.host_names import HostNames
 
 CONNECT_S = 1.0  # for each address of a host
 PIECE = 16_384
 
-_names = Names()
+_names = HostNames()
 
 
 class NoAnswer(AuthsvcError):

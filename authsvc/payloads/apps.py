@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from authsvc.errors import InvalidRequest, StoreAway, UnknownAppkey
+from authsvc.errors import InvalidRequest, StoreUnavailable, UnknownAppkey
 from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.stores.store import Store
@@ -105,14 +105,14 @@ class Apps:
         """
         if self._noted_ms is not None and abs(now_ms - self._noted_ms) < NOTE_EVERY_MS:
             return
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             for served in self._all():
                 store.put(_note(served, served.app.master_secret), str(now_ms), keep_ms=KEEP_MS)
             self.learn(store)
             self._noted_ms = now_ms
 
     def learn(self, store: Store) -> None:
-        """Learn from the store until when the retired masterSecrets signed, in whatever worker. Raises StoreAway."""
+        """Read from the store until when the retired masterSecrets signed, in any worker. Raises StoreUnavailable."""
         self._serve([_learned(served, store) for served in self._all()])
 
     def _all(self) -> list[Served]:

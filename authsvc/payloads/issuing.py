@@ -30,7 +30,7 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
     Raises:
         InvalidRandomStr: the client's random_str breaks its rule.
         Replayed: it was signed before, by either function here, while a payload with it could live.
-        StoreAway: that cannot be known now.
+        StoreUnavailable: that cannot be known now.
     """
     if random_str is None:
         random_str = fresh_id()
@@ -54,7 +54,7 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
         InvalidRandomStr: it breaks its rule.
         Expired, NotYetValid: the time is more than 30 000 ms from now.
         Replayed: the pair was signed before, or the random_str by `issue`.
-        StoreAway: that cannot be known now.
+        StoreUnavailable: that cannot be known now.
     """
     try:
         payload.check_random_str(random_str, name="randomStr")

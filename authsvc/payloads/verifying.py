@@ -53,7 +53,7 @@ def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Sto
     Raises:
         InvalidRequest: the holder's shape.
         UnknownAppkey, BadSignature, Expired, NotYetValid, Replayed: in this order.
-        StoreAway: whether it was used before cannot be known now.
+        StoreUnavailable: whether it was used before cannot be known now.
     """
     if holder is not None and not _HOLDER.fullmatch(holder):
         raise InvalidRequest("holder", "must be 1 to 128 printable ASCII characters without spaces")

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from authsvc.errors import StoreAway, TooManyRequests
+from authsvc.errors import StoreUnavailable, TooManyRequests
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
@@ -122,7 +122,7 @@ class Limiter:
                 time.sleep(PAUSE_S)
             try:
                 self._exchange(due[start : start + size])
-            except StoreAway:
+            except StoreUnavailable:
                 with self._lock:
                     left = {key: tally for key, tally in due[start:] if self._tallies.get(key) is tally}
                     self._dirty = left | self._dirty

@@ -20,7 +20,7 @@ SETTLED_S = 0.2  # a file that stays the same for so long is no longer being wri
 _log = logging.getLogger(__name__)
 
 
-class Watch:
+class Watcher:
     """
     Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
 

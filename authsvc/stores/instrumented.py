@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from authsvc.errors import MemoryLost, StoreAway
-from authsvc.outbound.availability import Health
+from authsvc.errors import MemoryLost, StoreUnavailable
+from authsvc.outbound.availability import Availability
 from authsvc.stores.store import Pulse, Store
 
 T = TypeVar("T")
 
 
-class MeasuredStore:
+class InstrumentedStore:
     """
     Passes every call on to another store.
 
@@ -23,10 +23,10 @@ class MeasuredStore:
         health: is told of each success and failure.
     """
 
-    def __init__(self, store: Store, on_call: Callable[[str, str, float], object], health: Health) -> None:
+    def __init__(self, store: Store, on_call: Callable[[str, str, float], object], availability: Availability) -> None:
         self._store = store
         self._on_call = on_call
-        self._health = health
+        self._availability = availability
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """See `Store.add`."""
@@ -56,15 +56,15 @@ class MeasuredStore:
         begun_s, outcome = time.perf_counter(), "ok"
         try:
             answer = call()
-        except StoreAway as exc:
+        except StoreUnavailable as exc:
             outcome = "unavailable"
-            self._health.failed(exc)
+            self._availability.failed(exc)
             raise
         except MemoryLost:
             outcome = "memory-lost"
             raise
         else:
-            self._health.succeeded()
+            self._availability.succeeded()
             return answer
         finally:
             self._on_call(operation, outcome, time.perf_counter() - begun_s)

@@ -15,11 +15,11 @@ import redis
 from hiredis import pack_command
 from redis.connection import parse_url
 
-from authsvc.outbound.host_names import Names
+from authsvc.outbound.host_names import HostNames
 
 Command = tuple[str | int, ...]
 
-_names = Names()
+_names = HostNames()
 
 
 class Client:

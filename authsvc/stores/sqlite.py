@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost, StoreUnavailable
 from authsvc.stores.sqlite_files import File, Files, file_at
 from authsvc.stores.store import Pulse
 
@@ -90,7 +90,7 @@ class SqliteStore:
 
     Safe to use from many threads, and before and after a fork. If the file or its log is removed or replaced while in
     use, what is found at the path instead is used from the next call on, with a new birth mark. What is written while
-    that happens raises StoreAway: nobody else may ever see it.
+    that happens raises StoreUnavailable: nobody else may ever see it.
 
     A birth mark is of one boot of this machine, because the last commits can be lost when the power is. Where no boot
     id can be read (another system than Linux, or a sandbox that hides it), the first process to use the file makes a
@@ -168,7 +168,7 @@ class SqliteStore:
     def _transaction(self, *, forgotten: int = FORGOTTEN) -> Iterator[_Opened]:
         deadline_s = time.monotonic() + WAIT_S
         if not self._lock.acquire(timeout=WAIT_S):
-            raise StoreAway from TimeoutError("other threads kept the store busy")
+            raise StoreUnavailable from TimeoutError("other threads kept the store busy")
         try:
             opened = _patiently(self._begin, deadline_s)
             yield opened
@@ -177,12 +177,12 @@ class SqliteStore:
                 opened.connection.execute(statement, (now_ms, forgotten))
             opened.connection.execute("COMMIT")
             if not self._is_current(opened):
-                raise StoreAway from FileNotFoundError("the file was removed or replaced meanwhile")  # noqa: TRY301 -- drops it
+                raise StoreUnavailable from FileNotFoundError("the file was removed or replaced meanwhile")  # noqa: TRY301 -- drops it
             self._last_used_ns = time.monotonic_ns()
         except BaseException as exc:
             self._drop()  # be it an exception from a signal handler: it must not leave the transaction open
             if isinstance(exc, sqlite3.Error | OSError):
-                raise StoreAway from exc
+                raise StoreUnavailable from exc
             raise
         finally:
             self._lock.release()

@@ -28,8 +28,8 @@ class Store(Protocol):
     """
     Memory shared by all workers.
 
-    Keys and values are short ASCII strings. Every method raises `StoreAway` within a second when the store cannot be
-    reached, cannot write or is too slow.
+    Keys and values are short ASCII strings. Every method raises `StoreUnavailable` within a second when the store
+    cannot be reached, cannot write or is too slow.
     """
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
@@ -46,7 +46,7 @@ class Store(Protocol):
         Raises:
             MemoryLost: the store's birth mark is `since_ms` or later, so an earlier claim may have been lost with
                 the store's memory. The claim may or may not have been recorded.
-            StoreAway: whether the claim was made is not known; making it again is safe.
+            StoreUnavailable: whether the claim was made is not known; making it again is safe.
         """
 
     def get(self, key: str) -> str | None:

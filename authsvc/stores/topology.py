@@ -20,7 +20,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.stores.discovery import Nodes, Sentinels
 from authsvc.stores.redis_client import Client
 from authsvc.stores.redis_url import RedisUrl
@@ -59,13 +59,13 @@ class Server:
 
     def enter(self) -> bool:
         """
-        Return whether the caller is the one to try again whether it is there; raise StoreAway if others should wait.
+        Return whether this caller is the one that tries the server again; raise StoreUnavailable if it should wait.
 
         A Redis that hangs must not hold every thread of the process.
         """
         now_s = time.monotonic()
         if now_s < self._away_until_s:
-            raise StoreAway(self._remedy) from TimeoutError("Redis was unavailable a moment ago")
+            raise StoreUnavailable(self._remedy) from TimeoutError("Redis was unavailable a moment ago")
         is_trying = self._away_until_s > 0
         if is_trying:
             self._away_until_s = now_s + 1  # longer than the one call that tries can take
@@ -122,7 +122,7 @@ class Primaries:
         return [other for other, server in enumerate(servers) if server is servers[bucket]]
 
     def groups(self) -> list[list[int]]:
-        """Return the buckets by primary. Raises StoreAway if no primary was found so far, and none is."""
+        """Return the buckets by primary. Raises StoreUnavailable if no primary was found so far, and none is."""
         if not self._servers[0].url:
             self.ask(0, lambda _: None)
         return sorted(self.beside(bucket) for bucket in range(len(self.prefixes)) if self.beside(bucket)[0] == bucket)
@@ -135,7 +135,7 @@ class Primaries:
         others fail at once for a moment; then one at a time looks where the primary is, and asks.
 
         Raises:
-            StoreAway: from redis-py's error or an OSError.
+            StoreUnavailable: from redis-py's error or an OSError.
         """
         began_s = time.monotonic()
         server = self._servers[bucket]
@@ -158,13 +158,13 @@ class Primaries:
         except (redis.RedisError, OSError) as exc:
             if self._is_single and is_clusters_own(exc):
                 server.leave(failed=True, remedy=CLUSTER)
-                raise StoreAway(CLUSTER) from exc
+                raise StoreUnavailable(CLUSTER) from exc
             if is_moving(exc):
                 server.leave(failed=False)
             elif not server.is_slow(exc, began_s):
                 server.begin_anew(client)
                 server.leave(failed=True)
-            raise StoreAway from exc
+            raise StoreUnavailable from exc
         server.leave(failed=False)
         return answer
 

@@ -7,7 +7,7 @@ Imports `payload` for the skew that is allowed, `store` and `errors`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.stores.store import Store
 
@@ -34,7 +34,7 @@ class Readiness:
         store, clock, memory = "ok", "ok", "ok"
         try:
             pulse = self.store.ping()
-        except StoreAway as exc:
+        except StoreUnavailable as exc:
             store = f"unavailable: {exc.remedy}" if exc.remedy else "unavailable"
             clock, memory = "unknown", "unknown"
         else:

@@ -22,7 +22,7 @@ def every(times: int, job: Callable[[], None]) -> Callable[[], None]:
     return sometimes
 
 
-class Background:
+class PeriodicThread:
     """
     Runs the jobs every `interval_s` seconds until stopped, and then those of `at_end`.
 

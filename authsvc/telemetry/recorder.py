@@ -27,7 +27,7 @@ PAUSE_S = 0.001
 _log = logging.getLogger(__name__)
 
 
-class Monitoring:
+class Recorder:
     """
     Takes what there is to tell, and tells it when `flush` is called: a request waits for no log and no counter.
 
@@ -41,7 +41,7 @@ class Monitoring:
         self._untold: deque[Finished] = deque()
         self._lost = 0
 
-    def tell(self, done: Finished) -> None:
+    def record(self, done: Finished) -> None:
         """Tell of a request that has been answered; nobody may change it any more."""
         if len(self._untold) < MAX_UNTOLD:
             self._untold.append(done)

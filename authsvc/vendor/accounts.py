@@ -15,9 +15,9 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from authsvc.errors import AccountTaken, StoreAway, VendorBusy
+from authsvc.errors import AccountTaken, StoreUnavailable, VendorBusy
 from authsvc.ids import fresh_id
-from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.payloads.apps import Served
 from authsvc.secret import Secret
 from authsvc.stores.store import Store
@@ -63,7 +63,7 @@ class Accounts:
         key: Secret,
         vendor: Vendor,
         store: Store,
-        places: Places,
+        bulkhead: Bulkhead,
         *,
         adopt: bool,
         style: usernames.Style = "readable",
@@ -72,7 +72,7 @@ class Accounts:
         self._key = key
         self._vendor = vendor
         self._store = store
-        self._places = places
+        self._bulkhead = bulkhead
         self._adopt = adopt
         self._style = style
         self._is_taken_logged = False
@@ -117,7 +117,7 @@ class Accounts:
                 else:  # its password is not ours
                     self._store.put(name + _SEEN, "", keep_ms=KEPT_MS)
             self._known.pop(name, None)
-        except StoreAway:
+        except StoreUnavailable:
             pass
         return self.login(app, user_id, now_ms)
 
@@ -148,7 +148,7 @@ class Accounts:
             # What was seen gives a renewal a claim of its own, and an adoption too. Read once: who has finished since
             # had this very claim.
             claim = f"{name}:{mark or (seen if seen == taken else '')}:{now_ms // CLAIM_MS}"
-            with self._places.one():
+            with self._bulkhead.slot():
                 if not self._claim(claim):
                     return self._wait(app, name, taken)
                 if not mark:
@@ -158,8 +158,8 @@ class Accounts:
                 else:
                     self._store.put(name + _SEEN, _LIKELY if seen == _SENT else taken, keep_ms=KEPT_MS)
             return self._is_settled(app, *self._look(name), taken)
-        except StoreAway:
-            with self._places.one():
+        except StoreUnavailable:
+            with self._bulkhead.slot():
                 return self._make(app, username, password, is_ours=False)
 
     def _look(self, name: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ Imports `rate`, `store` and `errors`.
 
 import threading
 
-from authsvc.errors import StoreAway, VendorBusy
+from authsvc.errors import StoreUnavailable, VendorBusy
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
@@ -44,7 +44,7 @@ class Budget:
         name = f"budget:{appkey}:{window}"
         try:
             spent, limit = self._store.count({name: 1}, keep_ms=2 * self._rate.window_ms)[name], self._rate.limit
-        except StoreAway:
+        except StoreUnavailable:
             spent, limit = self._alone(appkey, window), max(1, self._rate.limit // ALONE)
         self._left[appkey] = (window, max(0, limit - spent))
         if spent > limit:

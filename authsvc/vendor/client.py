@@ -20,8 +20,8 @@ from urllib.parse import quote, urlencode
 
 from authsvc import __version__, clock
 from authsvc.errors import TooManyRequests, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.availability import Health
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.availability import Availability
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.outbound.http_client import BadAnswer, HttpClient, NoAnswer, TooSlow
 from authsvc.payloads.apps import Served
 from authsvc.vendor.budget import Budget
@@ -95,7 +95,7 @@ class Vendor:
         url: str,
         *,
         budget: Budget,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         now_ms: Callable[[], int] = clock.now_ms,
         total_s: float = TOTAL_S,
         on_call: OnCall = lambda *_: None,
@@ -118,7 +118,7 @@ class Vendor:
         self._breaker = breaker
         self._now_ms = now_ms
         self._client = HttpClient(url, connections=SLOTS)
-        self._health = Health("the vendor", "AUTHSVC_VENDOR_URL")
+        self._availability = Availability("the vendor", "AUTHSVC_VENDOR_URL")
         self._refused: set[str] = set()
 
     def close(self) -> None:
@@ -213,9 +213,9 @@ class Vendor:
             except (VendorBusy, VendorSlow) as exc:
                 self._on_call(method, type(exc).__name__, time.perf_counter() - begun_s)
                 self._breaker.failed()
-                self._health.failed(exc)
+                self._availability.failed(exc)
                 if self._breaker.is_open():
-                    self._health.look()
+                    self._availability.look()
                 pause_s = random.uniform(0, BACKOFF_S)  # noqa: S311 -- full jitter, nobody's secret
                 if not tries or self._breaker.is_open() or time.monotonic() + pause_s > deadline_s:
                     raise
@@ -227,8 +227,8 @@ class Vendor:
             else:
                 self._on_call(method, str(answer.status), time.perf_counter() - begun_s)
                 self._breaker.succeeded()
-                self._health.succeeded()
-                self._health.look()
+                self._availability.succeeded()
+                self._availability.look()
                 vendor_ms = _date_ms(answer.headers)
                 if vendor_ms is not None:
                     self.offset_ms = self._now_ms() - vendor_ms

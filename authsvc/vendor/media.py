@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from authsvc.errors import Refusal, StoreAway, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import Refusal, StoreUnavailable, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
 from authsvc.ids import fresh_id
-from authsvc.outbound.bulkhead import Places
+from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.payloads.apps import Served
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.stores.store import Store
@@ -61,7 +61,7 @@ class Media:
         store: Store,
         *,
         hosts: Collection[str],
-        places: Places,
+        bulkhead: Bulkhead,
         limiter: Limiter,
         on_lookup: Callable[[str], object] = lambda _: None,
     ) -> None:
@@ -77,7 +77,7 @@ class Media:
         self._vendor = vendor
         self._store = store
         self._hosts = hosts
-        self._places = places
+        self._bulkhead = bulkhead
         self._limiter = limiter
         self._on_lookup = on_lookup
         self._lock = threading.Lock()
@@ -172,7 +172,7 @@ class Media:
 
     def _before_a_refresh(self, key: _Key, now_ms: int) -> Resource | None:
         """Return None if the vendor is to be asked for a fresh URL, else what memory has, the other workers' first."""
-        with suppress(StoreAway):  # then nothing bounds it across workers
+        with suppress(StoreUnavailable):  # then nothing bounds it across workers
             if self._store.add(f"{self._name(key)}:fresh:{now_ms // FRESH_MS}", fresh_id(), keep_ms=2 * FRESH_MS):
                 return None
         return self._shared(key, now_ms) or self._remembered(key, now_ms)
@@ -183,7 +183,7 @@ class Media:
 
     def _wait(self, flights: Mapping[str, Future[Resource]]) -> dict[str, Resource | Refusal]:
         try:
-            with self._places.one():
+            with self._bulkhead.slot():
                 deadline_s = time.monotonic() + self._vendor.total_s + SLACK_S
                 return {media_id: _landed(flight, deadline_s) for media_id, flight in flights.items()}
         except VendorBusy as refusal:
@@ -217,7 +217,7 @@ class Media:
             if stored is None:
                 return None
             resource = self._checked(stored.url, now_ms)
-        except (StoreAway, VendorRefused):
+        except (StoreUnavailable, VendorRefused):
             return None
         fresh_until_ms = min(stored.fresh_until_ms, resource.fresh_until_ms)
         return replace(resource, fresh_until_ms=fresh_until_ms) if now_ms < fresh_until_ms else None
@@ -229,7 +229,7 @@ class Media:
     def _share(self, key: _Key, resource: Resource, now_ms: int) -> None:
         if resource.fresh_until_ms > now_ms:
             told = {"url": resource.url, "fresh_until_ms": resource.fresh_until_ms}
-            with suppress(StoreAway):
+            with suppress(StoreUnavailable):
                 self._store.put(self._name(key), json.dumps(told), keep_ms=resource.fresh_until_ms - now_ms)
 
 

@@ -15,7 +15,7 @@ from authsvc.web.services import Services
 
 
 def resource(services: Services, request: Request) -> Answer:
-    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
     asked = request.query({"media_id", "appkey", "fresh"})
     media_id, fresh = json_body.required(asked, "media_id"), _is_fresh(asked)
     served = services.apps.find(asked.get("appkey"))
@@ -23,7 +23,7 @@ def resource(services: Services, request: Request) -> Answer:
 
 
 def resource_redirect(services: Services, request: Request) -> Answer:
-    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
     asked = request.query({"appkey", "fresh"})
     fresh, served = _is_fresh(asked), services.apps.find(asked.get("appkey"))
     found = services.media.resolve(served, user_id, request.rest, request.now_ms, fresh=fresh)
@@ -35,7 +35,7 @@ def resource_redirect(services: Services, request: Request) -> Answer:
 
 
 def resources(services: Services, request: Request) -> Answer:
-    user_id = services.callers.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
     fields = request.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
     media_ids, fresh = json_body.texts(fields, "media_ids", most=MAX_BATCH), json_body.flag(fields, "fresh")
     served = services.apps.find(json_body.text(fields, "appkey"))

@@ -77,7 +77,7 @@ def signature(services: Services, request: Request) -> Answer:
 
 def _authenticate(services: Services, request: Request) -> str:
     request.action = "issued"
-    request.user_id = user_id = services.callers.authenticate(request, request.now_ms).user_id
+    request.user_id = user_id = services.authenticator.authenticate(request, request.now_ms).user_id
     return user_id
 
 

@@ -261,9 +261,9 @@ BY_REFUSAL: Mapping[type[Refusal], Problem] = {
         "Wait for the seconds in Retry-After. One payload per JIM.init is enough; look for a loop that re-initialises.",
         retry="after",
     ),
-    errors.StoreAway: _AWAY,
-    errors.KeysAway: _AWAY,
-    errors.LoginAway: _AWAY,
+    errors.StoreUnavailable: _AWAY,
+    errors.KeysUnavailable: _AWAY,
+    errors.LoginUnavailable: _AWAY,
 }
 
 

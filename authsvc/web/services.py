@@ -7,7 +7,7 @@ Imports the modules that it names.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from authsvc.auth.authenticator import Callers
+from authsvc.auth.authenticator import Authenticator
 from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
 from authsvc.ratelimit.limiter import Limiter
@@ -22,7 +22,7 @@ class Services:
     """`sdk` is what bootstrap answers of the vendor's SDK, as JSON."""
 
     apps: Apps
-    callers: Callers
+    authenticator: Authenticator
     verifiers: Verifiers
     limiter: Limiter
     media: Media

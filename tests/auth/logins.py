@@ -12,7 +12,7 @@ from freezegun import freeze_time
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from authsvc.auth.authenticator import Callers, Way
+from authsvc.auth.authenticator import Authenticator, Way
 from authsvc.auth.bearer import TokenCookie
 from authsvc.auth.gateway import Gateway
 from authsvc.auth.session_cookie import SessionCookie
@@ -114,7 +114,7 @@ def session_cookie(content: Mapping[str, object], app: Flask | None = None) -> s
 
 def user(way: Way, headers: Mapping[str, str], *, now_ms: int = NOW_MS, method: str = "POST") -> str:
     """Return who is logged in by this way."""
-    caller = Callers([way], allowed_origins=frozenset()).authenticate(asking(headers, method=method), now_ms)
+    caller = Authenticator([way], allowed_origins=frozenset()).authenticate(asking(headers, method=method), now_ms)
     assert caller.way == way.name
     return caller.user_id
 

@@ -402,10 +402,10 @@ def test_it_is_counted(serve: Callable[..., Flask], stand_in: AppStandIn) -> Non
         issue(headers)
     stand_in.tell = lambda _: Told(500)
     issue({"Cookie": "sid=ana"})
-    monitoring = app.extensions["authsvc.monitoring"]
+    recorder = app.extensions["authsvc.recorder"]
 
     def figures() -> list[str]:
-        lines = monitoring.metrics.text().decode().splitlines()
+        lines = recorder.metrics.text().decode().splitlines()
         return sorted(line for line in lines if line.startswith("authsvc_login_calls_total"))
 
     expected = [

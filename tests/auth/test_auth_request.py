@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from authsvc.auth.auth_request import ASKED_HEADER, LOOP, MAX_BYTES, TOTAL_S, LoginUrl, Presented
-from authsvc.errors import LoginAway, NotLoggedIn
+from authsvc.errors import LoginUnavailable, NotLoggedIn
 from tests.support.app_stand_in import AppStandIn, Told, app_stand_in, user
 from tests.support.running import free_port
 
@@ -137,7 +137,7 @@ def test_the_user_in_a_json_member(app: AppStandIn, field: LoginUrl, content: by
 def test_an_answer_that_is_none_is_no_login(app: AppStandIn, url: LoginUrl, told: Told, words: str) -> None:
     """It is nobody's fault who asks, so he may try again; and it counts for this login alone."""
     app.tell = lambda _: told
-    with pytest.raises(LoginAway, match=words) as away:
+    with pytest.raises(LoginUnavailable, match=words) as away:
         url.ask(MING)
     assert not away.value.is_down
 
@@ -152,7 +152,7 @@ def test_an_answer_that_is_none_is_no_login(app: AppStandIn, url: LoginUrl, told
 def test_json_without_a_user_is_no_login(app: AppStandIn, field: LoginUrl, content: bytes) -> None:
     """The first of an envelope's habits: 200 for everything."""
     app.tell = lambda _: Told(headers=JSON | {"X-User": "ming"}, content=content)
-    with pytest.raises(LoginAway, match=r"200|neither"):
+    with pytest.raises(LoginUnavailable, match=r"200|neither"):
         field.ask(MING)
 
 
@@ -201,7 +201,7 @@ def test_a_redirect_to_a_form_is_no_login(
 def test_a_redirect_to_itself_is_a_wrong_setting(app: AppStandIn, url: LoginUrl, target: str) -> None:
     """By https, or with a slash at its end: nobody could log in, which is not for users to be told."""
     app.tell = lambda _: Told(301, {"Location": target})
-    with pytest.raises(LoginAway, match="another form of it"):
+    with pytest.raises(LoginUnavailable, match="another form of it"):
         url.ask(MING)
 
 
@@ -209,7 +209,7 @@ def test_authsvc_itself_is_not_the_app(app: AppStandIn, url: LoginUrl) -> None:
     """Its refusals look like refusals of the app, and are none."""
     content = b'{"type":"/problems/not-logged-in","title":"Not logged in","status":401}'
     app.tell = lambda _: Told(401, {"Content-Type": "application/problem+json"}, content)
-    with pytest.raises(LoginAway, match=LOOP):
+    with pytest.raises(LoginUnavailable, match=LOOP):
         url.ask(MING)
     app.tell = lambda _: Told(401, {"Content-Type": "application/problem+json"}, b'{"type":"about:blank"}')
     with pytest.raises(NotLoggedIn):
@@ -219,7 +219,7 @@ def test_authsvc_itself_is_not_the_app(app: AppStandIn, url: LoginUrl) -> None:
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_stands_in_front_of_the_app_says_that_it_is_down(app: AppStandIn, url: LoginUrl, status: int) -> None:
     app.tell = lambda _: Told(status)
-    with pytest.raises(LoginAway, match=str(status)) as away:
+    with pytest.raises(LoginUnavailable, match=str(status)) as away:
         url.ask(MING)
     assert away.value.is_down
 
@@ -230,7 +230,7 @@ def test_a_kept_connection_that_the_app_has_closed(app: AppStandIn, url: LoginUr
     app.tell = lambda _: next(told)
     assert url.ask(MING) == "ming"
     assert url.ask(MING) == "ming"
-    with pytest.raises(LoginAway, match="closed the connection early") as away:
+    with pytest.raises(LoginUnavailable, match="closed the connection early") as away:
         url.ask(MING)
     assert away.value.is_down
     assert len(app.questions) == 5
@@ -239,7 +239,7 @@ def test_a_kept_connection_that_the_app_has_closed(app: AppStandIn, url: LoginUr
 def test_an_app_that_is_away() -> None:
     """Nobody listens there."""
     url = LoginUrl(f"http://127.0.0.1:{free_port()}/", user_header="X-User", user_field=None)
-    with pytest.raises(LoginAway, match="cannot be reached") as away:
+    with pytest.raises(LoginUnavailable, match="cannot be reached") as away:
         url.ask(MING)
     assert away.value.is_down
 
@@ -248,7 +248,7 @@ def test_an_app_that_trickles(app: AppStandIn, url: LoginUrl) -> None:
     """It has two seconds for all of its answer."""
     app.tell = lambda _: Told(headers={"X-User": "ming"}, content=b"x" * 100, piece_s=0.1)
     begun_s = time.monotonic()
-    with pytest.raises(LoginAway) as away:
+    with pytest.raises(LoginUnavailable) as away:
         url.ask(MING)
     assert away.value.is_down
     assert TOTAL_S - 0.1 < time.monotonic() - begun_s < TOTAL_S + 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsvc.auth.authenticator import Caller, Callers, Way
+from authsvc.auth.authenticator import Authenticator, Caller, Way
 from authsvc.auth.bearer import Assertion, Bearer
 from authsvc.errors import CrossSite, InvalidRequest, NotLoggedIn
 from tests.auth.logins import (
@@ -31,14 +31,14 @@ def test_a_header_that_was_emptied(name: str) -> None:
     """A server may drop what it cannot read, so an empty header may have been a bad login: no other one counts."""
     headers = {name: "", "X-Gateway-Secret": GATEWAY_SECRET, "X-Forwarded-User": "hua"}
     with pytest.raises(InvalidRequest, match=f"{name}: is empty, or contains"):
-        Callers([gateway_way()], allowed_origins=frozenset()).authenticate(asking(headers), NOW_MS)
+        Authenticator([gateway_way()], allowed_origins=frozenset()).authenticate(asking(headers), NOW_MS)
 
 
 @pytest.mark.parametrize("other", ["x", "session=x; session=y", "theme=session"])
-def test_a_cookie_does_not_spoil_a_token(callers: Callers, other: str) -> None:
+def test_a_cookie_does_not_spoil_a_token(authenticator: Authenticator, other: str) -> None:
     """Whoever brings a good Bearer token is its user, whatever cookies a browser adds; none of them names another."""
     for cookie in (other, f"{other}; session={session_cookie({'_user_id': 'eve'})}"):
-        found = callers.authenticate(asking(GOOD["bearer"]() | {"Cookie": cookie}), NOW_MS)
+        found = authenticator.authenticate(asking(GOOD["bearer"]() | {"Cookie": cookie}), NOW_MS)
         assert found == Caller("by-bearer", "bearer")
 
 
@@ -61,7 +61,7 @@ def test_credentials_in_each_others_places(placed: list[tuple[str, str, str]]) -
     credentials = {f"by-{way}": next(iter(good().values())) for way, good in GOOD.items()}
     headers = {header: form.replace("{}", credentials[f"by-{way}"]) for header, way, form in placed}
     try:
-        found = Callers(all_ways(), allowed_origins=frozenset()).authenticate(asking(headers), NOW_MS)
+        found = Authenticator(all_ways(), allowed_origins=frozenset()).authenticate(asking(headers), NOW_MS)
     except NotLoggedIn:
         return
     if found.way == "gateway":
@@ -81,7 +81,7 @@ def test_credentials_in_each_others_places(placed: list[tuple[str, str, str]]) -
 def test_text_that_wsgi_would_never_pass(way: Way, value: str) -> None:
     """Characters beyond Latin-1 and lone surrogates are refused, never replaced by others."""
     with pytest.raises(NotLoggedIn) as refused:
-        Callers([way], allowed_origins=frozenset()).authenticate(Handmade(value), NOW_MS)
+        Authenticator([way], allowed_origins=frozenset()).authenticate(Handmade(value), NOW_MS)
     if way.name == "gateway":
         assert refused.value.detail == "the server did not decode X-Forwarded-User as WSGI requires"
 
@@ -102,9 +102,9 @@ AMBIENT = ("session", "assertion", "gateway")
 
 
 @pytest.fixture
-def callers() -> Callers:
+def authenticator() -> Authenticator:
     """All four ways, in their order."""
-    return Callers(all_ways(), allowed_origins=frozenset({"https://app.example"}))
+    return Authenticator(all_ways(), allowed_origins=frozenset({"https://app.example"}))
 
 
 def all_ways() -> list[Way]:
@@ -113,38 +113,38 @@ def all_ways() -> list[Way]:
 
 
 @pytest.mark.parametrize("states", list(itertools.product(["none", "good", "bad"], repeat=4)), ids=" ".join)
-def test_the_first_credential_decides(callers: Callers, states: tuple[str, ...]) -> None:
+def test_the_first_credential_decides(authenticator: Authenticator, states: tuple[str, ...]) -> None:
     """Of all that a request brings, the first way's credential decides: if it is bad, no other one helps."""
     headers: dict[str, str] = {}
     for way, state in zip(GOOD, states, strict=True):
         headers |= {"none": dict, "good": GOOD[way], "bad": BAD[way].copy}[state]()
     first = next(((way, state) for way, state in zip(GOOD, states, strict=True) if state != "none"), None)
     if first is not None and first[1] == "good":
-        assert callers.authenticate(asking(headers), NOW_MS) == Caller(f"by-{first[0]}", first[0])
+        assert authenticator.authenticate(asking(headers), NOW_MS) == Caller(f"by-{first[0]}", first[0])
     else:
         with pytest.raises(NotLoggedIn) as refused:
-            callers.authenticate(asking(headers), NOW_MS)
+            authenticator.authenticate(asking(headers), NOW_MS)
         assert refused.value.detail.startswith("the request has no credentials") == (first is None)
 
 
-def test_a_request_without_login_hears_what_would_do(callers: Callers) -> None:
+def test_a_request_without_login_hears_what_would_do(authenticator: Authenticator) -> None:
     """The refusal names every accepted way."""
     with pytest.raises(NotLoggedIn) as refused:
-        callers.authenticate(asking(), NOW_MS)
+        authenticator.authenticate(asking(), NOW_MS)
     assert refused.value.detail == (
         "the request has no credentials; accepted: Authorization: Bearer <token>, or the cookie session, "
         "or X-Jwt from the gateway, or X-Forwarded-User from the gateway"
     )
 
 
-def test_the_ways_can_be_replaced(callers: Callers) -> None:
+def test_the_ways_can_be_replaced(authenticator: Authenticator) -> None:
     """After a change of settings the new ways count, and the old no more."""
-    callers.replace([gateway_way("made-up-new-secret")])
+    authenticator.replace([gateway_way("made-up-new-secret")])
     for old in GOOD.values():
         with pytest.raises(NotLoggedIn):
-            callers.authenticate(asking(old()), NOW_MS)
+            authenticator.authenticate(asking(old()), NOW_MS)
     new = {"X-Gateway-Secret": "made-up-new-secret", "X-Forwarded-User": "hua"}
-    assert callers.authenticate(asking(new), NOW_MS) == Caller("hua", "gateway")
+    assert authenticator.authenticate(asking(new), NOW_MS) == Caller("hua", "gateway")
 
 
 CROSS_SITE = [
@@ -170,48 +170,54 @@ SAME_SITE: list[dict[str, str]] = [
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "MADEUP"])
 @pytest.mark.parametrize("origin", CROSS_SITE, ids=str)
 def test_another_sites_page_cannot_use_a_login_that_comes_by_itself(
-    callers: Callers, way: str, method: str, origin: dict[str, str]
+    authenticator: Authenticator, way: str, method: str, origin: dict[str, str]
 ) -> None:
     """What the browser or the gateway adds to every request does not count for another site's."""
     with pytest.raises(CrossSite):
-        callers.authenticate(asking(GOOD[way]() | origin, method=method), NOW_MS)
+        authenticator.authenticate(asking(GOOD[way]() | origin, method=method), NOW_MS)
 
 
 @pytest.mark.parametrize("way", GOOD)
 @pytest.mark.parametrize("origin", SAME_SITE, ids=str)
-def test_the_sites_own_pages_and_allowed_ones_can(callers: Callers, way: str, origin: dict[str, str]) -> None:
+def test_the_sites_own_pages_and_allowed_ones_can(
+    authenticator: Authenticator, way: str, origin: dict[str, str]
+) -> None:
     """Own pages, allowed origins and clients that are no browsers are let in by every way."""
-    assert callers.authenticate(asking(GOOD[way]() | origin), NOW_MS).way == way
+    assert authenticator.authenticate(asking(GOOD[way]() | origin), NOW_MS).way == way
 
 
 @pytest.mark.parametrize("way", GOOD)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_may_come_from_anywhere(callers: Callers, way: str, method: str) -> None:
+def test_reading_may_come_from_anywhere(authenticator: Authenticator, way: str, method: str) -> None:
     """Pictures are fetched by pages of other sites, and CORS keeps them from reading more."""
-    assert callers.authenticate(asking(GOOD[way]() | CROSS_SITE[1], method=method), NOW_MS).way == way
+    assert authenticator.authenticate(asking(GOOD[way]() | CROSS_SITE[1], method=method), NOW_MS).way == way
 
 
 @pytest.mark.parametrize("origin", CROSS_SITE, ids=str)
 def test_a_token_in_a_cookie_is_under_the_same_site_rule(origin: dict[str, str]) -> None:
     """The browser adds it by itself; it stands after a Bearer token and before a session."""
-    callers = Callers([Bearer(tokens()), token_cookie_way(), gateway_way()], allowed_origins={"https://app.example"})
+    authenticator = Authenticator(
+        [Bearer(tokens()), token_cookie_way(), gateway_way()], allowed_origins={"https://app.example"}
+    )
     cookie = {"Cookie": f"session={token(sub='by-cookie')}"}
     for own in SAME_SITE:
-        assert callers.authenticate(asking(cookie | own), NOW_MS) == Caller("by-cookie", "token-cookie")
+        assert authenticator.authenticate(asking(cookie | own), NOW_MS) == Caller("by-cookie", "token-cookie")
     with pytest.raises(CrossSite):
-        callers.authenticate(asking(cookie | origin), NOW_MS)
-    assert callers.authenticate(asking(GOOD["bearer"]() | cookie | origin), NOW_MS) == Caller("by-bearer", "bearer")
+        authenticator.authenticate(asking(cookie | origin), NOW_MS)
+    assert authenticator.authenticate(asking(GOOD["bearer"]() | cookie | origin), NOW_MS) == Caller(
+        "by-bearer", "bearer"
+    )
 
 
 @pytest.mark.parametrize("origin", CROSS_SITE, ids=str)
-def test_a_bearer_token_is_good_from_anywhere(callers: Callers, origin: dict[str, str]) -> None:
+def test_a_bearer_token_is_good_from_anywhere(authenticator: Authenticator, origin: dict[str, str]) -> None:
     """No browser adds it by itself, so whoever sends it has it, even beside a cookie."""
     headers = GOOD["bearer"]() | GOOD["session"]() | origin
-    assert callers.authenticate(asking(headers), NOW_MS) == Caller("by-bearer", "bearer")
+    assert authenticator.authenticate(asking(headers), NOW_MS) == Caller("by-bearer", "bearer")
 
 
 @pytest.mark.parametrize("way", AMBIENT)
-def test_a_bad_login_of_another_site_is_a_bad_login(callers: Callers, way: str) -> None:
+def test_a_bad_login_of_another_site_is_a_bad_login(authenticator: Authenticator, way: str) -> None:
     """The credential is looked at first."""
     with pytest.raises(NotLoggedIn):
-        callers.authenticate(asking(BAD[way] | CROSS_SITE[0]), NOW_MS)
+        authenticator.authenticate(asking(BAD[way] | CROSS_SITE[0]), NOW_MS)

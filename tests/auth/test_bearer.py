@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from authsvc.auth.authenticator import Caller, Callers, Way
+from authsvc.auth.authenticator import Authenticator, Caller, Way
 from authsvc.auth.bearer import Assertion, Bearer, TokenCookie
 from authsvc.auth.tokens import Token, TokenRules, Tokens
-from authsvc.errors import KeysAway, NotLoggedIn, NotLoggedInYet, StoreAway
+from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet, StoreUnavailable
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from tests.auth.logins import (
@@ -102,12 +102,12 @@ def test_a_bearer_token_that_came_twice_is_refused() -> None:
 )
 def test_a_bearer_credential_anywhere_decides(authorization: str) -> None:
     """However it is written or joined to another, a good cookie beside it does not make up for it."""
-    callers = Callers([Bearer(tokens()), session_way()], allowed_origins=frozenset())
+    authenticator = Authenticator([Bearer(tokens()), session_way()], allowed_origins=frozenset())
     headers = {"Authorization": authorization, "Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
     with pytest.raises(NotLoggedIn, match="must be Bearer, a space and the token, and nothing else"):
-        callers.authenticate(asking(headers), NOW_MS)
+        authenticator.authenticate(asking(headers), NOW_MS)
     headers["Authorization"] = "Digest a=b, c=bearer, d=bearers x"
-    assert callers.authenticate(asking(headers), NOW_MS) == Caller("ming", "session")
+    assert authenticator.authenticate(asking(headers), NOW_MS) == Caller("ming", "session")
 
 
 def test_what_is_wrong_with_a_bearer_token_is_said() -> None:
@@ -121,14 +121,14 @@ def test_keys_that_are_away_are_not_the_callers_fault(monkeypatch: pytest.Monkey
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with LoginService() as login:
         away = Tokens.with_jwks(TokenRules(("RS256",)), login.url)
-        callers = Callers([Bearer(away), gateway_way()], allowed_origins=frozenset())
+        authenticator = Authenticator([Bearer(away), gateway_way()], allowed_origins=frozenset())
         headers = {
             "Authorization": f"Bearer {token(keys.rsa(), 'RS256')}",
             "X-Gateway-Secret": GATEWAY_SECRET,
             "X-Forwarded-User": "hua",
         }
-        with pytest.raises(KeysAway):
-            callers.authenticate(asking(headers), NOW_MS)
+        with pytest.raises(KeysUnavailable):
+            authenticator.authenticate(asking(headers), NOW_MS)
 
 
 def test_a_single_use_token_is_good_once(store: Store) -> None:
@@ -150,7 +150,7 @@ def test_single_use_holds_whichever_way_a_token_comes(store: Store) -> None:
         TokenCookie(tokens(), cookie="token", single_use=store),
         Assertion(tokens(), header="X-Jwt", single_use=store),
     ]
-    callers = Callers(ways, allowed_origins=frozenset())
+    authenticator = Authenticator(ways, allowed_origins=frozenset())
 
     def brought(jti: str) -> list[Asked]:
         text = token(jti=jti)
@@ -166,10 +166,10 @@ def test_single_use_holds_whichever_way_a_token_comes(store: Store) -> None:
 
     for first in range(4):
         requests = brought(f"number-{first}")
-        assert callers.authenticate(requests[first], NOW_MS).user_id == "ming"
+        assert authenticator.authenticate(requests[first], NOW_MS).user_id == "ming"
         for request in requests:
             with pytest.raises(NotLoggedIn, match="was already used"):
-                callers.authenticate(request, NOW_MS)
+                authenticator.authenticate(request, NOW_MS)
     assert reason(ways[2], {"X-Jwt": token()}).startswith("the token must have a jti")
 
 
@@ -258,18 +258,18 @@ def test_a_store_that_is_away_lets_nobody_in(tmp_path: Path, clock: Clock) -> No
     """Whether a token was used cannot be known, so it is neither accepted nor called bad."""
     (tmp_path / "file").touch()
     away = open_store(f"sqlite://{tmp_path}/file/store.db", now_ms=clock)
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         user(Bearer(tokens(), single_use=away), {"Authorization": f"Bearer {token(jti='one')}"})
 
 
 def test_of_many_uses_at_once_one_wins(store: Store) -> None:
     """However many threads bring the token, it is good once."""
-    callers = Callers([Bearer(tokens(), single_use=store)], allowed_origins=frozenset())
+    authenticator = Authenticator([Bearer(tokens(), single_use=store)], allowed_origins=frozenset())
     headers = {"Authorization": f"Bearer {token(jti='one')}"}
 
     def is_let_in(_: int) -> bool:
         try:
-            callers.authenticate(asking(headers), NOW_MS)
+            authenticator.authenticate(asking(headers), NOW_MS)
         except NotLoggedIn:
             return False
         return True

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from authsvc.auth.authenticator import Callers
+from authsvc.auth.authenticator import Authenticator
 from authsvc.auth.gateway import Gateway
 from authsvc.errors import NotLoggedIn
 from tests.auth.logins import NOW_MS, Handmade, gateway_way, reason, user
@@ -90,5 +90,5 @@ def test_a_user_whom_the_gateway_does_not_name_well(headers: dict[str, str], exp
 def test_a_gateway_secret_that_wsgi_would_never_pass() -> None:
     """It is refused as any wrong one."""
     with pytest.raises(NotLoggedIn) as refused:
-        Callers([gateway_way()], allowed_origins=frozenset()).authenticate(Handmade("ming", secret="密"), NOW_MS)
+        Authenticator([gateway_way()], allowed_origins=frozenset()).authenticate(Handmade("ming", secret="密"), NOW_MS)
     assert refused.value.detail == "the server did not decode X-Gateway-Secret as WSGI requires"

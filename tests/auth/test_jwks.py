@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authsvc.auth.jwks import COOL_DOWN_S, FRESH_S, MAX_BYTES, RETRY_S, STALE_S, TIMEOUT_S, WAITING, Jwks, check_url
-from authsvc.errors import KeysAway, NotLoggedIn
+from authsvc.errors import KeysUnavailable, NotLoggedIn
 from tests.support.login_service import LoginService
 from tests.support.running import wait_until
 
@@ -158,7 +158,7 @@ def test_an_answer_that_is_no_key_set(
 ) -> None:
     """Without keys nobody can be refused for a bad token: the login service is away, whatever it answers."""
     login.answer(*chunks, **answer)
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         jwks.find("first")
 
 
@@ -173,7 +173,7 @@ def test_an_answer_of_the_largest_size_is_read(jwks: Jwks[str], login: LoginServ
 def test_a_redirect_is_not_followed(jwks: Jwks[str], login: LoginService, status: int) -> None:
     """The keys come from the URL that is set: a redirect is an answer without keys."""
     login.answer(status=status, Location=login.url.replace("jwks", "elsewhere"))
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         jwks.find("first")
     assert [path for path, _ in login.requests] == ["/jwks.json"]
 
@@ -184,7 +184,7 @@ def test_a_server_that_is_down(
     """A refused connection is answered as away, and one line in the log says why, however often it is tried."""
     login.stop()
     for _ in range(3):
-        with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
+        with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable):
             jwks.find("first")
         monotonic.s += RETRY_S
     assert logged(caplog) == ["the JWKS URL is unavailable: connection refused; see AUTHSVC_JWT_JWKS_URL"]
@@ -199,7 +199,7 @@ def test_a_server_that_is_back(
 ) -> None:
     """That is logged too."""
     login.answer(b"", status=502)
-    with caplog.at_level(logging.WARNING), pytest.raises(KeysAway):
+    with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable):
         jwks.find("first")
     monotonic.s += RETRY_S
     login.publish(key("first"))
@@ -220,7 +220,7 @@ def test_loopback_is_asked_directly(login: LoginService, monotonic: Clock, monke
 def test_a_host_that_does_not_exist() -> None:
     """A name that no lookup can take is answered as away."""
     for host in ("a" * 64 + ".invalid", "a..invalid"):
-        with pytest.raises(KeysAway):
+        with pytest.raises(KeysUnavailable):
             Jwks(f"http://{host}/jwks.json", read).find("first")
 
 
@@ -228,13 +228,13 @@ def test_a_frozen_server_costs_one_timeout(jwks: Jwks[str], login: LoginService,
     """One request waits two seconds; for the next five everybody is answered at once."""
     login.answering.clear()
     begun_s = time.monotonic()
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         jwks.find("first")
     assert TIMEOUT_S <= time.monotonic() - begun_s < TIMEOUT_S + 2
     begun_s = time.monotonic()
     monotonic.s += RETRY_S - 0.001
     for _ in range(50):
-        with pytest.raises(KeysAway):
+        with pytest.raises(KeysUnavailable):
             jwks.find("first")
     assert time.monotonic() - begun_s < TIMEOUT_S
     assert len(login.requests) == 1
@@ -248,7 +248,7 @@ def test_a_server_that_dribbles(jwks: Jwks[str], login: LoginService) -> None:
     """An answer that never stops is given up, though each of its bytes comes in time."""
     login.answer(*[b" "] * 1000, between_chunks_s=0.1)
     begun_s = time.monotonic()
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         jwks.find("first")
     assert time.monotonic() - begun_s < TIMEOUT_S + 2
 
@@ -272,7 +272,7 @@ def test_known_keys_go_on_while_the_url_is_away(jwks: Jwks[str], login: LoginSer
     assert jwks.find("first") == "first key"
     refreshed(jwks)
     monotonic.s = 1000.0 + STALE_S
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         jwks.find("first")
     login.publish(key("second"))
     monotonic.s += RETRY_S
@@ -291,7 +291,9 @@ def test_a_new_key_is_found_after_the_cool_down(jwks: Jwks[str], login: LoginSer
     login.publish(key("first"), key("second"))
     for later_s, left_s in ((0.5, 5), (1.5, 3), (2.999, 1)):
         monotonic.s += later_s
-        with pytest.raises(KeysAway, match=r"^the token's key id \(kid\) was not among .* at the last fetch") as away:
+        with pytest.raises(
+            KeysUnavailable, match=r"^the token's key id \(kid\) was not among .* at the last fetch"
+        ) as away:
             jwks.find("second")
         assert away.value.retry_after_s == left_s
     assert len(login.requests) == 1
@@ -309,7 +311,7 @@ def test_made_up_key_ids_fetch_once_a_cool_down(jwks: Jwks[str], login: LoginSer
             jwks.find("../../first")
         for number in range(20):
             monotonic.s += 0.001
-            with pytest.raises(KeysAway):
+            with pytest.raises(KeysUnavailable):
                 jwks.find(f"../../{number}")
         monotonic.s += COOL_DOWN_S
     assert len(login.requests) == 3
@@ -322,7 +324,7 @@ def test_an_unknown_key_id_while_the_url_is_away(jwks: Jwks[str], login: LoginSe
     login.answer(status=503)
     monotonic.s += COOL_DOWN_S
     for _ in range(3):
-        with pytest.raises(KeysAway):
+        with pytest.raises(KeysUnavailable):
             jwks.find("second")
         assert jwks.find("first") == "first key"
     assert len(login.requests) == 2
@@ -391,10 +393,10 @@ def test_not_all_threads_wait(jwks: Jwks[str], login: LoginService, monotonic: C
     with ThreadPoolExecutor(WAITING + 1) as pool:
         unknown = [pool.submit(jwks.find, f"made up {number}") for number in range(WAITING + 1)]
         wait_until(lambda: any(one.done() for one in unknown), timeout_s=TIMEOUT_S / 2)
-        assert isinstance(next(one for one in unknown if one.done()).exception(), KeysAway)
+        assert isinstance(next(one for one in unknown if one.done()).exception(), KeysUnavailable)
         login.answering.set()
         refused = [one.exception(10) for one in unknown]
-    assert sum(isinstance(one, KeysAway) for one in refused) == 1
+    assert sum(isinstance(one, KeysUnavailable) for one in refused) == 1
     assert len(login.requests) == 2
 
 

@@ -29,7 +29,7 @@ from authsvc.auth.tokens import (
     check_key,
     checked_user_id,
 )
-from authsvc.errors import KeysAway, NotLoggedIn, NotLoggedInYet
+from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
 from tests.support import keys
 from tests.support.login_service import LoginService
 from tests.support.made_up import JWT_KEY
@@ -923,11 +923,11 @@ def test_published_keys_that_are_left_out(login: LoginService, jwk: Callable[[],
     tokens = Tokens.with_jwks(TokenRules(("RS256", "ES256", "EdDSA")), login.url)
     assert tokens.verify(signed({}, key=keys.ed25519(), algorithm="EdDSA", kid="good")).user_id == "ming"
     for key, algorithm in ((keys.rsa(), "RS256"), (keys.ec(), "ES256"), (JWT_KEY, "HS256")):
-        with pytest.raises(KeysAway, match=r"key id \(kid\) was not among the login service's keys at"):
+        with pytest.raises(KeysUnavailable, match=r"key id \(kid\) was not among the login service's keys at"):
             tokens.verify(signed({}, key=key, algorithm=algorithm, kid="this"))
     # Alone it leaves nothing to verify with.
     login.publish(jwk())
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         Tokens.with_jwks(TokenRules(("RS256", "ES256", "EdDSA")), login.url).verify(signed({}))
 
 
@@ -970,7 +970,7 @@ def test_what_a_published_key_is_for(login: LoginService, key_ops: object, is_us
     if is_used:
         assert tokens.verify(token).user_id == "ming"
     else:
-        with pytest.raises(KeysAway):
+        with pytest.raises(KeysUnavailable):
             tokens.verify(token)
 
 
@@ -983,7 +983,7 @@ def test_an_expired_token_with_a_key_that_is_gone_has_expired(login: LoginServic
     with pytest.raises(NotLoggedIn, match=r"^the token has expired$"):
         tokens.verify(old({"exp": NOW_S - 10}))
     for claims in ({"exp": NOW_S - 9}, {"exp": "soon"}, {"exp": None}):
-        with pytest.raises(KeysAway):
+        with pytest.raises(KeysUnavailable):
             tokens.verify(old(claims))
 
 
@@ -991,7 +991,7 @@ def test_a_login_service_that_is_away_refuses_nobody(login: LoginService) -> Non
     """While the keys cannot be had, a token is neither good nor bad; one that is no token at all is bad still."""
     login.answer(b"<h1>Bad gateway</h1>", status=502)
     tokens = Tokens.with_jwks(TokenRules(("RS256",)), login.url)
-    with pytest.raises(KeysAway):
+    with pytest.raises(KeysUnavailable):
         tokens.verify(signed({}, key=keys.rsa(), algorithm="RS256", kid="this"))
     with pytest.raises(NotLoggedIn):
         tokens.verify("no token")

@@ -6,8 +6,8 @@ from urllib.error import URLError
 
 import pytest
 
-from authsvc.errors import StoreAway, VendorBusy
-from authsvc.outbound.availability import MAX_CAUSE, Health, cause
+from authsvc.errors import StoreUnavailable, VendorBusy
+from authsvc.outbound.availability import MAX_CAUSE, Availability, cause
 
 
 class Clock:
@@ -21,52 +21,52 @@ class Clock:
 
 def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """With the first cause: what follows from it is none."""
-    health = Health("the store", "AUTHSVC_STORE_URL")
-    health.look()
+    availability = Availability("the store", "AUTHSVC_STORE_URL")
+    availability.look()
     for _ in range(2):
-        health.succeeded()
-        health.look()
+        availability.succeeded()
+        availability.look()
         assert caplog.messages == []
         for reason in ("the first", "what follows", "what follows"):
-            health.failed(OSError(reason))
-            health.look()
+            availability.failed(OSError(reason))
+            availability.look()
         assert caplog.messages == ["the store is unavailable: the first; see AUTHSVC_STORE_URL"]
-        health.succeeded()
-        health.look()
-        health.look()
+        availability.succeeded()
+        availability.look()
+        availability.look()
         assert caplog.messages[1:] == ["the store is available again"]
         caplog.clear()
 
 
 def test_what_is_over_before_anybody_looks_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A call in a thousand that fails is no change."""
-    health = Health("the store", "AUTHSVC_STORE_URL")
-    health.failed(OSError("a moment"))
-    health.succeeded()
-    health.look()
+    availability = Availability("the store", "AUTHSVC_STORE_URL")
+    availability.failed(OSError("a moment"))
+    availability.succeeded()
+    availability.look()
     assert caplog.messages == []
 
 
 def test_back_once_it_has_settled(caplog: pytest.LogCaptureFixture) -> None:
     """Where every other call fails it does not come and go in the log."""
     clock = Clock()
-    health = Health("the store", "AUTHSVC_STORE_URL", settled_s=2.0, monotonic_s=clock)
+    availability = Availability("the store", "AUTHSVC_STORE_URL", settled_s=2.0, monotonic_s=clock)
     for _ in range(5):
-        health.failed(OSError("again"))
-        health.look()
+        availability.failed(OSError("again"))
+        availability.look()
         clock.s += 1.9
-        health.succeeded()
-        health.look()
+        availability.succeeded()
+        availability.look()
     assert len(caplog.messages) == 1
     clock.s += 0.1
-    health.look()
+    availability.look()
     assert caplog.messages[1:] == ["the store is available again"]
 
 
-def away(failure: Exception, *, by: Exception | None = None, during: Exception | None = None) -> StoreAway:
-    """Return a StoreAway as raised from this failure, which was raised from another or during another."""
+def away(failure: Exception, *, by: Exception | None = None, during: Exception | None = None) -> StoreUnavailable:
+    """Return a StoreUnavailable as raised from this failure, which was raised from another or during another."""
     failure.__cause__, failure.__context__ = by, during
-    found = StoreAway()
+    found = StoreUnavailable()
     found.__cause__ = failure
     return found
 

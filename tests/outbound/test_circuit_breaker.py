@@ -3,7 +3,7 @@
 import pytest
 
 from authsvc.errors import VendorBusy
-from authsvc.outbound.circuit_breaker import FAILURES, PAUSE_S, Breaker
+from authsvc.outbound.circuit_breaker import FAILURES, PAUSE_S, CircuitBreaker
 
 
 class Seconds:
@@ -22,9 +22,9 @@ def clock() -> Seconds:
 
 
 @pytest.fixture
-def breaker(clock: Seconds) -> Breaker:
+def breaker(clock: Seconds) -> CircuitBreaker:
     """A breaker that has just opened."""
-    breaker = Breaker(now_s=clock)
+    breaker = CircuitBreaker(now_s=clock)
     for _ in range(FAILURES):
         assert not breaker.is_open()
         breaker.check()
@@ -32,7 +32,7 @@ def breaker(clock: Seconds) -> Breaker:
     return breaker
 
 
-def test_opens_after_repeated_failure(breaker: Breaker, clock: Seconds) -> None:
+def test_opens_after_repeated_failure(breaker: CircuitBreaker, clock: Seconds) -> None:
     """Nothing is let through until the pause is over, and the refusal says how long that is."""
     assert breaker.is_open()
     with pytest.raises(VendorBusy) as busy:
@@ -44,7 +44,7 @@ def test_opens_after_repeated_failure(breaker: Breaker, clock: Seconds) -> None:
     assert busy.value.retry_after_s == 1
 
 
-def test_one_probe_at_a_time(breaker: Breaker, clock: Seconds) -> None:
+def test_one_probe_at_a_time(breaker: CircuitBreaker, clock: Seconds) -> None:
     """After the pause one call goes through, and no other before the next pause is over."""
     clock.now_s += PAUSE_S
     breaker.check()
@@ -54,7 +54,7 @@ def test_one_probe_at_a_time(breaker: Breaker, clock: Seconds) -> None:
     breaker.check()
 
 
-def test_a_failed_probe_begins_a_new_pause(breaker: Breaker, clock: Seconds) -> None:
+def test_a_failed_probe_begins_a_new_pause(breaker: CircuitBreaker, clock: Seconds) -> None:
     """The pause is counted from the probe's failure."""
     clock.now_s += PAUSE_S
     breaker.check()
@@ -67,7 +67,7 @@ def test_a_failed_probe_begins_a_new_pause(breaker: Breaker, clock: Seconds) -> 
     breaker.check()
 
 
-def test_any_answer_closes_it(breaker: Breaker, clock: Seconds) -> None:
+def test_any_answer_closes_it(breaker: CircuitBreaker, clock: Seconds) -> None:
     """One success lets everybody through again, and failures are counted from the start."""
     clock.now_s += PAUSE_S
     breaker.check()
@@ -80,7 +80,7 @@ def test_any_answer_closes_it(breaker: Breaker, clock: Seconds) -> None:
 
 def test_only_failures_in_a_row_count(clock: Seconds) -> None:
     """A vendor that answers now and then is not away."""
-    breaker = Breaker(now_s=clock)
+    breaker = CircuitBreaker(now_s=clock)
     for _ in range(3 * FAILURES):
         breaker.failed()
         breaker.succeeded()

@@ -13,7 +13,7 @@ import pytest
 
 from authsvc.outbound import http_client
 from authsvc.outbound.availability import cause
-from authsvc.outbound.host_names import Names
+from authsvc.outbound.host_names import HostNames
 from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer, TooSlow
 from tests.support.certificates import NAME, Certificates, make_certificates
 from tests.support.raw_server import raw_server
@@ -115,7 +115,7 @@ def test_a_name_server_that_hangs(exits: ExitStack, monkeypatch: pytest.MonkeyPa
         assert answering.wait(20)
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(http_client, "_names", Names(look_up))
+    monkeypatch.setattr(http_client, "_names", HostNames(look_up))
     server = exits.enter_context(raw_server(WELL))
     url = f"http://somewhere.example:{server.port}/"
     assert is_given_up(url) == f"timed out: no complete answer within {WITHIN_S} s"
@@ -126,7 +126,7 @@ def test_a_name_server_that_hangs(exits: ExitStack, monkeypatch: pytest.MonkeyPa
 def test_the_next_address_is_tried(exits: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as one of a host's addresses takes a connection; if none does, the cause is the last one's."""
     server = exits.enter_context(raw_server(WELL))
-    monkeypatch.setattr(http_client, "_names", Names(lambda _: ["127.0.0.2", "127.0.0.1"]))
+    monkeypatch.setattr(http_client, "_names", HostNames(lambda _: ["127.0.0.2", "127.0.0.1"]))
     assert asked(f"http://somewhere.example:{server.port}/").status == 200
     with pytest.raises(NoAnswer, match="cannot be reached") as unreached:
         asked(f"http://somewhere.example:{free_port()}/")

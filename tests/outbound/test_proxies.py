@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from authsvc.auth.jwks import Jwks
-from authsvc.errors import KeysAway, SettingsError, UnknownMedia, VendorBusy
+from authsvc.errors import KeysUnavailable, SettingsError, UnknownMedia, VendorBusy
 from authsvc.outbound.availability import cause
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.outbound.proxies import Proxy, proxy_for
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
@@ -82,7 +82,7 @@ def behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VendorSt
 
 def asked(url: str, store: Store) -> None:
     """Ask the vendor there for media that it does not know."""
-    vendor = Vendor(url, budget=Budget(Rate.parse("100/minute"), store), breaker=Breaker())
+    vendor = Vendor(url, budget=Budget(Rate.parse("100/minute"), store), breaker=CircuitBreaker())
     with closing(vendor), pytest.raises(UnknownMedia):
         vendor.resource_url(Credentials(made_up.APPKEY, made_up.MASTER_SECRET), "a/b")
 
@@ -121,10 +121,10 @@ def test_a_proxy_that_refuses(behind: VendorStandIn, store: Store, monkeypatch: 
     """The vendor is away, and the cause is the proxy's; the JWKS URL is no other."""
     with connect_proxy(behind.port, "somebody:made-up") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:wrong@127.0.0.1:{proxy.port}")
-        vendor = Vendor(f"https://{NAME}", budget=Budget(Rate.parse("100/minute"), store), breaker=Breaker())
+        vendor = Vendor(f"https://{NAME}", budget=Budget(Rate.parse("100/minute"), store), breaker=CircuitBreaker())
         with closing(vendor), pytest.raises(VendorBusy, match="cannot be reached") as busy:
             vendor.resource_url(Credentials(made_up.APPKEY, made_up.MASTER_SECRET), "a/b")
-        with pytest.raises(KeysAway) as away:
+        with pytest.raises(KeysUnavailable) as away:
             Jwks(f"https://{NAME}/jwks", dict).listed()
     for failure in (busy.value, away.value):
         assert cause(failure) == "Tunnel connection failed: 407 Proxy Authentication Required"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import InvalidRequest, UnknownAppkey
-from authsvc.outbound.availability import Health
+from authsvc.outbound.availability import Availability
 from authsvc.payloads.apps import NOTE_EVERY_MS, App, Apps
 from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.stores import open_store
-from authsvc.stores.instrumented import MeasuredStore
+from authsvc.stores.instrumented import InstrumentedStore
 from authsvc.stores.store import Store
 from tests.support.made_up import APPKEY, OTHER_APPKEY
 
@@ -139,8 +139,8 @@ def test_apps_are_noted_apart(store: Store) -> None:
 def test_noted_now_and_then(store: Store) -> None:
     """At once when the apps have changed, and then every ten seconds; again right after the store was away."""
     calls: list[str] = []
-    counted = MeasuredStore(
-        store, lambda operation, *_: calls.append(operation), Health("the store", "AUTHSVC_STORE_URL")
+    counted = InstrumentedStore(
+        store, lambda operation, *_: calls.append(operation), Availability("the store", "AUTHSVC_STORE_URL")
     )
     apps = Apps([app("one")], T)
     apps.reconcile(open_store("unix:///nonexistent/redis.sock"), T)

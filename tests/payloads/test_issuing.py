@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed, StoreAway
+from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed, StoreUnavailable
 from authsvc.payloads import issuing, payload
 from authsvc.payloads.apps import App, Apps, Served
 from authsvc.secret import Secret
@@ -73,7 +73,7 @@ def test_a_bad_random_str(away: Store, clock: Clock, random_str: str) -> None:
 
 def test_store_away(away: Store, clock: Clock) -> None:
     """Whether a client's was signed before cannot be known, so it is not signed."""
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         issuing.issue(APP, random_str=RANDOM_STR, store=away, now_ms=clock.now_ms)
 
 
@@ -160,7 +160,7 @@ def test_the_vendors_default_is_refused_by_name(store: Store, clock: Clock) -> N
 
 def test_nothing_chosen_is_signed_without_memory(away: Store, clock: Clock) -> None:
     """Whether it was signed before cannot be known."""
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         chosen(away, clock)
 
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from authsvc.errors import BadSignature, Expired, NotYetValid, Refusal, Replayed, StoreAway, UnknownAppkey
+from authsvc.errors import BadSignature, Expired, NotYetValid, Refusal, Replayed, StoreUnavailable, UnknownAppkey
 from authsvc.ids import fresh_id
 from authsvc.payloads import issuing, payload, verifying
 from authsvc.payloads.apps import App, Apps
@@ -177,7 +177,7 @@ class Model:
         if age_ms < -30_000:
             return {NotYetValid}
         if is_away:
-            return {StoreAway}
+            return {StoreUnavailable}
         born_ms = self.use_the_store()
         named = (seen.random_str, seen.timestamp_ms)
         holder = self.claims.setdefault(named, claimant)
@@ -363,7 +363,7 @@ class Machine(RuleBasedStateMachine):
     ) -> MultipleResults[AuthPayload]:
         """Have it signed, and hold the answer to the model."""
         if self.is_away:
-            with pytest.raises(StoreAway):
+            with pytest.raises(StoreUnavailable):
                 by_route()
             return multiple()
         self.model.use_the_store()

@@ -14,7 +14,7 @@ from authsvc.errors import (
     NotYetValid,
     Refusal,
     Replayed,
-    StoreAway,
+    StoreUnavailable,
     UnknownAppkey,
 )
 from authsvc.payloads import payload, verifying
@@ -172,7 +172,7 @@ def test_a_retired_secret(apps: Apps, store: Store, clock: Clock) -> None:
 def test_store_away(apps: Apps, clock: Clock) -> None:
     """What cannot be remembered is not accepted."""
     away = open_store("unix:///nonexistent/redis.sock")
-    assert verify(signed(clock.now_ms), apps, away, clock.now_ms) is StoreAway
+    assert verify(signed(clock.now_ms), apps, away, clock.now_ms) is StoreUnavailable
 
 
 def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:

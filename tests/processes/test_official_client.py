@@ -8,7 +8,7 @@ from jmessage import JMessage
 from jmessage.resource import Resource as OfficialResource
 from jmessage.user import User as OfficialUser
 
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
@@ -30,7 +30,7 @@ def stand_in() -> Iterator[VendorStandIn]:
 def vendor(stand_in: VendorStandIn, tmp_path: Path) -> Iterator[Vendor]:
     """Our client of it."""
     store = open_store(f"sqlite://{tmp_path}/store.db")
-    vendor = Vendor(stand_in.url, budget=Budget(Rate(100, 60_000), store), breaker=Breaker())
+    vendor = Vendor(stand_in.url, budget=Budget(Rate(100, 60_000), store), breaker=CircuitBreaker())
     yield vendor
     vendor.close()
     store.close()

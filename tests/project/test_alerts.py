@@ -86,8 +86,8 @@ def series(name: str, values: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("alert", "shown", "labels"),
     [
-        ("AuthsvcStoreAway", [('authsvc_ready{check="store",instance="a"}', "0x20")], {"instance": "a"}),
-        ("AuthsvcStoreAway", [('authsvc_ready{check="store",instance="a"}', "1x20")], None),
+        ("AuthsvcStoreUnavailable", [('authsvc_ready{check="store",instance="a"}', "0x20")], {"instance": "a"}),
+        ("AuthsvcStoreUnavailable", [('authsvc_ready{check="store",instance="a"}', "1x20")], None),
         (
             "AuthsvcSecretsDiffer",
             [
@@ -146,7 +146,7 @@ def test_alerts(tmp_path: Path, alert: str, shown: list[tuple[str, str]], labels
         (summary,) = [
             re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels[found[1]], rule["annotations"]["summary"])
         ]
-        given = {"check": "store"} if alert == "AuthsvcStoreAway" else {}
+        given = {"check": "store"} if alert == "AuthsvcStoreUnavailable" else {}
         expected = [
             {
                 "exp_labels": labels | given | rule["labels"],

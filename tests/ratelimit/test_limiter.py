@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import StoreAway, TooManyRequests
+from authsvc.errors import StoreUnavailable, TooManyRequests
 from authsvc.ratelimit.limiter import MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
@@ -48,7 +48,7 @@ class Counting:
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
         if self.is_away or len(self.counted) == self.is_away_after:
-            raise StoreAway
+            raise StoreUnavailable
         self.counted.append(hits)
         return self.store.count(hits, keep_ms=keep_ms)
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from authsvc.errors import UnknownMedia, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.ratelimit.rate import Rate
 from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.files import MAX_BYTES, PICTURE_ID, picture
@@ -26,7 +26,11 @@ OURS = Credentials(made_up.APPKEY, made_up.MASTER_SECRET)
 def vendor(sandbox: Sandbox, store: Store, clock: Clock) -> Vendor:
     """The service's own client, pointed at the sandbox."""
     return Vendor(
-        sandbox.url, budget=Budget(Rate.parse("1000/minute"), store), breaker=Breaker(), now_ms=clock, total_s=0.5
+        sandbox.url,
+        budget=Budget(Rate.parse("1000/minute"), store),
+        breaker=CircuitBreaker(),
+        now_ms=clock,
+        total_s=0.5,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from authsvc.settings import watcher
 from authsvc.settings.model import Settings
-from authsvc.settings.watcher import SETTLED_S, Watch
+from authsvc.settings.watcher import SETTLED_S, Watcher
 from tests.support import made_up
 
 
@@ -55,7 +55,7 @@ def linked(path: Path, text: str) -> None:
 @pytest.mark.parametrize("write", [in_place, renamed, linked])
 def test_a_change_is_seen(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
     """However the file is changed, and once for each change."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     watch.look(applied)
     assert applied.secrets == []
     for secret in (made_up.OTHER_MASTER_SECRET, made_up.MASTER_SECRET):
@@ -74,7 +74,7 @@ def test_a_folder_that_is_swapped(tmp_path: Path) -> None:
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "master").unlink()
     (tmp_path / "master").symlink_to("..data/master")
-    watch, applied = Watch(variables), Applied()
+    watch, applied = Watcher(variables), Applied()
     (tmp_path / "..new").symlink_to("two")
     (tmp_path / "..new").rename(tmp_path / "..data")
     watch.look(applied)
@@ -83,7 +83,7 @@ def test_a_folder_that_is_swapped(tmp_path: Path) -> None:
 
 def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is told once for each content, without the content, and the settings stay; a file that comes back is taken."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     with caplog.at_level(logging.WARNING, watcher.__name__):
         for content in (f"{made_up.OTHER_MASTER_SECRET} \n", ""):
             (tmp_path / "master").write_text(content)
@@ -130,7 +130,7 @@ class Unreadable(dict[str, str]):
 def test_a_failed_read_is_retried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The content was seen, so only a retry finds the secret; the cause is logged once, however often it fails."""
     variables = Unreadable(variables_with_files(tmp_path), tmp_path / "master")
-    watch, applied = Watch(variables), Applied()
+    watch, applied = Watcher(variables), Applied()
     (tmp_path / "master").write_text(made_up.OTHER_MASTER_SECRET)
     variables.times = 2
     for _ in range(2):
@@ -150,7 +150,7 @@ def test_a_failed_read_is_retried(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 def test_what_cannot_be_used_has_a_name(tmp_path: Path) -> None:
     """As long as it cannot: missing, unreadable or broken. One that is as before is as good as before."""
     variables = variables_with_files(tmp_path)
-    watch, applied = Watch(variables), Applied()
+    watch, applied = Watcher(variables), Applied()
     path = tmp_path / "master"
     good = path.read_text()
     for spoil, name in (
@@ -176,7 +176,7 @@ def test_what_cannot_be_used_has_a_name(tmp_path: Path) -> None:
 
 def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
     """Nobody waits for it: the watch goes on, and names it."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     (tmp_path / "master").unlink()
     os.mkfifo(tmp_path / "master")
     watch.look(applied)
@@ -185,7 +185,7 @@ def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Half a secret would pass for a whole one: a file is used when it has come to rest, and the log says so."""
-    watch, applied = Watch(variables_with_files(tmp_path)), Applied()
+    watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     half, whole = made_up.OTHER_MASTER_SECRET[:12], f"{made_up.OTHER_MASTER_SECRET}\n"
     (tmp_path / "master").write_text(half)
     writer = threading.Timer(SETTLED_S / 4, (tmp_path / "master").write_text, [whole])
@@ -203,7 +203,7 @@ def test_the_apps_file_is_watched(tmp_path: Path) -> None:
     path = tmp_path / "apps.toml"
     path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.MASTER_SECRET}"\n')
     variables = {"AUTHSVC_APPS_FILE": str(path), "AUTHSVC_SESSION_KEY": made_up.SESSION_KEY}
-    watch, applied = Watch(variables), Applied()
+    watch, applied = Watcher(variables), Applied()
     path.write_text(f'[apps.{made_up.APPKEY}]\nmaster_secret = "{made_up.OTHER_MASTER_SECRET}"\n')
     watch.look(applied)
     assert applied.secrets == [made_up.OTHER_MASTER_SECRET]

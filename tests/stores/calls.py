@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.stores.store import Store
 
 CALLS: Final[dict[str, Callable[[Store], object]]] = {
@@ -21,10 +21,10 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 WRITES: Final = {name: call for name, call in CALLS.items() if name != "get"}
 
 
-def check_away(store: Store, call: Callable[[Store], object]) -> StoreAway:
-    """Hold a call to the promise: StoreAway within a second. Return what was raised."""
+def check_away(store: Store, call: Callable[[Store], object]) -> StoreUnavailable:
+    """Hold a call to the promise: StoreUnavailable within a second. Return what was raised."""
     began_s = time.monotonic()
-    with pytest.raises(StoreAway) as raised:
+    with pytest.raises(StoreUnavailable) as raised:
         call(store)
     assert time.monotonic() - began_s < 1.0
     assert raised.value.__cause__ is not None, "`authsvc check` prints the cause"
@@ -35,6 +35,6 @@ def works(store: Store) -> bool:
     """Return whether the store takes a write."""
     try:
         store.ping()
-    except StoreAway:
+    except StoreUnavailable:
         return False
     return True

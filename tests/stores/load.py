@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from authsvc import clock
-from authsvc.errors import Expired, Replayed, StoreAway
+from authsvc.errors import Expired, Replayed, StoreUnavailable
 from authsvc.payloads import issuing, verifying
 from authsvc.payloads.apps import App, Apps
 from authsvc.payloads.payload import AuthPayload
@@ -98,7 +98,7 @@ class Load:
         outcome = "accepted"
         try:
             verifying.verify(payload, holder=None, apps=self._apps, store=store, now_ms=clock.now_ms())
-        except StoreAway:
+        except StoreUnavailable:
             outcome = "away"
             self._away_s.append(time.monotonic())
             time.sleep(0.02)  # as a client does that was told when to come back

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.stores import open_store
 
 THREADS = 20
@@ -29,7 +29,7 @@ def race(url: str, name: str, start: Barrier, wins: "Queue[list[str]]") -> None:
         while True:
             try:
                 return store.add(key, value, keep_ms=60_000)
-            except StoreAway:  # 80 connections at once may take longer than a store may; making it again is safe
+            except StoreUnavailable:  # 80 connections at once may take longer than a store may; making it again is safe
                 if time.monotonic() > until_s:
                     raise
                 time.sleep(0.05)

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from authsvc import clock
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost, StoreUnavailable
 from authsvc.stores import open_store
 from authsvc.stores.redis import CLAIM_SHA, RedisStore
 from authsvc.stores.store import Store
@@ -191,7 +191,7 @@ def marks(server: PortServer) -> list[int]:
 def takes(store: Store, key: str) -> bool:
     try:
         return store.add(key, "mine", keep_ms=MINUTE_MS)
-    except StoreAway:
+    except StoreUnavailable:
         return False
 
 

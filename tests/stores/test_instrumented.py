@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import MemoryLost, StoreAway
-from authsvc.outbound.availability import Health
+from authsvc.errors import MemoryLost, StoreUnavailable
+from authsvc.outbound.availability import Availability
 from authsvc.stores import open_store
-from authsvc.stores.instrumented import MeasuredStore
+from authsvc.stores.instrumented import InstrumentedStore
 from authsvc.stores.store import Store
 from tests.stores.calls import CALLS
 
 Told = list[tuple[str, str, float]]
 
 
-def health() -> Health:
-    return Health("the store", "AUTHSVC_STORE_URL")
+def availability() -> Availability:
+    return Availability("the store", "AUTHSVC_STORE_URL")
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -23,8 +23,10 @@ def test_every_call(tmp_path: Path, name: str) -> None:
     """It is passed on, its answer comes back, and it is told of with its time."""
     told: Told = []
     plain = open_store(f"sqlite://{tmp_path}/plain.db", now_ms=lambda: 1)
-    measured = MeasuredStore(
-        open_store(f"sqlite://{tmp_path}/measured.db", now_ms=lambda: 1), lambda *call: told.append(call), health()
+    measured = InstrumentedStore(
+        open_store(f"sqlite://{tmp_path}/measured.db", now_ms=lambda: 1),
+        lambda *call: told.append(call),
+        availability(),
     )
     stores: tuple[Store, Store] = (plain, measured)
     for store in stores:
@@ -42,11 +44,11 @@ def test_every_call(tmp_path: Path, name: str) -> None:
 def test_what_goes_wrong(tmp_path: Path) -> None:
     """A store that is away, and one that has lost its memory, are told apart."""
     told: Told = []
-    away = MeasuredStore(open_store("sqlite:///dev/null/store.db"), lambda *call: told.append(call), health())
-    with pytest.raises(StoreAway):
+    away = InstrumentedStore(open_store("sqlite:///dev/null/store.db"), lambda *call: told.append(call), availability())
+    with pytest.raises(StoreUnavailable):
         away.ping()
-    born = MeasuredStore(
-        open_store(f"sqlite://{tmp_path}/store.db", now_ms=lambda: 1), lambda *call: told.append(call), health()
+    born = InstrumentedStore(
+        open_store(f"sqlite://{tmp_path}/store.db", now_ms=lambda: 1), lambda *call: told.append(call), availability()
     )
     with pytest.raises(MemoryLost):
         born.add("key", "value", keep_ms=1_000, since_ms=0)

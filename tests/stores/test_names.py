@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.outbound.availability import cause
-from authsvc.outbound.host_names import Names, addresses
+from authsvc.outbound.host_names import HostNames, addresses
 from authsvc.stores import open_store, redis_client
 from authsvc.stores.store import Store
 from tests.support.certificates import Certificates
@@ -43,27 +43,27 @@ class NameServer:
 def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     """The one that the stores of this test ask."""
     server = NameServer()
-    monkeypatch.setattr(redis_client, "_names", Names(server))
+    monkeypatch.setattr(redis_client, "_names", HostNames(server))
     yield server
     server.answering.set()
 
 
 def test_this_machines() -> None:
     """By the system's own way."""
-    assert "127.0.0.1" in Names().find("localhost", 5)
+    assert "127.0.0.1" in HostNames().find("localhost", 5)
     assert addresses("127.0.0.1") == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_an_address_is_its_own(name_server: NameServer, address: str) -> None:
     """Nobody is asked."""
-    assert Names(name_server).find(address, 0) == [address]
+    assert HostNames(name_server).find(address, 0) == [address]
     assert name_server.asked == []
 
 
 def test_a_name_server_that_hangs(name_server: NameServer) -> None:
     """Whoever asks waits as long as it likes; one look-up serves all, and its answer comes in the end."""
-    names = Names(name_server)
+    names = HostNames(name_server)
     name_server.answering.clear()
 
     def find(_: int) -> str:
@@ -84,7 +84,7 @@ def test_a_name_server_that_hangs(name_server: NameServer) -> None:
 def test_a_name_that_there_is_not(host: str) -> None:
     """The system's reason; a name that cannot be one has a reason too."""
     with pytest.raises(OSError, match=r".") as failed:
-        Names().find(host, 10)
+        HostNames().find(host, 10)
     assert not isinstance(failed.value, TimeoutError)
 
 
@@ -92,14 +92,14 @@ def test_around_a_fork() -> None:
     """A child asks anew: the thread that looks the name up has stayed with its parent."""
     script = """
 import os, threading
-from authsvc.outbound.host_names import Names
+from authsvc.outbound.host_names import HostNames
 parent, asked = os.getpid(), threading.Event()
 def look_up(host):
     asked.set()
     if os.getpid() == parent:
         threading.Event().wait(20)
     return ["127.0.0.1"]
-names = Names(look_up)
+names = HostNames(look_up)
 try:
     names.find("redis.example", 0.01)
 except TimeoutError:
@@ -131,7 +131,7 @@ def test_a_store_keeps_to_its_second(name_server: NameServer, url: str) -> None:
     with closing(open_store(url)) as store:
         for _ in range(3):
             started_s = time.monotonic()
-            with pytest.raises(StoreAway) as away:
+            with pytest.raises(StoreUnavailable) as away:
                 store.ping()
             assert time.monotonic() - started_s < 1.0
     assert cause(away.value) in {"DNS: no answer in time", "Redis was unavailable a moment ago"}
@@ -145,7 +145,7 @@ def test_a_store_that_has_a_name(name_server: NameServer, redis_port: PortServer
         store.put("key", "value", keep_ms=60_000)
         name_server.found = []
         redis_port.kill()
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             store.ping()
         name_server.found = ["127.0.0.1"]
         redis_port.start()
@@ -155,7 +155,7 @@ def test_a_store_that_has_a_name(name_server: NameServer, redis_port: PortServer
 def answers(store: Store) -> bool:
     try:
         store.ping()
-    except StoreAway:
+    except StoreUnavailable:
         return False
     return True
 

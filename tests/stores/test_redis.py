@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost, StoreUnavailable
 from authsvc.server.limits import THREADS
 from authsvc.stores import open_store, redis_url
 from authsvc.stores.redis import RedisStore
@@ -317,12 +317,12 @@ def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -
             primaries.ask(0, lambda client: client.tell("PING"))
         raise redis.TimeoutError
 
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         primaries.ask(0, slow)
     if others_are_answered:
         assert primaries.ask(0, lambda client: client) is made
     else:
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             primaries.ask(0, lambda client: client)
     primaries.close()
 

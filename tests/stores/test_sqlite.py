@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import MemoryLost, StoreAway
+from authsvc.errors import MemoryLost, StoreUnavailable
 from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from authsvc.stores.sqlite_files import Files
 from authsvc.stores.store import Store
@@ -64,7 +64,7 @@ def run(script: str, path: Path) -> "subprocess.Popen[str]":
     prelude = (
         "import os, resource, signal, sys\n"
         "from authsvc import clock\n"
-        "from authsvc.errors import StoreAway\n"
+        "from authsvc.errors import StoreUnavailable\n"
         "from authsvc.stores.sqlite import SqliteStore\n"
         f"store = SqliteStore({str(path)!r}, now_ms=clock.now_ms)\n"
     )
@@ -75,7 +75,7 @@ def claims(store: Store, key: str, since_ms: int) -> bool:
     """Return whether the store accepts a claim, of which each is another's."""
     try:
         return store.add(key, os.urandom(8).hex(), keep_ms=MINUTE_MS, since_ms=since_ms)
-    except (MemoryLost, StoreAway):
+    except (MemoryLost, StoreUnavailable):
         return False
 
 
@@ -546,7 +546,7 @@ def test_an_opening_that_failed_is_not_the_first(bootless: Callable[[], SqliteSt
     content = path.read_bytes()
     path.write_bytes(b"not a database, though it is as long as one" * 1_000)
     with closing(bootless()) as store:
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             store.ping()
         path.write_bytes(content)
         assert born_ms(store) == clock.now_ms
@@ -648,12 +648,12 @@ try:
     while taken < 1000:
         store.put(f"key:{taken}", "x" * 1000, keep_ms=60000)
         taken += 1
-except StoreAway as exc:
+except StoreUnavailable as exc:
     print(type(exc.__cause__).__name__, store.get("key:0") is None)
 try:
     for _ in range(1000):
         store.ping()
-except StoreAway:
+except StoreUnavailable:
     print("a ping is a write")
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 print(store.add("key", "x", keep_ms=60000), store.get(f"key:{taken}"), len(store.get(f"key:{taken - 1}")))

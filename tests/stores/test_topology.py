@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.stores import redis_url
 from authsvc.stores.redis_client import Client
 from authsvc.stores.topology import AWAY_S, Primaries, Server
@@ -32,13 +32,13 @@ def test_one_looks_whether_it_is_there_again(moment: Moment) -> None:
     server = Server()
     assert not server.enter()
     server.leave(failed=True)
-    with pytest.raises(StoreAway) as raised:
+    with pytest.raises(StoreUnavailable) as raised:
         server.enter()
     assert str(raised.value.__cause__) == "Redis was unavailable a moment ago"
     moment.now_s += AWAY_S
     assert server.enter()
     moment.now_s += 0.999
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         server.enter()
     moment.now_s += 0.001
     assert server.enter()

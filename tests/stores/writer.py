@@ -9,7 +9,7 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
 from authsvc import clock
-from authsvc.errors import StoreAway
+from authsvc.errors import StoreUnavailable
 from authsvc.payloads import issuing, verifying
 from authsvc.payloads.apps import App, Apps
 from authsvc.secret import Secret
@@ -39,7 +39,7 @@ def write(url: str, for_s: float, interval_s: float, start: Barrier, found: "Que
             try:
                 verifying.verify(issued, holder=None, apps=apps, store=store, now_ms=clock.now_ms())
                 accepted += 1
-            except StoreAway:
+            except StoreUnavailable:
                 away += 1
             ended_s = time.monotonic()
             worst_s, next_s = max(worst_s, ended_s - begun_s), max(next_s + interval_s, ended_s)

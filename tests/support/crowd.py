@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from authsvc.errors import StoreAway, TooManyRequests
+from authsvc.errors import StoreUnavailable, TooManyRequests
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
@@ -27,7 +27,7 @@ class Away:
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:  # noqa: ARG002 -- the store's own
         self.told = max(self.told, len(hits))
-        raise StoreAway
+        raise StoreUnavailable
 
 
 def resident_bytes() -> int:

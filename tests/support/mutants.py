@@ -69,7 +69,7 @@ PARTS = {
             "web/test_presented",
         ),
     ),
-    "callers": Part(
+    "logins": Part(
         ("auth/authenticator", "auth/credentials", "auth/bearer", "auth/session_cookie", "auth/gateway"),
         (
             "auth/test_authenticator",
@@ -79,7 +79,7 @@ PARTS = {
             "auth/test_gateway",
         ),
     ),
-    "remembered": Part(("auth/token_cache",), ("auth/test_token_cache",)),
+    "token_cache": Part(("auth/token_cache",), ("auth/test_token_cache",)),
     "limiter": Part(
         ("ratelimit/limiter", "ratelimit/rate"), ("ratelimit/test_limiter", "ratelimit/test_rate"), "overshoot"
     ),

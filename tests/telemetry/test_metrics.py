@@ -144,7 +144,7 @@ def test_what_the_service_counts(settings: Settings, store: Store, clock: Clock)
     issued = client.post(ISSUE, headers=bearer_of("ming")).get_json()
     for _ in range(2):
         client.post(VERIFY, json=issued, headers={"Authorization": f"Bearer {made_up.VERIFIER_KEY}"})
-    text = app.extensions["authsvc.monitoring"].metrics.text
+    text = app.extensions["authsvc.recorder"].metrics.text
     wait_until(lambda: ("master_secret_workers", made_up.APPKEY, fingerprint()) in figures(text()), timeout_s=5)
     app.extensions["authsvc"].stop()
     told = figures(text())

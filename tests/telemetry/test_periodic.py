@@ -6,35 +6,35 @@ import time
 import pytest
 
 from authsvc.telemetry import periodic as background_module
-from authsvc.telemetry.periodic import Background, every
+from authsvc.telemetry.periodic import PeriodicThread, every
 from tests.support.running import wait_until
 
 
 def test_runs_the_jobs_again_and_again() -> None:
     """In their order, until it is stopped; then what is left to do is done."""
     done: list[str] = []
-    background = Background(
+    periodic = PeriodicThread(
         "made-up",
         [lambda: done.append("a"), lambda: done.append("b")],
         interval_s=0.001,
         at_end=[lambda: done.append("end")],
     )
-    assert not background.is_alive()
-    background.start()
+    assert not periodic.is_alive()
+    periodic.start()
     wait_until(lambda: len(done) >= 6, timeout_s=5)
-    assert background.is_alive()
-    background.stop()
-    assert not background.is_alive()
+    assert periodic.is_alive()
+    periodic.stop()
+    assert not periodic.is_alive()
     assert done[:4] == ["a", "b", "a", "b"]
     assert done[-1] == "end"
 
 
 def test_stops_at_once() -> None:
     """Without waiting for the interval to pass."""
-    background = Background("made-up", [], interval_s=3_600)
-    background.start()
-    background.stop()
-    assert not background.is_alive()
+    periodic = PeriodicThread("made-up", [], interval_s=3_600)
+    periodic.start()
+    periodic.stop()
+    assert not periodic.is_alive()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -44,10 +44,10 @@ def test_a_job_that_fails_in_a_way_nobody_expects() -> None:
     def fail() -> None:
         raise RuntimeError("unexpected")
 
-    background = Background("made-up", [fail], interval_s=0.001)
-    background.start()
-    wait_until(lambda: not background.is_alive(), timeout_s=5)
-    background.stop()
+    periodic = PeriodicThread("made-up", [fail], interval_s=0.001)
+    periodic.start()
+    wait_until(lambda: not periodic.is_alive(), timeout_s=5)
+    periodic.stop()
 
 
 def test_now_and_then() -> None:
@@ -70,10 +70,10 @@ def test_a_job_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
         hanging.wait()
 
     done: list[str] = []
-    background = Background("made-up", [hang], interval_s=0.001, at_end=[lambda: done.append("end")])
-    background.start()
+    periodic = PeriodicThread("made-up", [hang], interval_s=0.001, at_end=[lambda: done.append("end")])
+    periodic.start()
     time.sleep(0.02)
-    background.stop()
-    assert background.is_alive()
+    periodic.stop()
+    assert periodic.is_alive()
     assert done == []
     hanging.set()

@@ -12,7 +12,7 @@ import pytest
 from authsvc.telemetry import recorder
 from authsvc.telemetry.access_log import Finished, RequestLog
 from authsvc.telemetry.metrics import Metrics
-from authsvc.telemetry.recorder import Monitoring
+from authsvc.telemetry.recorder import Recorder
 from tests.conftest import bearer_of
 from tests.support.running import Service
 
@@ -22,12 +22,12 @@ DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=0, took
 def test_told_when_flushed() -> None:
     """Nothing is written while a request is answered; then all of it in one write, in turn."""
     written: list[bytes] = []
-    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    recorded = Recorder(RequestLog(write=written.append), Metrics())
     for number in range(3):
-        telling.tell(DONE._replace(request_id=f"r-{number}"))
+        recorded.record(DONE._replace(request_id=f"r-{number}"))
     assert written == []
-    telling.flush()
-    telling.flush()
+    recorded.flush()
+    recorded.flush()
     (lines,) = written
     assert [json.loads(line)["request_id"] for line in lines.splitlines()] == ["r-0", "r-1", "r-2"]
 
@@ -38,10 +38,10 @@ def test_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     written: list[bytes] = []
-    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    recorded = Recorder(RequestLog(write=written.append), Metrics())
     for number in range(5):
-        telling.tell(DONE._replace(request_id=f"r-{number}"))
-    telling.flush()
+        recorded.record(DONE._replace(request_id=f"r-{number}"))
+    recorded.flush()
     assert [[json.loads(line)["request_id"] for line in piece.splitlines()] for piece in written] == [
         ["r-0", "r-1"],
         ["r-2", "r-3"],
@@ -60,10 +60,10 @@ def test_counted_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
         counted.publish()
         before_write.append(sample % "/v1/resource" in counted.text().decode())
 
-    telling = Monitoring(RequestLog(write=write), counted)
+    recorded = Recorder(RequestLog(write=write), counted)
     for route in ("/v1/resource", "/healthz"):
-        telling.tell(DONE._replace(route=route))
-        telling.flush()
+        recorded.record(DONE._replace(route=route))
+        recorded.flush()
     assert before_write == [True]
     assert sample % "/healthz" in counted.text().decode()
 
@@ -72,12 +72,12 @@ def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
     """More than a bounded number of requests is not kept for it; how many were lost is said once it reads again."""
     monkeypatch.setattr(recorder, "MAX_UNTOLD", 5)
     written: list[bytes] = []
-    telling = Monitoring(RequestLog(write=written.append), Metrics())
+    recorded = Recorder(RequestLog(write=written.append), Metrics())
     for _ in range(8):
-        telling.tell(DONE)
+        recorded.record(DONE)
     with caplog.at_level(logging.ERROR):
-        telling.flush()
-        telling.flush()
+        recorded.flush()
+        recorded.flush()
     assert len(written[0].splitlines()) == 5
     assert caplog.messages == ["3 requests are not in the log: its reader was stuck"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import AccountTaken, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.bulkhead import Places
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.bulkhead import Bulkhead
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads.apps import App, Apps, Served
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
@@ -75,9 +75,9 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
             store: Store = store,
         ) -> Accounts:
             budget = Budget(Rate(1000, 60_000), store)
-            vendor = Vendor(url, budget=budget, breaker=Breaker(), total_s=total_s)
+            vendor = Vendor(url, budget=budget, breaker=CircuitBreaker(), total_s=total_s)
             stack.callback(vendor.close)
-            return Accounts(Secret(key), vendor, store, Places(24), adopt=adopt, style=style)
+            return Accounts(Secret(key), vendor, store, Bulkhead(24), adopt=adopt, style=style)
 
         yield make
 

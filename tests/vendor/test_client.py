@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import Refusal, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
-from authsvc.outbound.circuit_breaker import FAILURES, Breaker
+from authsvc.outbound.circuit_breaker import FAILURES, CircuitBreaker
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
@@ -54,7 +54,7 @@ def budget(tmp_path: Path, clock: Clock) -> Iterator[Budget]:
 @pytest.fixture
 def vendor(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> Iterator[Vendor]:
     """A client of it."""
-    vendor = Vendor(stand_in.url, budget=budget, breaker=Breaker(), now_ms=clock)
+    vendor = Vendor(stand_in.url, budget=budget, breaker=CircuitBreaker(), now_ms=clock)
     yield vendor
     vendor.close()
 
@@ -215,7 +215,7 @@ def test_an_answer_that_trickles_in_costs_a_bounded_time(vendor: Vendor, stand_i
 
 def test_a_vendor_that_is_not_there(budget: Budget, clock: Clock) -> None:
     """After repeated failure the breaker opens and says so at once, without a call."""
-    vendor = Vendor(f"http://127.0.0.1:{free_port()}", budget=budget, breaker=Breaker(), now_ms=clock)
+    vendor = Vendor(f"http://127.0.0.1:{free_port()}", budget=budget, breaker=CircuitBreaker(), now_ms=clock)
     for _ in range(FAILURES):
         with pytest.raises(VendorBusy):
             vendor.register(OURS, "ming", "made-up-password")
@@ -401,7 +401,7 @@ def test_calls_are_told_of(stand_in: VendorStandIn, budget: Budget, clock: Clock
     """Each request sent, with how it ended and how long it took; and the vendor's clock is seen by the way."""
     told: list[tuple[str, str, float]] = []
     vendor = Vendor(
-        stand_in.url, budget=budget, breaker=Breaker(), now_ms=clock, on_call=lambda *call: told.append(call)
+        stand_in.url, budget=budget, breaker=CircuitBreaker(), now_ms=clock, on_call=lambda *call: told.append(call)
     )
     assert vendor.offset_ms is None
     stand_in.tell = lambda _: Told(status=404, headers={"Date": "Sun, 15 Jun 2025 15:06:30 GMT"})

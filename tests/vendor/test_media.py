@@ -19,8 +19,8 @@ from authsvc.errors import (
     VendorRefused,
     VendorSlow,
 )
-from authsvc.outbound.bulkhead import Places
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.bulkhead import Bulkhead
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads.apps import App, Apps, Served
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.ratelimit.rate import Rate
@@ -83,18 +83,18 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
             *,
             budget: int = 1000,
             share: int = 1000,
-            places: int = 24,
+            bulkhead: int = 24,
             total_s: float = 5,
             url: str = stand_in.url,
             store: Store = store,
             on_lookup: Callable[[str], object] = lambda _: None,
         ) -> Media:
-            vendor = Vendor(url, budget=Budget(Rate(budget, 60_000), store), breaker=Breaker(), total_s=total_s)
+            vendor = Vendor(url, budget=Budget(Rate(budget, 60_000), store), breaker=CircuitBreaker(), total_s=total_s)
             media = Media(
                 vendor,
                 store,
                 hosts=HOSTS,
-                places=Places(places),
+                bulkhead=Bulkhead(bulkhead),
                 limiter=Limiter(Rate(share, 60_000), store, what="media"),
                 on_lookup=on_lookup,
             )
@@ -109,9 +109,9 @@ def test_a_vendor_that_drips_holds_nothing(store: Store) -> None:
     """Its answers never end and take every slot; once it is well media works at once, and a stop takes no longer."""
     with raw_server(b"HTTP/1.1 200 OK\r\nX-Long: ", drips_s=0.1) as server:
         budget = Budget(Rate(1000, 60_000), store)
-        vendor = Vendor(server.url, budget=budget, breaker=Breaker(), total_s=0.5)
+        vendor = Vendor(server.url, budget=budget, breaker=CircuitBreaker(), total_s=0.5)
         limiter = Limiter(Rate(1000, 60_000), store, what="media")
-        media = Media(vendor, store, hosts=HOSTS, places=Places(24), limiter=limiter)
+        media = Media(vendor, store, hosts=HOSTS, bulkhead=Bulkhead(24), limiter=limiter)
         media_ids = [f"media/{number}" for number in range(2 * SLOTS)]
         dripped = media.resolve_many(APP, "ming", media_ids, NOW_MS)
         assert {type(found) for found in dripped.values()} <= {VendorSlow, VendorBusy}
@@ -431,7 +431,7 @@ def test_what_came_in_time(make: Make, stand_in: VendorStandIn) -> None:
 
 def test_those_who_find_no_place_are_refused_at_once(make: Make, stand_in: VendorStandIn) -> None:
     """While the vendor hangs, only so many requests wait for it; the others have their answer."""
-    media = make(places=1)
+    media = make(bulkhead=1)
     media.resolve(APP, "ming", "known", NOW_MS)
     stand_in.freeze()
     with ThreadPoolExecutor(1) as pool:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
-from authsvc.outbound.circuit_breaker import Breaker
+from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads import payload
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
@@ -239,7 +239,7 @@ def answer_to(
             vendor=Vendor(
                 stand_in.url,
                 budget=Budget(used.vendor_budget, asked_store),
-                breaker=Breaker(),
+                breaker=CircuitBreaker(),
                 now_ms=clock,
                 total_s=0.2 if asked.frozen else 5,
             ),

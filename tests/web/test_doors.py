@@ -91,7 +91,7 @@ class Pair:
             patch.setattr(tracing, "_EXPORTERS", {"console": lambda: self.spans[number]})
             variables = {"OTEL_TRACES_EXPORTER": "console"} if self._traced else {}
             app = create_app(base, store=store, now_ms=self.clock, variables=variables)
-        app.extensions["authsvc.monitoring"].log.write = self.logged[number].append
+        app.extensions["authsvc.recorder"].log.write = self.logged[number].append
         stack.callback(store.close)
         stack.callback(app.extensions["authsvc"].stop)
         return app
@@ -147,7 +147,7 @@ def loggable(line: bytes) -> dict[str, object]:
 
 def counted(app: Flask) -> list[str]:
     """Return what was counted, and how often times were taken; not the times, nor what runs beside the requests."""
-    lines = app.extensions["authsvc.monitoring"].metrics.text().decode().splitlines()
+    lines = app.extensions["authsvc.recorder"].metrics.text().decode().splitlines()
     names = (*(f"authsvc_{name}_total" for name in COUNTED), "authsvc_request_duration_seconds_count")
     claims = 'authsvc_store_calls_total{operation="add"'
     return sorted(line for line in lines if line.startswith((*names, claims)))

@@ -32,9 +32,9 @@ ROWS: list[tuple[type[Refusal], str, int, int, str, bool]] = [
     (errors.Expired, "expired", 422, 880106, "now", True),
     (errors.NotYetValid, "not-yet-valid", 422, 889002, "now", True),
     (errors.TooManyRequests, "too-many-requests", 429, 889003, "after", False),
-    (errors.StoreAway, "temporarily-unavailable", 503, 882005, "after", False),
-    (errors.KeysAway, "temporarily-unavailable", 503, 882005, "after", False),
-    (errors.LoginAway, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.StoreUnavailable, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.KeysUnavailable, "temporarily-unavailable", 503, 882005, "after", False),
+    (errors.LoginUnavailable, "temporarily-unavailable", 503, 882005, "after", False),
 ]
 # name, status, code, retry of what Flask refuses by itself, and of /readyz
 OTHER_ROWS = [
@@ -54,9 +54,9 @@ RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
     errors.AccountTaken: errors.AccountTaken,
     errors.BadSignature: errors.BadSignature,
     errors.TooManyRequests: lambda: errors.TooManyRequests(limit=60, window_ms=60_000, retry_after_s=42),
-    errors.StoreAway: errors.StoreAway,
-    errors.KeysAway: errors.KeysAway,
-    errors.LoginAway: lambda: errors.LoginAway("the app is unavailable"),
+    errors.StoreUnavailable: errors.StoreUnavailable,
+    errors.KeysUnavailable: errors.KeysUnavailable,
+    errors.LoginUnavailable: lambda: errors.LoginUnavailable("the app is unavailable"),
     errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
 }
 NAMES = sorted({name for _, name, *_ in ROWS} | {name for name, *_ in OTHER_ROWS})
