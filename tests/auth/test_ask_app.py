@@ -252,7 +252,7 @@ def test_one_question_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
         stand_in.answering.clear()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = [pool.submit(issue, headers) for _ in range(AT_ONCE)]
-            wait_until(lambda: stand_in.waiting() == 1, timeout_s=5)
+            wait_until(lambda: stand_in.waiting() == 1, timeout_s=15)
             stand_in.answering.set()
             assert {answer.result().status_code for answer in asked} == {status}
         assert len(stand_in.questions) == before + 1
@@ -296,7 +296,7 @@ def test_one_failure_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
     stand_in.answering.clear()
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(issue, COOKIE) for _ in range(4)]
-        wait_until(lambda: stand_in.waiting() == 1, timeout_s=5)
+        wait_until(lambda: stand_in.waiting() == 1, timeout_s=15)
         stand_in.answering.set()
         assert {answer.result().status_code for answer in asked} == {503}
     stand_in.tell = tell
@@ -334,7 +334,7 @@ def test_an_app_that_hangs(serve: Callable[..., Flask], stand_in: AppStandIn) ->
     with ThreadPoolExecutor(32) as pool:
         begun_s = time.monotonic()
         asked = [pool.submit(issue, {"Cookie": f"sid=user-{number}"}) for number in range(32)]
-        wait_until(lambda: stand_in.waiting() == AT_ONCE, timeout_s=5)
+        wait_until(lambda: stand_in.waiting() == AT_ONCE, timeout_s=15)
         for _ in range(20):
             before_s = time.monotonic()
             assert issue(bearer_of("ana")).status_code == 200
@@ -412,7 +412,7 @@ def test_it_is_counted(serve: Callable[..., Flask], stand_in: AppStandIn) -> Non
         f'authsvc_login_calls_total{{operation="GET",outcome="{outcome}"}} 1.0'
         for outcome in ("failed", "refused", "user")
     ]
-    wait_until(lambda: figures() == expected, timeout_s=5, what=lambda: str(figures()))
+    wait_until(lambda: figures() == expected, timeout_s=15, what=lambda: str(figures()))
 
 
 def test_threads_are_given_back(issue: Issue, stand_in: AppStandIn) -> None:
@@ -421,4 +421,4 @@ def test_threads_are_given_back(issue: Issue, stand_in: AppStandIn) -> None:
     before = threading.active_count()
     for number in range(20):
         issue({"Cookie": f"sid={number}"})
-    wait_until(lambda: threading.active_count() <= before, timeout_s=5)
+    wait_until(lambda: threading.active_count() <= before, timeout_s=15)

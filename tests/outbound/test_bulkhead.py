@@ -51,7 +51,7 @@ def test_not_waiting_for_long() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         takers = [pool.submit(take) for _ in range(2)]
-        wait_until(lambda: len(bulkhead._taken_s) == 2, timeout_s=5)
+        wait_until(lambda: len(bulkhead._taken_s) == 2, timeout_s=15)
         began_s = time.monotonic()
         with pytest.raises(VendorBusy), bulkhead.slot():
             pass

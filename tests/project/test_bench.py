@@ -160,7 +160,7 @@ def test_a_floor_has_what_it_is_told_to_import(when: Literal["before", "after"],
     """Python alone is the least; with a library, a parent and two workers say ok; before the fork is for all three."""
     stage = Stage(tmp_path, cores=None)
     with servers.floor(stage, []) as process:
-        wait_until(lambda: len(process.pids()) == 3, timeout_s=5)
+        wait_until(lambda: len(process.pids()) == 3, timeout_s=15)
         alone = process.memory()
     with servers.floor(stage, ["granian", "orjson"], when=when) as process:
         assert asking.ask(process.port, "GET", "/", headers={}).body == b"ok"
@@ -222,7 +222,7 @@ def test_the_proxy_passes_delays_and_refuses() -> None:
                     assert client.recv(100) == b""
             assert not is_listening(proxy.port)
             proxy.turn("up")
-            wait_until(lambda: is_listening(proxy.port), timeout_s=5)
+            wait_until(lambda: is_listening(proxy.port), timeout_s=15)
         target.shutdown()
 
 

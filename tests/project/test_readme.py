@@ -380,7 +380,7 @@ def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: P
         try:
             forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
             user = {"Cookie": "session=ming"} if is_gateway else session_cookie(secrets)
-            wait_until(lambda: is_open(gateway, log), timeout_s=10, what=log.read_text)
+            wait_until(lambda: is_open(gateway, log), timeout_s=15, what=log.read_text)
             for headers, status in (({}, 401), (user, 200)):
                 assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
             for path in ("/problems/expired", "/client.js", "/client.d.ts", "/openapi.yaml"):

@@ -175,7 +175,7 @@ def test_every_bucket_on_a_new_primary_is_marked(redis_cluster: Cluster) -> None
         replica = redis_cluster.follower(primary)
         hand_over(redis_cluster, primary, replica)
         clock.now_ms += 2_000
-        wait_until(lambda: takes(store, "nonce"), timeout_s=10)
+        wait_until(lambda: takes(store, "nonce"), timeout_s=15)
         wait_until(redis_cluster.is_settled, timeout_s=20)
         marked = {server.port: marks(server) for server in redis_cluster.servers if server.is_primary()}
     assert {born for names in marked.values() for born in names} == {BORN_MS, BORN_MS + 2_000}
@@ -205,7 +205,7 @@ def cut_off(replica: PortServer, primary: PortServer) -> None:
 def claim(store: Store, key: str) -> int:
     """Claim a key for a payload of this moment, and return the moment."""
     since_ms = clock.now_ms() + 1
-    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=15)
     assert store.add(key, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
     return since_ms
 
@@ -219,7 +219,7 @@ def hand_over(shape: Shape, primary: PortServer, replica: PortServer) -> None:
             with asked.client() as client, suppress(ResponseError):  # the last one is under way still
                 client.execute_command(*words)
         with suppress(AssertionError):
-            wait_until(lambda: replica.is_primary() and not primary.is_primary(), timeout_s=6)
+            wait_until(lambda: replica.is_primary() and not primary.is_primary(), timeout_s=15)
             return
     raise AssertionError("it was not handed over")
 

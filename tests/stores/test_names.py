@@ -149,7 +149,7 @@ def test_a_store_that_has_a_name(name_server: NameServer, redis_port: PortServer
             store.ping()
         name_server.found = ["127.0.0.1"]
         redis_port.start()
-        wait_until(lambda: answers(store), timeout_s=5)
+        wait_until(lambda: answers(store), timeout_s=15)
 
 
 def answers(store: Store) -> bool:

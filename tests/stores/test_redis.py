@@ -154,7 +154,7 @@ def test_promoted_replica(
     (tmp_path / "replica").mkdir()
     with RedisServer(tmp_path / "replica") as replica, replica.client() as client:
         client.replicaof("127.0.0.1", port)
-        wait_until(lambda: str(client.get("authsvc:birth")).endswith(f":{BORN_MS}"), timeout_s=10)
+        wait_until(lambda: str(client.get("authsvc:birth")).endswith(f":{BORN_MS}"), timeout_s=15)
         client.replicaof("NO", "ONE")
         assert store.add("nonce", "mine", keep_ms=MINUTE_MS, since_ms=BORN_MS + 1_000)
         redis_server.kill()
@@ -229,7 +229,7 @@ def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Re
     with closing(RedisStore(redis_server.url, now_ms=promoted)) as store:
         raised = check_away(store, CALLS["add"])
         assert str(raised.__cause__) == "the server began another history of replication in the middle of a claim"
-        wait_until(lambda: works(store), timeout_s=5)
+        wait_until(lambda: works(store), timeout_s=15)
 
 
 def test_no_history_is_told(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
@@ -254,7 +254,7 @@ def test_killed(
     redis_server.kill()
     check_away(store, call)
     redis_server.start()
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
     call(store)
 
 
@@ -272,7 +272,7 @@ def test_paused(
     redis_server.pause()
     check_away(store, call)
     redis_server.resume()
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
     call(store)
 
 
@@ -335,7 +335,7 @@ def test_read_only(store: RedisStore, behind: redis.Redis) -> None:
         raised = check_away(store, call)
         assert isinstance(raised.__cause__, redis.ReadOnlyError | TimeoutError)
     behind.replicaof("NO", "ONE")
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
 
 
 def test_failed_over(store: RedisStore, redis_server: RedisServer, behind: redis.Redis, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_failed_over(store: RedisStore, redis_server: RedisServer, behind: redis
         behind.replicaof("127.0.0.1", 1)
         following.socket.rename(redis_server.socket)
         check_away(store, CALLS["add"])
-        wait_until(lambda: works(store), timeout_s=5)
+        wait_until(lambda: works(store), timeout_s=15)
         with redis_server.client() as client:
             assert client.get("authsvc:birth") is not None
 
@@ -361,7 +361,7 @@ def test_out_of_memory(store: RedisStore, behind: redis.Redis, call: Callable[[S
     raised = check_away(store, call)
     assert isinstance(raised.__cause__, redis.OutOfMemoryError)
     behind.config_set("maxmemory", 0)
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

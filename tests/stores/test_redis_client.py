@@ -85,14 +85,14 @@ def test_one_that_is_slow_is_let_go(redis_server: RedisServer, behind: redis.Red
         with pytest.raises(redis.TimeoutError):
             client.tell("BLPOP", "nothing", "0.5")
         assert client.tell("PING") == "PONG"
-        wait_until(lambda: len(ids(behind)) == 1, timeout_s=5)
+        wait_until(lambda: len(ids(behind)) == 1, timeout_s=15)
 
 
 def test_close(client: Client, behind: redis.Redis) -> None:
     """Nothing stays open, and it can be used again."""
     ask_at_once(client)
     client.close()
-    wait_until(lambda: not ids(behind), timeout_s=5)
+    wait_until(lambda: not ids(behind), timeout_s=15)
     assert client.tell("PING") == "PONG"
 
 

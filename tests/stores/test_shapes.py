@@ -159,7 +159,7 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
     assert isinstance(store, RedisStore)
     store.ping()
     key, since_ms = "moved", clock.now_ms() + 1
-    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=15)
     assert store.add(key, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
     tag = f"{store._name(key).partition('}')[0]}}}:"
     names = {f"key:{n}": store._name(f"key:{n}") for n in range(1_000)}
@@ -189,13 +189,13 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
             if server.is_primary():
                 with server.client() as client:
                     client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
-        wait_until(redis_cluster.is_settled, timeout_s=10)
+        wait_until(redis_cluster.is_settled, timeout_s=15)
         for claimant in (store, opened(redis_cluster.url)):
             with pytest.raises(MemoryLost):
                 claimant.add(key, "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
             assert not claimant.add(key, "thief", keep_ms=MINUTE_MS)
         since_ms = clock.now_ms() + 1
-        wait_until(lambda: clock.now_ms() > since_ms, timeout_s=5)
+        wait_until(lambda: clock.now_ms() > since_ms, timeout_s=15)
         assert store.add(beside, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
         assert taking.get(f"{tag}{beside}") == "mine"
 
@@ -218,7 +218,7 @@ def test_slot_on_no_node(redis_cluster: Cluster, opened: Open) -> None:
         raised = check_away(opened(f"redis+cluster://127.0.0.1:{owner.port}"), CALLS["ping"])
         assert str(raised.__cause__) == "the Cluster has slots that are on no node"
         client.execute_command("CLUSTER", "ADDSLOTS", slot)
-    wait_until(lambda: works(store), timeout_s=10)
+    wait_until(lambda: works(store), timeout_s=15)
 
 
 def test_not_a_cluster(redis_sentinels: Sentinels, opened: Open) -> None:
@@ -241,7 +241,7 @@ def test_one_sentinel_is_enough(redis_sentinels: Sentinels, opened: Open) -> Non
     for sentinel in redis_sentinels.sentinels[:2]:
         sentinel.pause()
     store = opened(redis_sentinels.url)
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
     for sentinel in redis_sentinels.sentinels[:2]:
         sentinel.resume()
 
@@ -266,7 +266,7 @@ def test_wait(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
         raised = check_away(asking, lambda store: store.add(claim, "mine", keep_ms=MINUTE_MS))
         assert str(raised.__cause__) == "too few replicas had the claim in time"
     replica.resume()
-    wait_until(lambda: works(store) and works(same), timeout_s=10)
+    wait_until(lambda: works(store) and works(same), timeout_s=15)
     assert store.add(claim, "mine", keep_ms=MINUTE_MS)
     assert not same.add(claim, "thief", keep_ms=MINUTE_MS)
     wait_until(running.is_settled, timeout_s=20)
@@ -288,7 +288,7 @@ def test_too_few_replicas_to_write(redis_sentinels: Sentinels, opened: Open) -> 
         raised = check_away(store, CALLS["add"])
         assert "NOREPLICAS" in str(raised.__cause__)
         client.config_set("min-replicas-to-write", 0)
-    wait_until(lambda: works(store), timeout_s=5)
+    wait_until(lambda: works(store), timeout_s=15)
 
 
 @pytest.mark.parametrize("shape", ["redis_server", "redis_sentinels", "redis_cluster"])

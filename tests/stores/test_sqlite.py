@@ -323,7 +323,7 @@ def test_log_removed(store: SqliteStore, path: Path, clock: Clock, removed: tupl
         third = SqliteStore(str(path), now_ms=clock)
         for claimant in (third, store):
             assert not claims(claimant, "key", since_ms)
-        wait_until(lambda: works(third) and works(store), timeout_s=5)
+        wait_until(lambda: works(third) and works(store), timeout_s=15)
         mark_ms = clock.now_ms if "-wal" in removed else BORN_MS
         assert born_ms(third) == born_ms(store) == mark_ms
         for claimant in (third, store):
@@ -407,7 +407,7 @@ def test_moved_away_and_back(store: SqliteStore, path: Path, clock: Clock, suffi
         for suffix in suffixes:
             Path(f"{path}{suffix}").rename(away / f"store.db{suffix}")
         clock.now_ms += 5_000
-        wait_until(lambda: works(store), timeout_s=5)
+        wait_until(lambda: works(store), timeout_s=15)
         used_ms = clock.now_ms + 1
         clock.now_ms += 5_000
         assert claims(store, "key", used_ms)
@@ -415,10 +415,10 @@ def test_moved_away_and_back(store: SqliteStore, path: Path, clock: Clock, suffi
             (away / f"store.db{suffix}").rename(f"{path}{suffix}")
         clock.now_ms += 1
         assert not claims(store, "key", used_ms)
-        wait_until(lambda: works(store), timeout_s=5)
+        wait_until(lambda: works(store), timeout_s=15)
         assert not claims(store, "key", used_ms)
         clock.now_ms += 5_000
-        wait_until(lambda: claims(store, "later", clock.now_ms - 1), timeout_s=5)
+        wait_until(lambda: claims(store, "later", clock.now_ms - 1), timeout_s=15)
 
 
 def test_copy_written_over_the_file(store: SqliteStore, path: Path, clock: Clock) -> None:

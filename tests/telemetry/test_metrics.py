@@ -145,7 +145,7 @@ def test_what_the_service_counts(settings: Settings, store: Store, clock: Clock)
     for _ in range(2):
         client.post(VERIFY, json=issued, headers={"Authorization": f"Bearer {made_up.VERIFIER_KEY}"})
     text = app.extensions["authsvc.recorder"].metrics.text
-    wait_until(lambda: ("master_secret_workers", made_up.APPKEY, fingerprint()) in figures(text()), timeout_s=5)
+    wait_until(lambda: ("master_secret_workers", made_up.APPKEY, fingerprint()) in figures(text()), timeout_s=15)
     app.extensions["authsvc"].stop()
     told = figures(text())
     assert told["payloads_issued_total", made_up.APPKEY] == 1
@@ -264,13 +264,13 @@ def test_all_workers_tell_of_all(scraped: Service, server: str) -> None:
     scraped.start("--server", server, "--workers", "2")
     workers = scraped.wait_for_workers(2)
     secret = ("master_secret_workers", made_up.APPKEY, fingerprint())
-    wait_until(lambda: scrape(scraped).get(secret) == 2, timeout_s=10, what=scraped.log)
+    wait_until(lambda: scrape(scraped).get(secret) == 2, timeout_s=15, what=scraped.log)
     for number in range(20):
         assert scraped.ask("POST", ISSUE, headers=bearer_of(f"user-{number}")).status == 200
     issued = ("payloads_issued_total", made_up.APPKEY)
-    wait_until(lambda: scrape(scraped).get(issued) == 20, timeout_s=10, what=scraped.log)
+    wait_until(lambda: scrape(scraped).get(issued) == 20, timeout_s=15, what=scraped.log)
     os.kill(min(workers), signal.SIGKILL)
-    wait_until(lambda: min(workers) not in scraped.workers(), timeout_s=10, what=scraped.log)
+    wait_until(lambda: min(workers) not in scraped.workers(), timeout_s=15, what=scraped.log)
     scraped.wait_for_workers(2)
     wait_until(lambda: scrape(scraped).get(secret) == 2, timeout_s=30, what=scraped.log)
     assert scrape(scraped)[issued] == 20

@@ -21,7 +21,7 @@ def test_runs_the_jobs_again_and_again() -> None:
     )
     assert not periodic.is_alive()
     periodic.start()
-    wait_until(lambda: len(done) >= 6, timeout_s=5)
+    wait_until(lambda: len(done) >= 6, timeout_s=15)
     assert periodic.is_alive()
     periodic.stop()
     assert not periodic.is_alive()
@@ -46,7 +46,7 @@ def test_a_job_that_fails_in_a_way_nobody_expects() -> None:
 
     periodic = PeriodicThread("made-up", [fail], interval_s=0.001)
     periodic.start()
-    wait_until(lambda: not periodic.is_alive(), timeout_s=5)
+    wait_until(lambda: not periodic.is_alive(), timeout_s=15)
     periodic.stop()
 
 

@@ -148,7 +148,7 @@ def test_two_who_find_that_it_is_not_ours(make: Make, stand_in: VendorStandIn) -
     workers = [make() for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         logins = [pool.submit(worker.login, APP, "ming", NOW_MS) for worker in workers]
-        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=5)
+        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=15)
         stand_in.thaw()
         assert [type(login.exception(5)) for login in logins] == [AccountTaken] * 2
     assert len(stand_in.asked) == 1
@@ -262,7 +262,7 @@ def test_two_tabs_renew_at_once(make: Make, stand_in: VendorStandIn) -> None:
     stand_in.freeze()
     with ThreadPoolExecutor(2) as pool:
         tabs = [pool.submit(worker.renew, APP, "ming", NOW_MS + 1) for worker in workers]
-        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=5)
+        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=15)
         assert not any(tab.done() for tab in tabs)
         stand_in.thaw()
         assert len({tab.result(10) for tab in tabs}) == 1

@@ -117,7 +117,7 @@ def test_a_vendor_that_drips_holds_nothing(store: Store) -> None:
         assert {type(found) for found in dripped.values()} <= {VendorSlow, VendorBusy}
         body = json.dumps({"url": url_of("a")}).encode()
         server.answer, server.drips_s = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), 0
-        wait_until(lambda: not media._flights, timeout_s=2)
+        wait_until(lambda: not media._flights, timeout_s=15)
         vendor._breaker.succeeded()  # its pause is over
         began_s = time.monotonic()
         found = media.resolve_many(APP, "ming", media_ids, NOW_MS)
@@ -271,7 +271,7 @@ def test_one_flight_for_all_who_ask(media: Media, stand_in: VendorStandIn) -> No
     stand_in.freeze()
     with ThreadPoolExecutor(20) as pool:
         asking = [pool.submit(media.resolve, APP, f"user-{n}", "a", NOW_MS) for n in range(20)]
-        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=5)
+        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=15)
         stand_in.thaw()
         assert {future.result().url for future in asking} == {url_of("a")}
     assert len(stand_in.asked) == 1
@@ -326,7 +326,7 @@ def test_a_fresh_url_does_not_join_one_who_reads_memory(make: Make, stand_in: Ve
     stand_in.freeze()
     with ThreadPoolExecutor(3) as pool:
         asking = [pool.submit(media.resolve, APP, "ming", "a", NOW_MS, fresh=fresh) for fresh in (False, True, True)]
-        wait_until(lambda: sorted(found) == ["asked", "asked", "joined"], timeout_s=5)
+        wait_until(lambda: sorted(found) == ["asked", "asked", "joined"], timeout_s=15)
         stand_in.thaw()
         assert {future.result(5).url for future in asking} == {url_of("a")}
     assert len(stand_in.asked) == 2
@@ -348,7 +348,7 @@ def test_a_flight_that_fails_fails_for_all_who_wait(media: Media, stand_in: Vend
     stand_in.tell = lambda _: Told(404)
     with ThreadPoolExecutor(5) as pool:
         asking = [pool.submit(media.resolve, APP, "ming", "a", NOW_MS) for _ in range(5)]
-        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=5)
+        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=15)
         stand_in.thaw()
         assert all(isinstance(future.exception(), UnknownMedia) for future in asking)
     assert len(stand_in.asked) == 1
@@ -436,7 +436,7 @@ def test_those_who_find_no_place_are_refused_at_once(make: Make, stand_in: Vendo
     stand_in.freeze()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(media.resolve, APP, "ming", "a", NOW_MS)
-        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=5)
+        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=15)
         with pytest.raises(VendorBusy, match="too many requests are waiting"):
             media.resolve(APP, "ming", "b", NOW_MS)
         assert media.resolve(APP, "ming", "known", NOW_MS).url == url_of("known")
@@ -506,9 +506,9 @@ def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
     stand_in.freeze()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(media.resolve, APP, "ming", "a", NOW_MS)
-        wait_until(lambda: found == ["asked"], timeout_s=5)
+        wait_until(lambda: found == ["asked"], timeout_s=15)
         second = pool.submit(media.resolve, APP, "ana", "a", NOW_MS)
-        wait_until(lambda: found == ["asked", "joined"], timeout_s=5)
+        wait_until(lambda: found == ["asked", "joined"], timeout_s=15)
         stand_in.thaw()
         assert first.result(5) == second.result(5)
     media.resolve(APP, "ming", "a", NOW_MS)
