@@ -1,7 +1,7 @@
 """
 An answer before it is finished: a handler's result as JSON or text, or a refusal in the one shape of all refusals.
 
-Imports `limiter`, `rate`, `problems` and `errors`.
+Imports `limiter`, `rate`, `problems`, `english` and `errors`.
 """
 
 import json
@@ -15,6 +15,7 @@ from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal,
 from authsvc.ratelimit.limiter import Quota
 from authsvc.ratelimit.rate import Rate
 from authsvc.web import problems
+from authsvc.web.english import ENGLISH
 from authsvc.web.problems import Problem
 from authsvc.web.request import Request
 
@@ -61,11 +62,18 @@ def of_problem(
 ) -> Answer:
     """Return a refusal, with further members if there are any, and note it for the log."""
     request.problem = problem
-    told = problems.to_dict(problem, detail=detail, request_id=request.request_id, now_ms=request.now_ms)
+    title = ENGLISH.problems[problem.name].title
+    told = problems.to_dict(problem, title=title, detail=detail, request_id=request.request_id, now_ms=request.now_ms)
     if problem.retry == "after":
         headers = (("Retry-After", str(retry_after_s or 5)), *headers)
     content = _encode(told | members).encode()
     return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
+
+
+def of_status(request: Request, status: int) -> Answer:
+    """Return the refusal of a status that Flask has no facts about."""
+    problem = problems.BY_STATUS[status]
+    return of_problem(request, problem, ENGLISH.problems[problem.name].meaning)
 
 
 def of_exception(request: Request, exc: Exception) -> Answer:
@@ -84,8 +92,6 @@ def of_exception(request: Request, exc: Exception) -> Answer:
         detail = f"this path does not accept this method; use {' or '.join(sorted({*methods} - {'HEAD', 'OPTIONS'}))}"
         return of_problem(request, problems.BY_STATUS[405], detail, headers=(("Allow", ", ".join(methods)),))
     if isinstance(exc, HTTPException):
-        problem = problems.BY_STATUS[exc.code or 500]
-    else:
-        _log.error("request %s failed", request.request_id, exc_info=exc)
-        problem = problems.BY_STATUS[500]
-    return of_problem(request, problem, problem.meaning)
+        return of_status(request, exc.code or 500)
+    _log.error("request %s failed", request.request_id, exc_info=exc)
+    return of_status(request, 500)

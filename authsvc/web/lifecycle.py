@@ -41,11 +41,14 @@ class Lifecycle:
                 ("RateLimit-Policy", f'"user";q={rate.limit};w={rate.window_ms // 1000}'),
                 ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
             )
+        language = request.answered_in
+        if language is not None:
+            headers.append(("Content-Language", language.tag))
         headers += (
             ("Cache-Control", cache_control),
             ("X-Content-Type-Options", "nosniff"),
             ("X-Request-Id", request.request_id),
-            ("Vary", "Origin"),
+            ("Vary", "Origin" if language is None else "Origin, Accept-Language"),
         )
         origin = request.environ.get("HTTP_ORIGIN")
         if origin is not None:

@@ -1,8 +1,8 @@
 """
 A request as a handler reads it, straight from the WSGI environ and only when asked; and what is found out for the log.
 
-Werkzeug's helpers do the reading. Imports `json_body`, `ids`, `limiter`, `access_log`, `problems`, `tracing` and
-`errors`.
+Werkzeug's helpers do the reading. Imports `json_body`, `accept_language`, `language`, `ids`, `limiter`, `access_log`,
+`problems`, `tracing` and `errors`.
 """
 
 import re
@@ -23,7 +23,8 @@ from authsvc.ids import fresh_id
 from authsvc.ratelimit.limiter import Quota
 from authsvc.telemetry.access_log import Action
 from authsvc.telemetry.tracing import Tracing
-from authsvc.web import json_body
+from authsvc.web import accept_language, json_body
+from authsvc.web.language import Language
 from authsvc.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -60,12 +61,13 @@ class Request:
         method_name: the method, or "other" for one that HTTP does not define.
         quota: what the rate limit leaves, once the request was counted.
         problem: the refusal that answers it, if one does.
+        answered_in: the language of the answer, if it has words in one.
         action, appkey, user_id, random_str: of the payload that it is about, for the log; see `Finished`.
     """
 
     __slots__ = (
-        "action", "appkey", "begun_s", "environ", "headers", "method", "method_name", "now_ms", "problem", "quota",
-        "random_str", "request_id", "rest", "span", "user_id",
+        "action", "answered_in", "appkey", "begun_s", "environ", "headers", "method", "method_name", "now_ms",
+        "problem", "quota", "random_str", "request_id", "rest", "span", "user_id",
     )  # fmt: skip
 
     def __init__(self, environ: WSGIEnvironment, now_ms: int, tracing: Tracing, rest: str = "") -> None:
@@ -81,6 +83,7 @@ class Request:
         self.request_id: str = given if given is not None and _REQUEST_ID.fullmatch(given) else fresh_id()
         self.span = tracing.begin(self.method_name, environ.get("HTTP_TRACEPARENT"))
         self.problem: Problem | None = None
+        self.answered_in: Language | None = None
         self.quota: Quota | None = None
         self.action: Action | None = None
         self.appkey: str | None = None
@@ -94,6 +97,13 @@ class Request:
     @property
     def cookies(self) -> MultiDict[str, str]:
         return parse_cookie(self.environ.get("HTTP_COOKIE"))
+
+    @property
+    def language(self) -> Language:
+        """The language that the answer is to be in. To read it makes the answer vary by Accept-Language."""
+        if self.answered_in is None:
+            self.answered_in = accept_language.preferred(self.environ.get("HTTP_ACCEPT_LANGUAGE"))
+        return self.answered_in
 
     @property
     def content_type(self) -> str:

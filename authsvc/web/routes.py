@@ -34,7 +34,7 @@ def routes(services: Services) -> tuple[Route, ...]:
         ("POST", "/v1/resources", "resolveMediaBatch", media.resources),
         ("GET", "/healthz", "isAlive", service.healthz),
         ("GET", "/readyz", "isReady", service.readyz),
-        ("GET", "/problems/{name}", "explainProblem", service.help_pages()),
+        ("GET", "/problems/{name}", "explainProblem", service.problem),
         ("GET", "/openapi.yaml", "getContract", service.contract()),
         ("GET", "/client.js", "getModule", service.file("client.js", media_type="text/javascript; charset=utf-8")),
         ("GET", "/client.d.ts", "getModuleTypes", service.file("client.d.ts", media_type="application/typescript")),

@@ -1,18 +1,19 @@
 """
 The routes of the service itself: health, help pages, the contract, and the files that a page loads.
 
-Imports `problems` and `health`.
+Imports `problems`, `help_page`, `accept_language` and `health`.
 """
 
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from werkzeug.http import generate_etag, parse_etags
 
 from authsvc.telemetry import health
-from authsvc.web import problems
-from authsvc.web.answer import Answer, of_json, of_problem
+from authsvc.web import accept_language, help_page, problems
+from authsvc.web.answer import Answer, of_json, of_problem, of_status
 from authsvc.web.request import Request
 from authsvc.web.services import Services
 
@@ -29,17 +30,14 @@ def readyz(services: Services, request: Request) -> Answer:
     return of_problem(request, problems.NOT_READY, wrong, checks=checks)
 
 
-def help_pages() -> Callable[[Services, Request], Answer]:
-    """Return the handler of the help page of each refusal."""
-    pages = {name: problems.help_page(problem).encode() for name, problem in problems.all_problems().items()}
-
-    def problem(_services: Services, request: Request) -> Answer:
-        page = pages.get(request.rest)
-        if page is None:
-            return of_problem(request, problems.BY_STATUS[404], problems.BY_STATUS[404].meaning)
-        return Answer(page, media_type="text/html; charset=utf-8")
-
-    return problem
+def problem(_services: Services, request: Request) -> Answer:
+    found = problems.BY_NAME.get(request.rest)
+    if found is None:
+        return of_status(request, 404)
+    asked = dict(parse_qsl(request.environ.get("QUERY_STRING", ""))).get("lang")
+    if asked is not None:
+        request.answered_in = accept_language.preferred(asked)
+    return Answer(help_page.render(found, request.language).encode(), media_type="text/html; charset=utf-8")
 
 
 def contract() -> Callable[[Services, Request], Answer]:

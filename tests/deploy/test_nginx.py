@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from authsvc.web import problems
+from authsvc.web.english import ENGLISH
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ADDRESSES, ALLOWED, CONF, NAME, Gateway, read, request
 from tests.deploy.login_app import RENEWED
@@ -245,7 +246,8 @@ def shape(answer: Answer) -> dict[str, object]:
 
 
 def promised(name: str) -> dict[str, object]:
-    told = problems.to_dict(problems.all_problems()[name], detail="", request_id="", now_ms=0)
+    title = ENGLISH.problems[name].title
+    told = problems.to_dict(problems.BY_NAME[name], title=title, detail="", request_id="", now_ms=0)
     return {name: value for name, value in told.items() if name not in {"detail", "message", "request_id"}}
 
 

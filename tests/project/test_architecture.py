@@ -28,7 +28,16 @@ ROOMS = (
 )
 ONLY_IN = {
     "flask": {"app", "web.flask_app", "demo"},
-    "werkzeug": {"web.request", "web.answer", "web.service", "web.flask_app", "web.direct", "demo", "testing"},
+    "werkzeug": {
+        "web.request",
+        "web.answer",
+        "web.accept_language",
+        "web.service",
+        "web.flask_app",
+        "web.direct",
+        "demo",
+        "testing",
+    },
     "gunicorn": {"server.gunicorn_arbiter", "server.gunicorn_worker", "server.gunicorn_http"},
     "granian": {"server.granian_server"},
     "structlog": {"telemetry.access_log"},

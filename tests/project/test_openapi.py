@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 import authsvc
 from authsvc.payloads import signature
 from authsvc.web import problems
+from authsvc.web.english import ENGLISH
 from authsvc.web.problems import Problem
 from tests.support import contract, made_up
 
@@ -44,7 +45,7 @@ def test_the_served_contract_is_the_file(client: FlaskClient) -> None:
     assert client.get("/openapi.yaml").get_data() == contract.PATH.read_bytes()
 
 
-@pytest.mark.parametrize("problem", problems.all_problems().values(), ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", problems.BY_NAME.values(), ids=lambda problem: problem.name)
 def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> None:
     """Each has one example, wherever it is shown, and one schema, and both say what the table says."""
     told = [value for pointer, value, _ in contract.examples() if pointer.endswith(f"/examples/{problem.name}")]
@@ -58,6 +59,7 @@ def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> N
     example: dict[str, Any] = dict(told[0])
     expected = problems.to_dict(
         problem,
+        title=ENGLISH.problems[problem.name].title,
         detail=example["detail"],
         request_id=example["request_id"],
         now_ms=example.get("server_time_ms", 0),
@@ -71,7 +73,7 @@ def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> N
 
 def test_the_contract_has_no_problem_that_the_table_lacks() -> None:
     """The refusals in the contract and the addresses of help pages are the table's, none besides."""
-    names = set(problems.all_problems())
+    names = set(problems.BY_NAME)
     told = [contract.refusals(f"/components/responses/{name}") for name in contract.at("/components/responses")]
     assert set().union(*told) == names
     assert set(contract.at("/paths/~1problems~1{name}/get/parameters")[0]["schema"]["enum"]) == names

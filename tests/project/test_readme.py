@@ -19,6 +19,8 @@ from authsvc.settings import apps_file, loader
 from authsvc.settings.model import Settings
 from authsvc.settings.types import PREFIX
 from authsvc.web import problems
+from authsvc.web.accept_language import LANGUAGES
+from authsvc.web.language import Language
 from tests.conftest import Seen
 from tests.deploy.gateway import login_app
 from tests.support import made_up, needed
@@ -61,10 +63,11 @@ def setting_rows() -> list[str]:
     return rows
 
 
-def refusal_rows() -> list[str]:
-    every = sorted(problems.all_problems().values(), key=lambda problem: (problem.status, problem.code, problem.name))
+def refusal_rows(language: Language) -> list[str]:
+    every = sorted(problems.BY_NAME.values(), key=lambda problem: (problem.status, problem.code, problem.name))
     return [
-        f"| {problem.status} | {problem.code} | `/problems/{problem.name}` | {problem.retry} | {problem.meaning} |"
+        f"| {problem.status} | {problem.code} | `/problems/{problem.name}` | {problem.retry} |"
+        f" {language.problems[problem.name].meaning} |"
         for problem in every
     ]
 
@@ -73,17 +76,22 @@ def but_the_last_cell(rows: list[str]) -> list[str]:
     return [row.rsplit("|", 2)[0] for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("name", "start", "rows"),
-    [("settings", r"\| `AUTHSVC_", setting_rows()), ("refusals", r"\| [0-9]{3} ", refusal_rows())],
-)
-def test_the_tables_are_the_codes(name: str, start: str, rows: list[str]) -> None:
-    """Every setting and every refusal is listed as the code has it, and nothing else; in Chinese in its own words."""
-    assert ENGLISH.page(name).rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
-    chinese = CHINESE.page(name).rows(start)
+def test_the_settings_are_the_codes() -> None:
+    """Every setting is listed as the code has it, and nothing else; in Chinese in its own words."""
+    start, rows = r"\| `AUTHSVC_", setting_rows()
+    assert ENGLISH.page("settings").rows(start) == rows, "the rows have to be:\n" + "\n".join(rows)
+    chinese = CHINESE.page("settings").rows(start)
     assert but_the_last_cell(chinese) == but_the_last_cell(rows)
     for row in chinese:
         assert re.search("[\u4e00-\u9fff]", row.rsplit("|", 2)[1]), f"not translated: {row}"
+
+
+@BOTH
+def test_the_refusals_are_the_codes(docs: Docs) -> None:
+    """Every refusal is listed with the words of its help page, and nothing else."""
+    (language,) = (one for one in LANGUAGES if one.tag.startswith(docs.language))
+    rows = refusal_rows(language)
+    assert docs.page("refusals").rows(r"\| [0-9]{3} ") == rows, "the rows have to be:\n" + "\n".join(rows)
 
 
 def names(docs: Docs) -> list[str]:

@@ -334,6 +334,7 @@ HEADERS = st.fixed_dictionaries(
         "X-Forwarded-User": NAMES,
         "X-Holder": st.sampled_from(["connection-1", "connection-2", "a,b", "a b", ""]),
         "Accept": st.just("text/html"),
+        "Accept-Language": st.sampled_from(["zh-TW,en;q=0.5", "en-US,en;q=0.9,zh;q=0.8", "zh;q=0", "*", "", ";=,é"]),
         "Host": st.sampled_from(["app.example", "a b", "", "localhost:8000", "[::1]"]),
         "traceparent": st.sampled_from([TRACEPARENT, "nonsense"]),
         "Connection": st.just("close"),
@@ -355,6 +356,7 @@ QUERIES = st.tuples(
 PATHS = (
     st.sampled_from([ISSUE, VERIFY, BOOT, SIGN, BATCH] * 2 + [RESOURCE, "/healthz", "/readyz", "/client.js", "/"])
     | st.sampled_from([f"{ISSUE}/", f"/{ISSUE}", "/V1/auth-payload", f"{RESOURCE}/", f"/x{ISSUE}", "/problems/x"])
+    | st.just("/problems/expired")
     | IDS.map(lambda media_id: f"{RESOURCE}/{media_id}")
 )
 RANDOM_STRS = st.sampled_from(["r" * 32, "short", "x" * 37, 7, None])

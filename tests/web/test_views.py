@@ -419,7 +419,8 @@ def test_a_cookie_counts_only_on_the_same_site(user: FlaskClient, headers: Mappi
 def test_every_answer_varies_by_origin(client: FlaskClient, method: str, path: str, origin: str | None) -> None:
     """Else a cache on the way could give one origin's answer to another."""
     answer = client.open(path, method=method, headers={} if origin is None else {"Origin": origin})
-    assert answer.headers.getlist("Vary") == ["Origin"]
+    (vary,) = answer.headers.getlist("Vary")
+    assert vary.split(", ")[0] == "Origin"
 
 
 @pytest.mark.parametrize(
