@@ -130,7 +130,7 @@ $(VENV)/bin/pip:
 	$(call make_venv,$(PYTHON),$(VENV))
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/pip

@@ -23,7 +23,7 @@ import click
 from authsvc import __version__, checks, clock, stores
 from authsvc.app import check_ways, preload, ways_of
 from authsvc.bind import Bind
-from authsvc.errors import ExtraMissing, InvalidRequest, Refusal, Replayed, SettingsError, StoreUnavailable
+from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError, StoreUnavailable
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
 from authsvc.outbound import proxies
@@ -222,12 +222,10 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
       AUTHSVC_SDK_OPTIONS='{"address": "ws://127.0.0.1:8100", "upload_file": "http://127.0.0.1:8100/resource"}' \\
       authsvc serve
     """
-    try:
-        from authsvc.sandbox import server
-        from authsvc.sandbox.persistence import Folder
-        from authsvc.sandbox.verification import Service
-    except ImportError:
-        raise ExtraMissing("authsvc sandbox", "sandbox") from None
+    from authsvc.sandbox import server
+    from authsvc.sandbox.persistence import Folder
+    from authsvc.sandbox.verification import Service
+
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
     where = server.check_bind(_bind(bind))
     settings = loader.load(os.environ, SandboxSettings)

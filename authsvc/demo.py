@@ -6,7 +6,6 @@ sandbox is a process of its own that ends with this one. Every secret is drawn a
 Imports `app`, `bind`, `clock`, `model`, `ids`, `rate`, `same_site`, `payload`, `secret`, `runner`, `errors`.
 """
 
-import importlib.util
 import json
 import os
 import secrets
@@ -27,7 +26,7 @@ from authsvc import clock
 from authsvc.app import create_app
 from authsvc.auth import same_site
 from authsvc.bind import Bind, free
-from authsvc.errors import CrossSite, ExtraMissing, SettingsError
+from authsvc.errors import CrossSite, SettingsError
 from authsvc.ids import fresh_id
 from authsvc.payloads import payload
 from authsvc.ratelimit.rate import Rate
@@ -95,8 +94,6 @@ def _beside(bind: Bind) -> Bind:
 @contextmanager
 def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> Iterator[None]:
     """Run the sandbox. It ends when its stdin does, and so even when this process dies without a word."""
-    if importlib.util.find_spec("aiohttp") is None:
-        raise ExtraMissing("authsvc demo: the sandbox", "sandbox")
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
     variables["AUTHSVC_APPKEY"] = str(settings.appkey)
     for name, secret in (("MASTER_SECRET", settings.master_secret), ("VERIFIER_KEYS", settings.verifier_keys[0])):

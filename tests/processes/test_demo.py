@@ -1,6 +1,5 @@
 """The demo: the made-up app beside the service, and how the two stay apart."""
 
-import importlib.util
 import json
 import re
 import socket
@@ -193,16 +192,6 @@ def test_the_sandbox_is_next_door() -> None:
         taken.listen()
         assert demo._beside(Bind("127.0.0.1", port - 1)).port != port
     assert demo._beside(Bind("127.0.0.1", 65_535)).port > 0
-
-
-def test_without_the_extra(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what the sandbox needs the demo says what to install."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with (
-        pytest.raises(SettingsError, match=r"pip install '\.\[sandbox\]'"),
-        demo._sandbox(sandbox_of(settings), settings, tmp_path, service=Bind("127.0.0.1", 1)),
-    ):
-        pass
 
 
 def test_no_sandbox(settings: Settings, tmp_path: Path) -> None:

@@ -119,11 +119,12 @@ def test_a_missing_bound_would_be_found(text: str) -> None:
 
 
 def test_the_version_is_told_once() -> None:
-    """The build reads it from the package, and the changelog has a chapter for it."""
+    """The build reads it from the package, and the changelog has a chapter for it, with the day of the release."""
     assert PROJECT["project"]["dynamic"] == ["version"]
     path = ROOT / PROJECT["tool"]["hatch"]["version"]["path"]
     assert re.findall(r'^__version__ = "(.+)"$', path.read_text(), re.MULTILINE) == [authsvc.__version__]
-    assert re.search(rf"^## \[?{re.escape(authsvc.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    chapter = rf"^## {re.escape(authsvc.__version__)} - 20\d\d-[01]\d-[0-3]\d$"
+    assert re.search(chapter, (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
 def test_the_wheel_has_what_the_service_reads(tmp_path: Path) -> None:

@@ -154,19 +154,6 @@ def test_without_a_verifier_key() -> None:
     assert told.startswith("authsvc: AUTHSVC_VERIFIER_KEYS: is required")
 
 
-def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are an extra, and its name is told."""
-    for name in [name for name in sys.modules if name.startswith("authsvc.sandbox")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "imagesize", None)
-    code, told = run(VARIABLES)
-    assert code == 2
-    assert told == (
-        "authsvc: authsvc sandbox: is not installed; in a checkout: pip install '.[sandbox]'; "
-        "with a wheel file: pip install './WHEEL_FILE[sandbox]'\n"
-    )
-
-
 def test_the_environment_is_clean() -> None:
     """The suite's own settings are not those of what it starts."""
     assert not [name for name in os.environ if name in VARIABLES]

@@ -11,16 +11,17 @@ from tests.support.running import clean_environment, is_listening, wait_until
 
 
 class Demo:
-    """`authsvc demo`, its output in a folder."""
+    """`authsvc demo`, its output in a folder; of this environment, or of another one's program."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: tuple[str, ...] = (sys.executable, "-m", "authsvc")) -> None:
         self.url = ""
+        self._program = program
         self._log = folder / "demo.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str, bind: str = "127.0.0.1:0") -> None:
         """Start it and wait until it says where it is and listens there."""
-        command = [sys.executable, "-m", "authsvc", "demo", "--bind", bind, *arguments]
+        command = [*self._program, "demo", "--bind", bind, *arguments]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log)
         wait_until(self._is_there, timeout_s=20, what=self.log)
