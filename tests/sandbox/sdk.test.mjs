@@ -1,5 +1,6 @@
-// Every call and every listener of the guide by the vendor's unmodified SDK, whose file SDK names; pages are two users
-// and a second device of the first. Started by test_sdk.py, which also knows which calls a version of the file lacks.
+// Every call and every listener of the guide by the SDK whose file SDK names: our stand-in, or the vendor's, unmodified.
+// Pages are two users and a second device of the first. Started by test_sdk.py, which also knows which calls a version of
+// the vendor's lacks.
 // Prints the names of what has worked, as one line of JSON.
 
 import assert from "node:assert/strict";
@@ -14,6 +15,7 @@ const source = readFileSync(SDK, "utf8");
 const worked = new Set();
 const opened = [];
 const PASSWORD = "a word";
+const WAIT_MS = 15000;
 
 // What of XMLHttpRequest the SDK's upload uses.
 class Request {
@@ -65,6 +67,15 @@ async function control(asked) {
   assert.equal(answer.status, 200, await answer.clone().text());
 }
 
+async function offline(username) {
+  const begun = performance.now();
+  while (performance.now() - begun < WAIT_MS) {
+    if (!(await (await fetch(`${SANDBOX}/sandbox`)).json()).online.includes(username)) return;
+    await sleep(20);
+  }
+  throw new Error(`${username} is still online`);
+}
+
 // A page: `call` returns what the call's onSuccess gets, and keeps in mind that it has worked; `heard` waits for what a
 // listener gets.
 class Page {
@@ -80,7 +91,7 @@ class Page {
     return new Promise((resolve, reject) => {
       const asked = this.sdk[name](...args);
       const failed = (told) => reject(new Error(`${name}: ${JSON.stringify(told)}`));
-      const timer = setTimeout(() => failed("no answer"), 8000);
+      const timer = setTimeout(() => failed("no answer"), WAIT_MS);
       asked.onFail((told) => (clearTimeout(timer), failed(told)));
       asked.onSuccess((told, sent) => {
         clearTimeout(timer);
@@ -102,7 +113,7 @@ class Page {
   }
 
   async heard(name, is = () => true) {
-    for (let waited = 0; waited < 8000; waited += 20) {
+    for (let waited = 0; waited < WAIT_MS; waited += 20) {
       const place = this.events[name].findIndex(is);
       if (place >= 0) {
         worked.add(name);
@@ -321,7 +332,7 @@ async function main() {
   omar.sdk.loginOut();
   worked.add("loginOut");
   omarsPhone.sdk.loginOut();
-  await sleep(100);
+  await offline("omar");
   const missed = await ming.ask("sendSingleMsg", { target_username: "omar", content: "missed", need_receipt: true });
   await ming.ask("addFriend", { target_name: "omar", why: "again" });
   const back = await page("omar");
@@ -331,7 +342,7 @@ async function main() {
   same((await back.heard("onSyncEvent")).map((event) => event.event_type), [5]);
   ming.sdk.loginOut();
   phone.sdk.loginOut();
-  await sleep(100);
+  await offline("ming");
   await back.ask("addSingleReceiptReport", { username: "ming", appkey, msg_ids: back.own([missed.msg_id]) });
   const roaming = await page("ming", 1);
   assert.equal((await roaming.heard("onSyncMsgReceipt"))[0].receipt_msgs[0].unread_count, 0);
