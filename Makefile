@@ -15,7 +15,7 @@ PYTHON_PEERS := build/peers
 DISTRIBUTION := /usr/bin/python3
 MEASURED_PYTHON ?= $(shell $(DISTRIBUTION) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(DISTRIBUTION) || echo $(PYTHON))
 
-.PHONY: demo test check fuzz campaign mutants floors bench release fmt lock services modules
+.PHONY: demo test check fuzz campaign mutants floors bench docs release fmt lock services modules
 
 demo: $(VENV)/installed
 	$(BIN)/authsvc demo --bind $(BIND)
@@ -93,6 +93,11 @@ release: $(VENV)/installed-dev
 	$(BIN)/pip-audit --disable-pip --require-hashes -r deploy/requirements.lock --format json -o dist/audit.json
 	@$(BIN)/python -c "$$SAY_AUDITED" <dist/audit.json && rm dist/audit.json
 	cd dist && sha256sum *.whl *.tar.gz *.json > SHA256SUMS && cat SHA256SUMS
+
+# The pages of docs/ as a static site, with search in both languages; a warning fails it.
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/site/build.py build/site
+	@echo "to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .

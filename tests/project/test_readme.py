@@ -117,6 +117,12 @@ def test_every_page_begins_with_what_it_is_for(docs: Docs) -> None:
         assert re.match(BEGINNINGS[docs.language], sentence.replace("\n", " ")), f"{page.name}: {sentence}"
 
 
+@pytest.mark.parametrize("page", CHINESE.pages, ids=lambda page: page.name)
+def test_no_line_breaks_a_chinese_sentence(page: Document) -> None:
+    """A line break between two Chinese characters is shown as a space."""
+    assert re.findall("[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]\n *[\u4e00-\u9fff]", page.prose) == []
+
+
 @BOTH
 def test_the_front_door_is_short(docs: Docs) -> None:
     """The README leads in; all else has a page of its own."""
