@@ -1,7 +1,7 @@
 """
 What `authsvc check` tries before traffic does.
 
-Imports `model`, `stores`, `client`, `tokens`, `auth_request`, `availability`, `ids` and `payload`.
+Imports `model`, `stores`, `client`, `token_keys`, `auth_request`, `availability`, `ids` and `payload`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from authsvc import stores
-from authsvc.auth import tokens
+from authsvc.auth import token_keys
 from authsvc.auth.auth_request import LoginUrl, Presented
 from authsvc.errors import (
     KeysUnavailable,
@@ -166,7 +166,7 @@ def _registration(vendor: Vendor, app: App, names: usernames.Style) -> Finding:
 def _jwks(url: str, algorithms: Iterable[str]) -> Finding:
     name, where, needed = "AUTHSVC_JWT_JWKS_URL", _where(url), ", ".join(algorithms)
     try:
-        published = tokens.published_keys(url, tuple(algorithms))
+        published = token_keys.published_keys(url, tuple(algorithms))
     except KeysUnavailable as exc:
         return Finding("FAIL", name, f"no keys: {cause(exc)} ({where})")
     usable = [jwk for jwk, is_usable in published if is_usable]

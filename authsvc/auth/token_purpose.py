@@ -9,7 +9,7 @@ of the project.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 CLAIMS = ("type", "token_type", "token_use", "typ")
@@ -44,6 +44,12 @@ def plain(name: str) -> str:
     last = re.split(r"[/:]", name.lower())[-1]
     kind = re.sub(r"\+(sd-)?jwt$", "", last)
     return re.sub(r"[^a-z0-9]", "", kind).removesuffix("token") or "token"
+
+
+def check_allowed_types(types: Sequence[str]) -> None:
+    """Raise ValueError unless these are types of token that would be refused."""
+    if not set(types) <= OTHERS:
+        raise ValueError(f"must be some of the types that are rejected by default: {', '.join(sorted(OTHERS))}")
 
 
 def _names(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Iterator[str]:

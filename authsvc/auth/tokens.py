@@ -1,49 +1,28 @@
 """
 Verify a JWT: its signature by a fixed key or by the keys behind a JWKS URL, then its claims.
 
-The only module that imports `jwt`. PyJWT reads the clock by itself, for `exp`. Of the project it imports `jwks`,
-`token_purpose`, `clock`, `secret` and `errors`.
+PyJWT reads the clock by itself, for `exp`. Beside `token_keys` the only module that imports `jwt`. Of the project it
+imports `jwks`, `token_keys`, `token_purpose`, `clock` and `errors`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import exceptions
-from jwt.algorithms import OKPAlgorithm
 from jwt.types import Options
 
 from authsvc import clock
-from authsvc.auth import jwks, token_purpose
+from authsvc.auth import jwks, token_keys, token_purpose
+from authsvc.auth.token_keys import Key
 from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
-from authsvc.secret import key_bytes
 
 MAX_TOKEN_BYTES = 8192
 MAX_ID_LENGTH = 255
-MIN_RSA_BITS = 2048  # NIST SP 800-131A
 AHEAD_S = 5  # how far the clock of who makes a credential may be ahead of ours without anybody having set it
 
-_HMAC_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, 3.2
-_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_EDWARDS: dict[str, tuple[type, ...]] = {
-    "EdDSA": (Ed25519PublicKey, Ed448PublicKey),
-    "Ed25519": (Ed25519PublicKey,),
-    "Ed448": (Ed448PublicKey,),
-}
-_ALGORITHMS = (*_HMAC_KEY_BYTES, *sorted(_RSA), *_CURVES, *_EDWARDS)
 _YEAR_10000_S = 253_402_300_800
-for _name in ("Ed25519", "Ed448"):
-    with suppress(ValueError):  # a PyJWT that knows the names of RFC 9864 by itself
-        jwt.register_algorithm(_name, OKPAlgorithm())
 # Times but `exp`, and ids, are checked here. PyJWT has one leeway for all times, and wants `sub` and `jti` as text,
 # while some libraries number them and write null for what is not there.
 _OPTIONS: Final[Options] = {
@@ -75,7 +54,7 @@ class TokenRules:
         issuer: None accepts every issuer.
         leeway_s: how far the clock of the login service may be off, seconds; ahead it may be AHEAD_S in any case.
         user_claim: which claim says who the user is.
-        allowed_types: purposes other than access, as `purpose.OTHERS` has them, that log in all the same.
+        allowed_types: purposes other than access, as `token_purpose.OTHERS` has them, that log in all the same.
     """
 
     algorithms: tuple[str, ...]
@@ -102,18 +81,10 @@ class Token:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A key that verifies, and the accepted algorithms that it is made for."""
-
-    key: Any
-    algorithms: tuple[str, ...]
-
-
 class Tokens:
     """Verifies tokens by one set of rules and one source of keys."""
 
-    def __init__(self, rules: TokenRules, find_key: Callable[[str], _Key]) -> None:
+    def __init__(self, rules: TokenRules, find_key: Callable[[str], Key]) -> None:
         self._rules = rules
         self._find_key = find_key
 
@@ -123,9 +94,9 @@ class Tokens:
         Verify with an HMAC secret or a public key in PEM form; the token's `kid` does not matter.
 
         Raises:
-            ValueError: as `check_key`.
+            ValueError: as `token_keys.check_key`.
         """
-        fixed = _fixed_key(key, rules.algorithms)
+        fixed = token_keys.fixed_key(key, rules.algorithms)
         return cls(rules, lambda _token: fixed)
 
     @classmethod
@@ -134,12 +105,12 @@ class Tokens:
         Verify with the public keys that this URL publishes.
 
         Raises:
-            ValueError: as `check_jwks_url`.
+            ValueError: as `token_keys.check_jwks_url`.
         """
-        check_jwks_url(url, rules.algorithms)
-        published = jwks.Jwks(url, lambda jwk: _published_key(jwk, rules.algorithms))
+        token_keys.check_jwks_url(url, rules.algorithms)
+        published = jwks.Jwks(url, lambda jwk: token_keys.published_key(jwk, rules.algorithms))
 
-        def find(token: str) -> _Key:
+        def find(token: str) -> Key:
             header = jwt.get_unverified_header(token)
             return published.find(header.get("kid"), lambda key: header.get("alg") in key.algorithms)
 
@@ -223,112 +194,6 @@ def checked_user_id(value: str, what: str) -> str:
     if not 1 <= len(value) <= MAX_ID_LENGTH or not value.isprintable() or value.isspace():
         raise NotLoggedIn(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters, not spaces alone")
     return value
-
-
-def check_algorithms(algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless these are algorithms that one kind of key can verify."""
-    if not algorithms or not set(algorithms) <= set(_ALGORITHMS):
-        raise ValueError(f"must be one or more of {', '.join(_ALGORITHMS)}")
-    if len({name in _HMAC_KEY_BYTES for name in algorithms}) > 1:
-        # A public key is public: taken for an HMAC secret, it would let everybody sign.
-        raise ValueError("HMAC algorithms (HS...) and public-key algorithms must not be mixed")
-
-
-def check_allowed_types(types: Sequence[str]) -> None:
-    """Raise ValueError unless these are types of token that would be refused."""
-    if not set(types) <= token_purpose.OTHERS:
-        raise ValueError(
-            f"must be some of the types that are rejected by default: {', '.join(sorted(token_purpose.OTHERS))}"
-        )
-
-
-def check_key(key: str, algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless this HMAC secret or public key serves all these algorithms; nothing of it is told."""
-    _fixed_key(key, algorithms)
-
-
-def check_jwks_url(url: str, algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless keys for these algorithms can come from this URL."""
-    check_algorithms(algorithms)
-    if algorithms[0] in _HMAC_KEY_BYTES:
-        raise ValueError("HMAC algorithms (HS...) need AUTHSVC_JWT_KEY; a JWKS URL publishes public keys only")
-    try:
-        jwks.check_url(url)
-    except ValueError as exc:
-        raise ValueError(f"AUTHSVC_JWT_JWKS_URL: {exc}") from None
-
-
-def published_keys(url: str, algorithms: Sequence[str]) -> list[tuple[Mapping[str, Any], bool]]:
-    """
-    Fetch the keys behind a JWKS URL; return each as published, and whether it can verify one of these algorithms.
-
-    Raises:
-        KeysUnavailable: from what went wrong.
-    """
-    listed = jwks.Jwks(url, lambda _jwk: None).listed()
-    return [(jwk, _published_key(jwk, algorithms) is not None) for jwk in listed]
-
-
-def _fixed_key(key: str, algorithms: Sequence[str]) -> _Key:
-    check_algorithms(algorithms)
-    if algorithms[0] in _HMAC_KEY_BYTES:
-        return _Key(_hmac_secret(key, algorithms), tuple(algorithms))
-    if "PRIVATE KEY" in key:
-        raise ValueError("is a private key; set the public key")
-    try:
-        public_key = load_pem_public_key(key.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("is not a public key in PEM form (-----BEGIN PUBLIC KEY-----)") from None
-    for name in algorithms:
-        if not _fits(public_key, name):
-            raise ValueError(f"cannot be used with {name}, which needs {_needed(name)}")
-    return _Key(public_key, tuple(algorithms))
-
-
-def _hmac_secret(key: str, algorithms: Sequence[str]) -> bytes:
-    secret = key_bytes(key)
-    for name in algorithms:
-        if len(secret) < _HMAC_KEY_BYTES[name]:
-            raise ValueError(f"is shorter than the {_HMAC_KEY_BYTES[name]} bytes that {name} needs")
-    try:
-        jwt.get_algorithm_by_name(algorithms[0]).prepare_key(secret)
-    except jwt.InvalidKeyError:
-        raise ValueError("is a public key, a certificate or a JWK, not an HMAC secret") from None
-    return secret
-
-
-def _published_key(jwk: Mapping[str, Any], algorithms: Sequence[str]) -> _Key | None:
-    """Return the key of a JWK; None for one that is secret, private, weak, broken or made for something else."""
-    operations = jwk.get("key_ops")
-    if jwk.get("use") not in (None, "sig") or (isinstance(operations, list) and "verify" not in operations):
-        return None
-    try:
-        # PyJWT does not know the names of RFC 9864 here, and of a key without `alg` not the curve Ed448.
-        key = jwt.PyJWK(dict(jwk), "EdDSA" if jwk.get("kty") == "OKP" else None).key
-    except (jwt.PyJWTError, UnsupportedAlgorithm, LookupError, TypeError, ValueError):
-        return None
-    own = jwk.get("alg")
-    is_edwards = isinstance(own, str) and own in _EDWARDS  # whose names mean the same for one curve
-    serves = tuple(
-        name for name in algorithms if (own in (None, name) or (is_edwards and name in _EDWARDS)) and _fits(key, name)
-    )
-    return _Key(key, serves) if serves else None
-
-
-def _fits(key: object, algorithm: str) -> bool:
-    if algorithm in _RSA:
-        return isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS
-    if algorithm in _CURVES:
-        return isinstance(key, EllipticCurvePublicKey) and key.curve.name == _CURVES[algorithm]
-    return algorithm in _EDWARDS and isinstance(key, _EDWARDS[algorithm])
-
-
-def _needed(algorithm: str) -> str:
-    if algorithm in _RSA:
-        return f"an RSA key of at least {MIN_RSA_BITS} bits"
-    if algorithm in _CURVES:
-        return f"a key on the curve {_CURVES[algorithm]}"
-    return "an Ed25519 or Ed448 key" if algorithm == "EdDSA" else f"an {algorithm} key"
 
 
 def _id(claims: Mapping[str, Any], claim: str) -> str | None:

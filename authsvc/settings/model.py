@@ -1,7 +1,7 @@
 """
 The settings: every field with its default, its rule and its one line of help; frozen once checked.
 
-`loader` reads them from the environment. Imports `types` and `apps_file` for their values, `tokens` and
+`loader` reads them from the environment. Imports `types` and `apps_file` for their values, `token_keys` and
 `stores` for their checks; nothing below `app` imports this module.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from authsvc import stores
-from authsvc.auth import jwks, token_purpose, tokens
+from authsvc.auth import jwks, token_keys, token_purpose
 from authsvc.payloads.apps import App
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
@@ -256,14 +256,14 @@ class Settings(SandboxSettings):
             if key or url:
                 raise ValueError("is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256")
             return value
-        tokens.check_algorithms(value)
+        token_keys.check_algorithms(value)
         if key:
             try:
-                tokens.check_key(key.reveal(), value)
+                token_keys.check_key(key.reveal(), value)
             except ValueError as exc:
                 raise ValueError(f"AUTHSVC_JWT_KEY: {exc}") from None
         elif url:
-            tokens.check_jwks_url(url, value)
+            token_keys.check_jwks_url(url, value)
         return value
 
     @field_validator("jwt_header", "jwt_cookie")
@@ -277,7 +277,7 @@ class Settings(SandboxSettings):
     @classmethod
     def _check_allowed_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         types = tuple(map(token_purpose.plain, value))
-        tokens.check_allowed_types(types)
+        token_purpose.check_allowed_types(types)
         return types
 
     @field_validator("account_key")

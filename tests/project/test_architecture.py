@@ -47,7 +47,7 @@ ONLY_IN = {
     "redis": {"stores.redis", "stores.topology", "stores.discovery", "stores.redis_client"},
     "hiredis": {"stores.redis_client"},
     "sqlite3": {"stores.sqlite"},
-    "jwt": {"auth.tokens", "testing"},
+    "jwt": {"auth.tokens", "auth.token_keys", "testing"},
     "itsdangerous": {"auth.session_cookie"},
     "urllib3": {"outbound.http_client"},
     "pydantic": {
