@@ -12,15 +12,9 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, stores
-from authsvc.auth.ask_app import AppCookie, AppLogin, AppToken
-from authsvc.auth.auth_request import LoginUrl
-from authsvc.auth.authenticator import Authenticator, Way
-from authsvc.auth.bearer import Assertion, Bearer, TokenCookie
-from authsvc.auth.gateway import Gateway
-from authsvc.auth.session_cookie import SessionCookie
-from authsvc.auth.tokens import TokenRules, Tokens
-from authsvc.errors import SettingsError, StoreUnavailable
+from authsvc import clock, logins, stores
+from authsvc.auth.authenticator import Authenticator
+from authsvc.errors import StoreUnavailable
 from authsvc.outbound.availability import Availability
 from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.outbound.circuit_breaker import CircuitBreaker
@@ -28,7 +22,6 @@ from authsvc.payloads.apps import Apps
 from authsvc.payloads.verifying import Verifiers
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.ratelimit.rate import Rate
-from authsvc.secret import Secret
 from authsvc.settings import loader
 from authsvc.settings.model import Settings
 from authsvc.settings.watcher import Watcher
@@ -124,10 +117,10 @@ def create_app(
     store_availability = Availability("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
     store = InstrumentedStore(store, recorder.on_store_call, store_availability)
     apps = Apps(used.apps, now_ms())
-    tokens = _tokens(used)
-    app_login = _app_login(used, now_ms, recorder.on_login_call)
+    tokens = logins.tokens(used)
+    app_login = logins.app_login(used, now_ms, recorder.on_login_call)
     authenticator = Authenticator(
-        _ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
+        logins.ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
     )
     verifiers = Verifiers(used.verifier_keys)
     limiter = Limiter(used.rate_limit, store)
@@ -156,12 +149,12 @@ def create_app(
         nonlocal used, tokens
         if changed.store_url != used.store_url:
             _log.warning("AUTHSVC_STORE_URL: the new one is used after a restart")
-        if _token_settings(changed) != _token_settings(used):
-            tokens = _tokens(changed)  # else they are kept, with the keys that they have fetched
+        if logins.token_settings(changed) != logins.token_settings(used):
+            tokens = logins.tokens(changed)  # else they are kept, with the keys that they have fetched
         used = changed
         recorder.log.users = _users(changed)
         _replace(apps, changed, now_ms())
-        authenticator.replace(_ways(changed, tokens, store, app_login, twins_pass=twins_pass))
+        authenticator.replace(logins.ways(changed, tokens, store, app_login, twins_pass=twins_pass))
         verifiers.replace(changed.verifier_keys)
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
@@ -230,65 +223,6 @@ def _replace(apps: Apps, settings: Settings, now_ms: int) -> None:
         _log.warning("appkey %s: signs with the masterSecret of fingerprint %s now", appkey, fingerprint)
 
 
-def check_ways(settings: Settings, *, twins_pass: bool) -> None:
-    """Raise SettingsError if nobody could log in behind a server that lets header twins pass; see `create_app`."""
-    header = settings.gateway_user_header
-    if twins_pass and settings.gateway_secret and "-" in header:
-        reason = (
-            f"AUTHSVC_GATEWAY_USER_HEADER: {header} cannot be believed under granian, where {header.replace('-', '_')}"
-            " passes for it; use gunicorn, a signed assertion (AUTHSVC_JWT_HEADER), or a header without a hyphen"
-        )
-        if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key or settings.login_url):
-            raise SettingsError([reason])
-        _log.warning("%s", reason)
-
-
-def ways_of(settings: Settings) -> list[str]:
-    """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
-    store = stores.open_store(settings.store_url.reveal())
-    ways = _ways(settings, _tokens(settings), store, _app_login(settings, clock.now_ms), twins_pass=False)
-    return [way.brings for way in ways]
-
-
-def _ways(
-    settings: Settings, tokens: Tokens | None, store: Store, app_login: AppLogin | None, *, twins_pass: bool
-) -> list[Way]:
-    """Return the ways of logging in that are set up, in the order in which they are tried."""
-    ways: list[Way] = []
-    single_use = store if settings.jwt_single_use else None
-    if tokens is not None:
-        ways.append(Bearer(tokens, single_use=single_use))
-    if tokens is not None and settings.jwt_cookie is not None:
-        ways.append(TokenCookie(tokens, cookie=settings.jwt_cookie, single_use=single_use))
-    if settings.session_key:
-        ways.append(
-            SessionCookie(
-                _revealed(settings.session_key),
-                cookie=settings.session_cookie,
-                user_field=settings.session_user_field,
-                max_age_s=settings.session_max_age_s,
-            )
-        )
-    if tokens is not None and settings.jwt_header is not None:
-        ways.append(Assertion(tokens, header=settings.jwt_header, single_use=single_use))
-    if settings.gateway_secret:
-        ways.append(
-            Gateway(_revealed(settings.gateway_secret), user_header=settings.gateway_user_header, twins_pass=twins_pass)
-        )
-    if app_login is not None:
-        ways += [AppToken(app_login), AppCookie(app_login)]
-    return ways
-
-
-def _app_login(
-    settings: Settings, now_ms: Callable[[], int], on_call: Callable[[str, str, float], object] = lambda *_: None
-) -> AppLogin | None:
-    if settings.login_url is None:
-        return None
-    url = LoginUrl(settings.login_url, user_header=settings.login_user_header, user_field=settings.login_user_field)
-    return AppLogin(url, cache_s=settings.login_cache_s, now_ms=now_ms, on_call=on_call)
-
-
 def _request_log(settings: Settings) -> RequestLog:
     return RequestLog(level=settings.log_level, form=settings.log_format, users=_users(settings))
 
@@ -314,27 +248,3 @@ def _accounts(settings: Settings, vendor: Vendor, store: Store, bulkhead: Bulkhe
         adopt=settings.account_adopt,
         style=settings.account_names,
     )
-
-
-def _token_settings(settings: Settings) -> tuple[object, ...]:
-    return tuple(value for name, value in settings if name.startswith("jwt_"))
-
-
-def _tokens(settings: Settings) -> Tokens | None:
-    rules = TokenRules(
-        settings.jwt_algorithms,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-        leeway_s=settings.jwt_leeway_s,
-        user_claim=settings.jwt_user_claim,
-        allowed_types=frozenset(settings.jwt_allowed_types),
-    )
-    if settings.jwt_key is not None:
-        return Tokens.with_key(rules, settings.jwt_key.reveal())
-    if settings.jwt_jwks_url is not None:
-        return Tokens.with_jwks(rules, settings.jwt_jwks_url)
-    return None
-
-
-def _revealed(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
-    return tuple(secret.reveal() for secret in secrets)

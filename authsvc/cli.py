@@ -21,11 +21,12 @@ from typing import Any
 import click
 
 from authsvc import __version__, checks, clock, stores
-from authsvc.app import check_ways, preload, ways_of
+from authsvc.app import preload
 from authsvc.bind import Bind
 from authsvc.errors import InvalidRequest, Refusal, Replayed, SettingsError, StoreUnavailable
 from authsvc.escaping import escaped
 from authsvc.ids import fresh_id
+from authsvc.logins import check_ways, ways_of
 from authsvc.outbound import proxies
 from authsvc.payloads import payload, verifying
 from authsvc.payloads.apps import Apps

@@ -19,6 +19,7 @@ ROOMS = (
     {"vendor"},
     {"telemetry"},
     {"settings", "web"},
+    {"logins"},
     {"app", "checks"},
     {"server"},
     {"sandbox"},
