@@ -29,13 +29,11 @@ class Bearer:
     is_ambient = False
 
     def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
-        self._tokens = tokens
-        self._store = single_use
-        self._remembered = TokenCache()
+        self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         authorization = request.headers.get("Authorization") or ""
-        known = self._remembered.find(authorization, now_ms)
+        known = self._users.find(authorization, now_ms)
         if known is not None:
             return known
         scheme, _, credential = authorization.partition(" ")
@@ -46,10 +44,7 @@ class Bearer:
         credential = credential.strip(" ")
         if not credential:
             raise NotLoggedIn("the Authorization header has no token after Bearer")
-        user_id, expires_ms = _verified(self._tokens, single(credential, "Authorization"), self._store, now_ms)
-        if self._store is None:
-            self._remembered.add(authorization, user_id, expires_ms=expires_ms, now_ms=now_ms)
-        return user_id
+        return self._users.verify(authorization, single(credential, "Authorization"), now_ms)
 
 
 class TokenCookie:
@@ -60,18 +55,14 @@ class TokenCookie:
 
     def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
         self.brings = f"the cookie {cookie}"
-        self._tokens = tokens
         self._cookie = cookie
-        self._store = single_use
-        self._remembered = TokenCache()
+        self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         return only_user(request.cookies.getlist(self._cookie), lambda cookie: self._user(cookie, now_ms), self._cookie)
 
-    def _user(self, cookie: str, now_ms: int) -> str | None:
-        if self._store is not None:
-            return _verified(self._tokens, cookie, self._store, now_ms)[0]
-        return self._remembered.user(cookie, now_ms, lambda cookie: _verified(self._tokens, cookie, None, now_ms))
+    def _user(self, cookie: str, now_ms: int) -> str:
+        return self._users.find(cookie, now_ms) or self._users.verify(cookie, cookie, now_ms)
 
 
 class Assertion:
@@ -82,31 +73,38 @@ class Assertion:
 
     def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
         self.brings = f"{header} from the gateway"
-        self._tokens = tokens
         self._header = header
-        self._store = single_use
-        self._remembered = TokenCache()
+        self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         value = request.headers.get(self._header)
         if value is None:
             return None
-        if self._store is not None:
-            return self._verified(value, now_ms)[0]
-        return self._remembered.user(value, now_ms, lambda value: self._verified(value, now_ms))
-
-    def _verified(self, value: str, now_ms: int) -> tuple[str, int]:
+        known = self._users.find(value, now_ms)
+        if known is not None:
+            return known
         scheme, _, credential = value.partition(" ")
         token = single(credential.strip(" ") if scheme.lower() == "bearer" else value, self._header)
-        return _verified(self._tokens, token, self._store, now_ms)
+        return self._users.verify(value, token, now_ms)
 
 
-def _verified(tokens: Tokens, text: str, single_use: Store | None, now_ms: int) -> tuple[str, int]:
-    """Return whose token this is and when it expires (Unix ms); it is used up if it is good once, however it came."""
-    token = tokens.verify(text)
-    if single_use is not None:
-        _use_up(token, single_use, now_ms)
-    return token.user_id, token.expires_ms
+class _Users:
+    """The users of tokens. A verified token is cached, or, with a store, used up."""
+
+    def __init__(self, tokens: Tokens, single_use: Store | None) -> None:
+        self._tokens = tokens
+        self._store = single_use
+        self._cache = TokenCache()
+        self.find = self._cache.find
+
+    def verify(self, credential: str, text: str, now_ms: int) -> str:
+        """Verify the token in this text, and return its user; the cache finds it by the credential."""
+        token = self._tokens.verify(text)
+        if self._store is None:
+            self._cache.add(credential, token.user_id, expires_ms=token.expires_ms, now_ms=now_ms)
+        else:
+            _use_up(token, self._store, now_ms)
+        return token.user_id
 
 
 def _use_up(token: Token, store: Store, now_ms: int) -> None:
