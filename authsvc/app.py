@@ -12,9 +12,10 @@ from socket import socket
 
 from flask import Flask
 
-from authsvc import clock, logins, stores
+from authsvc import clock, stores
 from authsvc.auth.authenticator import Authenticator
 from authsvc.errors import StoreUnavailable
+from authsvc.logins import Logins
 from authsvc.outbound.availability import Availability
 from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.outbound.circuit_breaker import CircuitBreaker
@@ -117,11 +118,8 @@ def create_app(
     store_availability = Availability("the store", "AUTHSVC_STORE_URL", settled_s=SETTLED_S)
     store = InstrumentedStore(store, recorder.on_store_call, store_availability)
     apps = Apps(used.apps, now_ms())
-    tokens = logins.tokens(used)
-    app_login = logins.app_login(used, now_ms, recorder.on_login_call)
-    authenticator = Authenticator(
-        logins.ways(used, tokens, store, app_login, twins_pass=twins_pass), allowed_origins=used.allowed_origins
-    )
+    logins = Logins(used, store, twins_pass=twins_pass, now_ms=now_ms, on_call=recorder.on_login_call)
+    authenticator = Authenticator(logins.ways(used), allowed_origins=used.allowed_origins)
     verifiers = Verifiers(used.verifier_keys)
     limiter = Limiter(used.rate_limit, store)
     budget = Budget(used.vendor_budget, store)
@@ -146,15 +144,13 @@ def create_app(
     accounts = _accounts(used, vendor, store, bulkhead)
 
     def apply(changed: Settings) -> None:
-        nonlocal used, tokens
+        nonlocal used
         if changed.store_url != used.store_url:
             _log.warning("AUTHSVC_STORE_URL: the new one is used after a restart")
-        if logins.token_settings(changed) != logins.token_settings(used):
-            tokens = logins.tokens(changed)  # else they are kept, with the keys that they have fetched
         used = changed
         recorder.log.users = _users(changed)
         _replace(apps, changed, now_ms())
-        authenticator.replace(logins.ways(changed, tokens, store, app_login, twins_pass=twins_pass))
+        authenticator.replace(logins.ways(changed))
         verifiers.replace(changed.verifier_keys)
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
@@ -164,9 +160,7 @@ def create_app(
     if watch is not None:
         jobs.append(partial(watch.look, apply))
     jobs.append(lambda: apps.reconcile(store, now_ms()))
-    at_end = [media.close, vendor.close, telling.stop, trace.close]
-    if app_login is not None:
-        at_end.append(app_login.close)
+    at_end = [media.close, vendor.close, telling.stop, trace.close, logins.close]
     background = PeriodicThread("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store,
