@@ -2,19 +2,17 @@
 The one place that speaks to the JMessage REST API.
 
 Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
-nothing is tried more than twice. Imports `http_client`, `circuit_breaker`, `budget`, `apps`, `availability` and
-`errors`.
+nothing is tried more than twice. Imports `answer`, `http_client`, `circuit_breaker`, `budget`, `apps`,
+`availability` and `errors`.
 """
 
 import base64
 import json
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Literal, Self
 from urllib.parse import quote, urlencode
 
@@ -24,6 +22,7 @@ from authsvc.outbound.availability import Availability
 from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.outbound.http_client import BadAnswer, HttpClient, NoAnswer, TooSlow
 from authsvc.payloads.apps import Served
+from authsvc.vendor.answer import Answer, date_ms, parse, resource_url, seconds
 from authsvc.vendor.budget import Budget
 
 SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
@@ -32,7 +31,6 @@ TOTAL_S = 3.0  # for one call with its second try
 TRIES = 2
 BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
 MAX_BYTES = 65_536
-LIMIT_RESET_S = 60  # if the vendor names none
 
 OnCall = Callable[[str, str, float], object]
 
@@ -55,31 +53,6 @@ class Credentials:
     def of(cls, app: Served) -> Self:
         """Return the app's, as they are now."""
         return cls(app.appkey, app.app.master_secret.reveal())
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: object
-
-    @property
-    def code(self) -> int | None:
-        """The vendor's error code, in either of its shapes: `{"error": {…}}`, also in a list, or bare."""
-        code = self._error.get("code")
-        return code if isinstance(code, int) else None
-
-    @property
-    def is_error(self) -> bool:
-        """Whether it is an error as the vendor tells one: a status of 4xx, a code and a message."""
-        return 400 <= self.status < 500 and self.code is not None and isinstance(self._error.get("message"), str)
-
-    @property
-    def _error(self) -> Mapping[str, object]:
-        found = self.body[0] if isinstance(self.body, list) and self.body else self.body
-        if isinstance(found, dict):
-            found = found.get("error", found)
-        return found if isinstance(found, dict) else {}
 
 
 class Vendor:
@@ -142,7 +115,7 @@ class Vendor:
             UnknownMedia: the vendor does not know it.
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id}, again=again)
-        url = _resource_url(answer)
+        url = resource_url(answer)
         if url is not None:
             return url
         if answer.status == 404 or answer.code == 899003:
@@ -185,10 +158,10 @@ class Vendor:
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
         if answer.status in (401, 403):
             raise VendorRefused(_refusal(credentials, answer))
-        if _resource_url(answer) is None and not answer.is_error:
+        if resource_url(answer) is None and not answer.is_error:
             kind = str(answer.headers.get("Content-Type", "no content type"))
             raise VendorRefused(f"the answer is not from the vendor's API (status {answer.status}, {kind[:100]!a})")
-        return _date_ms(answer.headers)
+        return date_ms(answer.headers)
 
     def _call(
         self,
@@ -199,7 +172,7 @@ class Vendor:
         query: Mapping[str, str] | None = None,
         body: object = None,
         again: Callable[[], object] = lambda: None,
-    ) -> _Answer:
+    ) -> Answer:
         """Return the vendor's answer to the request; raise what it is about the vendor itself or about us."""
         deadline_s = time.monotonic() + self.total_s
         tries = 1 if method == "POST" else TRIES
@@ -229,7 +202,7 @@ class Vendor:
                 self._breaker.succeeded()
                 self._availability.succeeded()
                 self._availability.look()
-                vendor_ms = _date_ms(answer.headers)
+                vendor_ms = date_ms(answer.headers)
                 if vendor_ms is not None:
                     self.offset_ms = self._now_ms() - vendor_ms
                 self._check(answer, credentials)
@@ -243,7 +216,7 @@ class Vendor:
         query: Mapping[str, str] | None,
         body: object,
         deadline_s: float,
-    ) -> _Answer:
+    ) -> Answer:
         basic = base64.b64encode(f"{credentials.appkey}:{credentials.master_secret}".encode()).decode()
         try:
             told = self._client.ask(
@@ -266,14 +239,14 @@ class Vendor:
             raise VendorRefused(f"the vendor's answer {exc}") from exc
         except NoAnswer as exc:
             raise VendorBusy(f"the vendor {exc}") from exc
-        answer = _Answer(told.status, told.headers, _parse(told.content))
+        answer = Answer(told.status, told.headers, parse(told.content))
         if answer.status >= 500 or answer.code in _BUSY_CODES:
             raise VendorBusy(f"the vendor reports an error of its own (status {answer.status}, code {answer.code})")
         return answer
 
-    def _check(self, answer: _Answer, credentials: Credentials) -> None:
+    def _check(self, answer: Answer, credentials: Credentials) -> None:
         if answer.status == 429 or answer.code == _LIMIT_CODE:
-            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            reset_s = seconds(answer.headers.get("X-Rate-Limit-Reset"))
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
             raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=reset_s)
         if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
@@ -287,37 +260,12 @@ class Vendor:
             _log.warning("the vendor accepts the credentials for appkey %s again", credentials.appkey)
         left = answer.headers.get("X-Rate-Limit-Remaining")
         if left == "0":
-            reset_s = _seconds(answer.headers.get("X-Rate-Limit-Reset"))
+            reset_s = seconds(answer.headers.get("X-Rate-Limit-Reset"))
             self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
 
 
-def _resource_url(answer: _Answer) -> str | None:
-    url = answer.body.get("url") if isinstance(answer.body, dict) else None
-    return url if answer.status == 200 and isinstance(url, str) else None
-
-
-def _refusal(credentials: Credentials, answer: _Answer) -> str:
+def _refusal(credentials: Credentials, answer: Answer) -> str:
     return (
         f"the vendor refuses this service's credentials for appkey {credentials.appkey}"
         f" (status {answer.status}, code {answer.code})"
     )
-
-
-def _parse(content: bytes) -> object:
-    """Return the parsed JSON, or None for anything else: an empty body, HTML, garbage."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _date_ms(headers: Mapping[str, str]) -> int | None:
-    """Return the time of an answer, Unix ms. Date has whole seconds, rounded down: half of one is lost on average."""
-    try:
-        return round(parsedate_to_datetime(headers.get("Date", "")).timestamp() * 1000) + 500
-    except ValueError:
-        return None
-
-
-def _seconds(text: str | None) -> int:
-    return min(int(text), 3600) if text is not None and re.fullmatch(r"[1-9][0-9]{0,6}", text) else LIMIT_RESET_S
