@@ -22,7 +22,7 @@ from authsvc.outbound.availability import Availability
 from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.outbound.http_client import BadAnswer, HttpClient, NoAnswer, TooSlow
 from authsvc.payloads.apps import Served
-from authsvc.vendor.answer import Answer, date_ms, parse, resource_url, seconds
+from authsvc.vendor.answer import USER_EXISTS, Answer
 from authsvc.vendor.budget import Budget
 
 SLOTS = 16  # calls at once in a worker: a batch of 100 is done in seven times what one call takes
@@ -33,11 +33,6 @@ BACKOFF_S = 0.2  # full jitter: up to this, doubled each time
 MAX_BYTES = 65_536
 
 OnCall = Callable[[str, str, float], object]
-
-USER_EXISTS = 899001
-_BUSY_CODES = frozenset({899000, 899030})
-_CREDENTIAL_CODES = frozenset({899007, 899008, 899009, 899020})
-_LIMIT_CODE = 2002
 
 _log = logging.getLogger(__name__)
 
@@ -115,10 +110,9 @@ class Vendor:
             UnknownMedia: the vendor does not know it.
         """
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id}, again=again)
-        url = resource_url(answer)
-        if url is not None:
-            return url
-        if answer.status == 404 or answer.code == 899003:
+        if answer.resource_url is not None:
+            return answer.resource_url
+        if answer.is_unknown_media:
             raise UnknownMedia
         raise VendorRefused("the vendor's answer for this media_id has an unknown form")
 
@@ -158,10 +152,10 @@ class Vendor:
         answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
         if answer.status in (401, 403):
             raise VendorRefused(_refusal(credentials, answer))
-        if resource_url(answer) is None and not answer.is_error:
+        if answer.resource_url is None and not answer.is_error:
             kind = str(answer.headers.get("Content-Type", "no content type"))
             raise VendorRefused(f"the answer is not from the vendor's API (status {answer.status}, {kind[:100]!a})")
-        return date_ms(answer.headers)
+        return answer.date_ms
 
     def _call(
         self,
@@ -202,7 +196,7 @@ class Vendor:
                 self._breaker.succeeded()
                 self._availability.succeeded()
                 self._availability.look()
-                vendor_ms = date_ms(answer.headers)
+                vendor_ms = answer.date_ms
                 if vendor_ms is not None:
                     self.offset_ms = self._now_ms() - vendor_ms
                 self._check(answer, credentials)
@@ -219,7 +213,7 @@ class Vendor:
     ) -> Answer:
         basic = base64.b64encode(f"{credentials.appkey}:{credentials.master_secret}".encode()).decode()
         try:
-            told = self._client.ask(
+            received = self._client.ask(
                 method,
                 self.url + path + (f"?{urlencode(query)}" if query else ""),
                 headers={
@@ -239,29 +233,26 @@ class Vendor:
             raise VendorRefused(f"the vendor's answer {exc}") from exc
         except NoAnswer as exc:
             raise VendorBusy(f"the vendor {exc}") from exc
-        answer = Answer(told.status, told.headers, parse(told.content))
-        if answer.status >= 500 or answer.code in _BUSY_CODES:
+        answer = Answer.parse(received.status, received.headers, received.content)
+        if answer.is_fault:
             raise VendorBusy(f"the vendor reports an error of its own (status {answer.status}, code {answer.code})")
         return answer
 
     def _check(self, answer: Answer, credentials: Credentials) -> None:
-        if answer.status == 429 or answer.code == _LIMIT_CODE:
-            reset_s = seconds(answer.headers.get("X-Rate-Limit-Reset"))
-            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
-            raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=reset_s)
-        if answer.code in _CREDENTIAL_CODES or (answer.status in (401, 403) and answer.code is None):
+        appkey = credentials.appkey
+        if answer.is_limit or answer.limit_left == "0":
+            self._budget.close(appkey, self._now_ms() + 1000 * answer.limit_reset_s)
+        if answer.is_limit:
+            raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=answer.limit_reset_s)
+        if answer.is_of_credentials:
             reason = _refusal(credentials, answer)
-            if credentials.appkey not in self._refused:
-                self._refused.add(credentials.appkey)
+            if appkey not in self._refused:
+                self._refused.add(appkey)
                 _log.error("%s; compare the masterSecret with the vendor's console", reason)
             raise VendorRefused(reason)
-        if credentials.appkey in self._refused:
-            self._refused.discard(credentials.appkey)
-            _log.warning("the vendor accepts the credentials for appkey %s again", credentials.appkey)
-        left = answer.headers.get("X-Rate-Limit-Remaining")
-        if left == "0":
-            reset_s = seconds(answer.headers.get("X-Rate-Limit-Reset"))
-            self._budget.close(credentials.appkey, self._now_ms() + 1000 * reset_s)
+        if appkey in self._refused:
+            self._refused.discard(appkey)
+            _log.warning("the vendor accepts the credentials for appkey %s again", appkey)
 
 
 def _refusal(credentials: Credentials, answer: Answer) -> str:
