@@ -24,7 +24,9 @@ CHINESE = Language(
             "请求参数错误",
             "请求体不是 JSON 对象，或者有未知字段、缺少字段，或者字段的类型、格式不对；具体字段和规则见 `detail`。",
             "按 `/openapi.yaml` 列出的字段发送 JSON，并带上 `Content-Type: application/json`。时间戳以毫秒为单位，共"
-            " 13 位数字。申请 payload 时，用户、时间和签名都由服务端决定，不能在请求体里指定。",
+            " 13 位数字。申请 payload 时，用户、时间和签名都由服务端决定，不能在请求体里指定："
+            "原来的签名接口要的其他字段、请求封装给每个请求体统一加的字段，都要去掉，请求体为空即可。改法见"
+            " docs/zh/recipes/other-answer.md。",
         ),
         "invalid-random-str": ProblemText(
             "random_str 格式错误",
@@ -92,7 +94,8 @@ CHINESE = Language(
         "replayed": ProblemText(
             "重复使用（重放）",
             "一份 payload 只能使用一次，一个 random_str 只能签名一次；这一个已经用过。",
-            "每次调用 `JIM.init` 都获取一份新的 payload，不要保存，也不要在多个标签页之间共用。",
+            "每次调用 `JIM.init` 都获取一份新的 payload，不要保存，也不要在多个标签页之间共用；改法见"
+            " docs/zh/recipes/kept-payload.md。",
         ),
         "bad-signature": ProblemText(
             "签名错误",
@@ -105,8 +108,8 @@ CHINESE = Language(
             "已过期",
             "payload 自时间戳起 10 分钟内有效，精确到毫秒。早于存储现有数据的 payload 也按过期处理，因为它的使用记录可"
             "能已经丢失。",
-            "在连接建立之后、调用 `JIM.init` 之前获取新的 payload。如果刚签发就过期，说明时钟不准：请把"
-            " `server_time_ms` 与你的时间对比。",
+            "在连接建立之后、调用 `JIM.init` 之前获取新的 payload，改法见 docs/zh/recipes/kept-payload.md。"
+            "如果刚签发就过期，说明时钟不准：请把 `server_time_ms` 与你的时间对比。",
         ),
         "not-yet-valid": ProblemText(
             "尚未生效",
@@ -138,7 +141,8 @@ CHINESE = Language(
         "method-not-allowed": ProblemText(
             "不支持该请求方法",
             "路径存在，但不支持这个请求方法；支持的方法见响应头 `Allow`。",
-            "签发和验证 payload 都用 POST，避免中间环节缓存响应。",
+            "签发和验证 payload 都用 POST，避免中间环节缓存响应。原来用 GET 的页面只改方法：cookie 或 token"
+            " 照旧，请求体可以为空。改法见 docs/zh/recipes/other-answer.md。",
         ),
         "body-too-large": ProblemText(
             "请求体过大",

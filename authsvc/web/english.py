@@ -26,7 +26,8 @@ ENGLISH = Language(
             " names the field and the rule.",
             "Send the fields that `/openapi.yaml` lists, as JSON with `Content-Type: application/json`. A timestamp is"
             " in milliseconds: 13 digits. User, time and signature are never taken from a body that asks for a"
-            " payload.",
+            " payload: a page that sent more to the signing route it had before, or whose request wrapper adds a field"
+            " to every body, leaves it out; an empty body will do. docs/recipes/other-answer.md shows such pages.",
         ),
         "invalid-random-str": ProblemText(
             "Invalid random_str",
@@ -103,7 +104,8 @@ ENGLISH = Language(
         "replayed": ProblemText(
             "Replayed",
             "A payload is good once, and a random_str is signed once. This one was used before.",
-            "Get a fresh payload for every `JIM.init`; do not keep one, and do not share one between tabs.",
+            "Get a fresh payload for every `JIM.init`; do not keep one, and do not share one between tabs."
+            " docs/recipes/kept-payload.md shows a page that did.",
         ),
         "bad-signature": ProblemText(
             "Bad signature",
@@ -116,8 +118,8 @@ ENGLISH = Language(
             "Expired",
             "A payload is valid for 10 minutes from its timestamp, to the millisecond. One that is older than the"
             " store's data counts as expired too, because the record of its use may be lost.",
-            "Get a fresh payload right before `JIM.init`, after the socket is open. If fresh ones expire, a clock is"
-            " wrong: compare `server_time_ms` with yours.",
+            "Get a fresh payload right before `JIM.init`, after the socket is open; docs/recipes/kept-payload.md shows"
+            " a page that kept one. If fresh ones expire, a clock is wrong: compare `server_time_ms` with yours.",
         ),
         "not-yet-valid": ProblemText(
             "Not yet valid",
@@ -153,7 +155,9 @@ ENGLISH = Language(
         "method-not-allowed": ProblemText(
             "Method not allowed",
             "The path exists, but not with this method; the `Allow` header lists those it has.",
-            "Payloads are issued and verified by POST, so that nothing on the way keeps a copy.",
+            "Payloads are issued and verified by POST, so that nothing on the way keeps a copy. A page that used GET"
+            " changes the method alone: its cookie or token goes along as before, and the body may be empty."
+            " docs/recipes/other-answer.md shows such pages.",
         ),
         "body-too-large": ProblemText(
             "Body too large",

@@ -15,7 +15,7 @@ MAX_BYTES = 65_536
 
 def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empty: bool) -> Mapping[str, object]:
     """
-    Return the fields of a JSON object; none for an empty body, where that is allowed.
+    Return the fields of a JSON object; none for an empty body or `null`, where that is allowed.
 
     Args:
         content_type: the media type without parameters, lower case.
@@ -37,6 +37,8 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         raise InvalidRequest("body", "contains an unpaired surrogate, which is not valid text") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("body", "is not JSON") from None
+    if parsed is None and may_be_empty:
+        return {}  # axios.post(url, null) sends it where the page's settings say JSON
     if not isinstance(parsed, dict):
         raise InvalidRequest("body", "must be a JSON object")
     for name in parsed:

@@ -12,6 +12,7 @@ from authsvc.web.chinese import CHINESE
 from authsvc.web.english import ENGLISH
 from authsvc.web.language import Language, PageWords, ProblemText
 from authsvc.web.problems import Problem
+from tests.support.docs import ROOT
 
 IN_BOTH = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.tag)
 
@@ -116,6 +117,42 @@ def test_every_problem_has_its_words(language: Language) -> None:
     """In each language, and for each value of `retry`; no words are there for what is no problem."""
     assert language.problems.keys() == problems.BY_NAME.keys()
     assert language.page.retry.keys() == {problem.retry for problem in problems.BY_NAME.values()}
+
+
+@IN_BOTH
+def test_every_page_named_exists(language: Language) -> None:
+    """In the documentation, in the reader's language; an installed service does not have it."""
+    folder = "docs/zh/" if language is CHINESE else "docs/"
+    named = {name: re.findall(r"docs/[\w/-]+\.md", text.remedy) for name, text in language.problems.items()}
+    assert {"not-logged-in", "invalid-request", "method-not-allowed", "replayed", "expired"} <= {
+        *filter(named.get, named)
+    }
+    for page in {page for pages in named.values() for page in pages}:
+        assert page.startswith(folder)
+        assert (ROOT / page).is_file()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"token": "x", "appkey": "x"}, "token"), ({"t": 1795456800000}, "t"), ({"userId": 7}, "userId")],
+)
+def test_an_extra_field_is_refused_by_its_name(
+    client: FlaskClient, bearer: dict[str, str], body: dict[str, object], field: str
+) -> None:
+    """What pages sent to the signing route they had; the help page says to leave it out, and where that is shown."""
+    refusal = client.post("/v1/auth-payload", headers=bearer, json=body)
+    assert (refusal.status_code, refusal.get_json()["detail"].partition(":")[0]) == (400, field)
+    page = client.get(refusal.get_json()["type"]).get_data(as_text=True)
+    assert "an empty body will do. docs/recipes/other-answer.md" in page
+
+
+def test_get_is_refused_with_what_to_do_instead(client: FlaskClient, bearer: dict[str, str]) -> None:
+    """The refusal names POST, and its help page where the change is shown."""
+    refusal = client.get("/v1/auth-payload", headers=bearer)
+    assert (refusal.status_code, "use POST" in refusal.get_json()["detail"]) == (405, True)
+    page = client.get(refusal.get_json()["type"]).get_data(as_text=True)
+    assert "changes the method alone" in page
+    assert "docs/recipes/other-answer.md" in page
 
 
 def test_chinese_is_chinese() -> None:

@@ -108,7 +108,15 @@ def test_what_is_not_json_is_refused(data: bytes) -> None:
         read(data)
 
 
-@pytest.mark.parametrize("data", [b"null", b"true", b"1", b'"appkey"', b"[]", b'[{"appkey":"a"}]', b"1e999"])
+@pytest.mark.parametrize("data", [b"null", b" null\n"])
+def test_null_is_nothing(data: bytes) -> None:
+    """Libraries write it for a body that was left out; where fields are needed it is refused as any other value."""
+    assert read(data) == {}
+    with pytest.raises(InvalidRequest, match=r"^body: must be a JSON object$"):
+        read(data, may_be_empty=False)
+
+
+@pytest.mark.parametrize("data", [b"true", b"1", b'"appkey"', b"[]", b'[{"appkey":"a"}]', b"1e999"])
 def test_what_is_not_an_object_is_refused(data: bytes) -> None:
     """Fields can only be in an object."""
     with pytest.raises(InvalidRequest, match=r"^body: must be a JSON object$"):
