@@ -1,9 +1,10 @@
 """
-What gunicorn's worker receives by and answers with: a request's body, an answer, a connection's socket.
+What gunicorn's worker receives by and answers with: a connection's socket, a request's body, an answer.
 
 They do what gunicorn's own do, with less work for each request. Imports `clock` and `limits`.
 """
 
+import re
 import socket
 import struct
 import time
@@ -11,15 +12,16 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
+from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.http.message import TOKEN_RE
 from gunicorn.util import http_date, is_hoppish
 
 from authsvc import clock
-from authsvc.server.limits import HEAD_BYTES
+from authsvc.server.limits import BODY_BYTES, CHUNKS_BYTES, HEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from _typeshed import ReadableBuffer
 
@@ -27,8 +29,12 @@ STAY_MS = 10  # with a connection whose answer has been sent
 READ_BYTES = 8192  # at once, as gunicorn does
 
 
-class HeadIncomplete(BaseException):  # no Exception, which gunicorn would answer
-    """The rest of a request's head has not come yet."""
+class RequestIncomplete(BaseException):  # no Exception, which gunicorn would answer
+    """The rest of a request has not come yet."""
+
+
+def _head_too_large() -> LimitRequestHeaders:
+    return LimitRequestHeaders("head too large")
 
 
 class Input:
@@ -111,8 +117,10 @@ class Socket(socket.socket):
         super().settimeout(None)
         self._timeout_s: float | None = None
         self.sends_since_s: float | None = None  # by the monotonic clock; None while nothing is sent
-        self.head_since_s: float | None = None  # the same; None while no head is received
-        self.head: bytes | None = None  # what has come of it; None while a thread may wait for more
+        self.received_since_s: float | None = None  # the same; None while no request is received
+        self.received = b""  # what has come of it, and of what follows it
+        self.chunks_end = 0  # up to where its body is in whole chunks
+        self.missing: Callable[[], BaseException] | None = None  # to raise where more has not come; None to wait for it
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
 
     def settimeout(self, timeout: float | None) -> None:
@@ -125,9 +133,9 @@ class Socket(socket.socket):
         self.settimeout(None if flag else 0.0)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.missing is not None:
+            return self._recv_now(size, self.missing)
         self._apply()
-        if self.head is not None:
-            return self._recv_head(self.head, size)
         while True:
             try:
                 return super().recv(size, flags)
@@ -141,21 +149,80 @@ class Socket(socket.socket):
         super().sendall(data, flags)
         self.sends_since_s = None
 
+    def begin(self, received: bytes, now_s: float) -> float:
+        """Receive a request, of which so much has come, without waiting for the rest; return since when it comes."""
+        if self.received_since_s is None:
+            self.received_since_s, self.chunks_end = now_s, 0
+        self.received = received
+        self.missing = _head_too_large if len(received) > HEAD_BYTES else RequestIncomplete
+        return self.received_since_s
+
     def recv_soon(self) -> bytes:
         """Return what comes within STAY_MS, or raise BlockingIOError."""
         self._apply()
         return super().recv(READ_BYTES)
 
-    def _recv_head(self, head: bytes, size: int) -> bytes:
-        if len(head) > HEAD_BYTES:
-            raise LimitRequestHeaders("head too large")
+    def _recv_now(self, size: int, missing: "Callable[[], BaseException]") -> bytes:
         try:
             came = super().recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            raise HeadIncomplete from None
-        self.head = head + came
+            raise missing() from None
+        self.received += came
         return came
 
     def _apply(self) -> None:
         if self._timeout_s != super().gettimeout():
             super().settimeout(self._timeout_s)
+
+
+def receive_body(req: Any, sock: Socket, unreader: Any) -> None:
+    """
+    Have all of a request's body in memory, or raise RequestIncomplete: no thread waits for it.
+
+    One that is too large, is malformed, or ends early is left as it is, for the app to refuse.
+    """
+    sock.missing = RequestIncomplete
+    reader = req.body.reader
+    is_chunked = isinstance(reader, ChunkedReader)
+    is_awaited = is_chunked or 0 < reader.length <= BODY_BYTES
+    try:
+        if is_chunked:
+            _receive_chunks(sock, unreader)
+        elif is_awaited:
+            unreader.unread(unreader.read(reader.length))
+    except RequestIncomplete:
+        if req._expected_100_continue and not unreader.buf.getvalue():
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        raise
+    req._expected_100_continue = False  # or gunicorn would send one now, which is too late
+    sock.received_since_s, sock.missing = None, TimeoutError
+
+
+def _receive_chunks(sock: Socket, unreader: Any) -> None:
+    while True:
+        body = unreader.buf.getvalue()
+        sock.chunks_end, is_whole = end_of_chunks(body, sock.chunks_end)
+        if is_whole or len(body) > CHUNKS_BYTES or not (came := sock.recv(READ_BYTES)):
+            return
+        unreader.unread(unreader.take_buffered() + came)
+
+
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
+
+
+def end_of_chunks(body: bytes, start: int) -> tuple[int, bool]:
+    """
+    Return where the first chunk begins that has not come whole, from the one on at `start`, and whether all have come.
+
+    What is malformed counts as all: it is for gunicorn to parse and refuse. Each chunk is looked at once, however often
+    more of the body comes.
+    """
+    while (line_end := body.find(b"\r\n", start)) >= 0:
+        size = _CHUNK_SIZE.fullmatch(body, start, line_end)
+        length = 0 if size is None else int(size[1], 16)
+        if not length:
+            return start, size is None or body.find(b"\r\n\r\n", line_end) >= 0
+        if len(body) < (end := line_end + length + 4):
+            break
+        start = end
+    return start, False

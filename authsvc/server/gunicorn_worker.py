@@ -19,7 +19,7 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.server.drain import STOPPING
 from authsvc.server.gunicorn_balance import PAUSE_S, Balance, shared_counts
-from authsvc.server.gunicorn_http import HeadIncomplete, Input, Response, Socket
+from authsvc.server.gunicorn_http import Input, RequestIncomplete, Response, Socket, receive_body
 from authsvc.server.limits import ANSWERED_S, BUSY_SENT_S, LINGER_S, READ_S, SENT_S
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._begin(conn)
             try:
                 is_kept = super().handle(conn)
-            except HeadIncomplete:
+            except RequestIncomplete:
                 self._put_back(conn)
-                return _DEFER  # the rest of the head is waited for without a thread
+                return _DEFER  # the rest of the request is waited for without a thread
             finally:
-                self._end_head(conn)
+                conn.sock.missing = None  # which an encrypted socket has no use for, and takes
                 del self._begun_s[conn]
             if not is_kept or not self._asks_again(conn):
                 return is_kept
@@ -111,25 +111,20 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         now_s = time.monotonic()
         # What is encrypted, or may be HTTP/2, is gunicorn's own affair; when it stops, it defers no more.
         if self.alive and isinstance(conn.sock, Socket) and self.cfg.http2_cleartext == "off":
-            conn.sock.head = conn.parser.unreader.buf.getvalue() if conn.initialized else b""
-            conn.sock.head_since_s = now_s = conn.sock.head_since_s or now_s
+            now_s = conn.sock.begin(conn.parser.unreader.buf.getvalue() if conn.initialized else b"", now_s)
         self._begun_s[conn] = now_s
 
     def _put_back(self, conn: TConn) -> None:
-        """Leave what has come of a head to be parsed anew when more of it comes."""
+        """Leave what has come of a request to be parsed anew when more of it comes."""
         conn.parser.unreader.take_buffered()
-        conn.parser.unreader.unread(conn.sock.head)
+        conn.parser.unreader.unread(conn.sock.received)
+        conn.parser.mesg = None
         conn.parser.req_count -= 1
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
-        self._end_head(conn)
-        conn.sock.head_since_s = None
+        if getattr(conn.sock, "missing", None) is not None:
+            receive_body(req, conn.sock, conn.parser.unreader)
         return super().handle_request(req, conn)
-
-    @staticmethod
-    def _end_head(conn: TConn) -> None:
-        """Let reads wait again: for a body, or for the client to close."""
-        conn.sock.head = None  # which an encrypted socket has no use for, and takes
 
     def _asks_again(self, conn: TConn) -> bool:
         """Wait a moment for the connection's next request, unless others wait for a thread."""
@@ -151,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             return
         super().finish_request(conn, fs)
         if self.pending_conns and self.pending_conns[-1] is conn:
-            conn.timeout = (getattr(conn.sock, "head_since_s", None) or time.monotonic()) + READ_S
+            conn.timeout = (getattr(conn.sock, "received_since_s", None) or time.monotonic()) + READ_S
             insort(self.pending_conns, self.pending_conns.pop(), key=attrgetter("timeout"))
 
     def _linger(self, conn: TConn) -> None:

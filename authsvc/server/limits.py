@@ -11,8 +11,10 @@ from pathlib import Path
 
 THREADS = 32
 BACKLOG = 2048  # connections that wait to be accepted
-READ_S = 5  # for all of a request; meanwhile its body holds one of the threads
+READ_S = 5  # for all of a request
 HEAD_BYTES = 65_536  # of a request's head on gunicorn, which keeps what has come of it; nginx passes on 32 KiB at most
+BODY_BYTES = 65_536  # of its body, the same; a larger one is refused
+CHUNKS_BYTES = 2 * BODY_BYTES  # of a body in chunks, with what stands between them
 ANSWERED_S = 10  # for all of a request and its answer, of which the slowest takes 4 s; a client may not read it
 SENT_S = 5  # for the client to take an answer; what does not fit into its socket's buffer holds a thread
 BUSY_SENT_S = 0.5  # the same, while others wait for a thread

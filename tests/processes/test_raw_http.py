@@ -206,19 +206,22 @@ def test_a_body_that_breaks_off(server: Service, lines: tuple[bytes, ...]) -> No
 
 @pytest.mark.parametrize("part", ["head", "body"])
 def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) -> None:
-    """Heads and bodies that arrive byte by byte are given up before long; meanwhile others are served, if later."""
+    """Heads and bodies that arrive byte by byte are given up before long; meanwhile others are served."""
     patience_s, number = 20, 80  # for 64 threads
     if part == "body" and "granian" in request.node.callspec.params.values():
         patience_s, number = 6, 300  # so many that no worker has a thread left by chance
         request.applymarker(
             pytest.mark.xfail(reason="granian waits for a logged-in user's body for ever, and says so", strict=True)
         )
-    begun = head(TOKEN, JSON, b"Content-Length: 500")[: 50 if part == "head" else None]
+    begun = {
+        "head": [head(TOKEN, JSON)[:50]],
+        "body": [head(TOKEN, JSON, b"Content-Length: 500"), head(TOKEN, JSON, CHUNKED) + b"500\r\n"],
+    }[part]
     is_over = threading.Event()
     with ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20)) for _ in range(number)]
-        for connection in slow:
-            connection.sendall(begun)
+        for connection, beginning in zip(slow, itertools.cycle(begun), strict=False):
+            connection.sendall(beginning)
 
         def dribble() -> None:
             while not is_over.wait(0.5):
@@ -253,6 +256,58 @@ def test_half_a_head_holds_no_thread(server: Service, begun: bytes) -> None:
             began_s = time.monotonic()
             assert is_issued(send(server, HIDDEN))
             assert time.monotonic() - began_s < 1
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(keep_alive(b"Content-Length: 100", first=ISSUE), id="length"),
+        pytest.param(keep_alive(b"Content-Length: 100"), id="read by no route"),
+        pytest.param(keep_alive(b"Content-Length: 1000000"), id="too large"),
+        pytest.param(keep_alive(CHUNKED, first=ISSUE) + b"5\r\n{}", id="chunks"),
+        pytest.param(keep_alive(CHUNKED) + b"1\r\n{\r\n" * 1_000, id="many chunks"),
+        pytest.param(keep_alive(b"Content-Length: 100", b"Expect: 100-continue"), id="expecting"),
+        pytest.param(keep_alive() + keep_alive(b"Content-Length: 100") + b"{", id="a second request's"),
+    ],
+)
+def test_half_a_body_holds_no_thread(server: Service, begun: bytes) -> None:
+    """From clients without a login, on more connections than there are threads: others are served at once."""
+    with ExitStack() as stack:
+        for _ in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            slow.sendall(begun)
+        for _ in range(5):
+            began_s = time.monotonic()
+            assert is_issued(send(server, HIDDEN))
+            assert time.monotonic() - began_s < 4
+
+
+def test_a_good_body_in_pieces(server: Service) -> None:
+    """A client on a slow link is served, also while hundreds of half bodies are waited for."""
+    good = keep_alive(TOKEN, JSON, b"Content-Length: 200", first=ISSUE)
+    with ExitStack() as stack:
+        for _ in range(200):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            half.sendall(keep_alive(b"Content-Length: 100"))
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in (good, b"{", b" " * 100, b" " * 98, b"}"):
+                connection.sendall(piece)
+                assert is_issued(send(server, HIDDEN))  # so that the piece before was seen
+            assert is_issued(connection.recv(65_536))
+
+
+def test_a_client_that_asks_whether_to_send_its_body(server: Service) -> None:
+    """It is told to, once, and then answered."""
+    good = keep_alive(TOKEN, JSON, b"Content-Length: 2", b"Expect: 100-continue", first=ISSUE)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for _ in range(2):
+            connection.sendall(good)
+            assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b"{}")
+            answer = connection.recv(65_536)
+            assert statuses(answer) == [200]
+            assert is_issued(answer)
 
 
 def test_a_head_without_end(server: Service) -> None:

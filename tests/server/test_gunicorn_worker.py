@@ -4,6 +4,7 @@ import gc
 import http.client
 import re
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 GET = b"GET / HTTP/1.1\r\nHost: im.example\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 
 
@@ -80,7 +82,11 @@ def made(kind: type[ThreadWorker], app: "WSGIApplication") -> Any:
 @contextmanager
 def connected(worker: Any) -> Iterator[tuple[TConn, socket.socket]]:
     """Give a connection of the worker's, and the client's end of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=15) as client,
+    ):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock, address = listener.accept()
         conn = TConn(worker.cfg, sock, address, ("127.0.0.1", 80))
         conn.data_ready = True
@@ -252,19 +258,82 @@ def test_a_dripping_head_is_given_up(service: Service) -> None:
     assert READ_S <= time.monotonic() - began_s < READ_S + 2
 
 
-def test_a_head_in_pieces() -> None:
+def test_a_request_in_pieces() -> None:
     """It is parsed when all of it has come; the thread is free meanwhile, and what came is kept."""
     worker = made(Worker, echoing)
     with connected(worker) as (conn, client):
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for request in (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", CHUNKED):
-            for place in range(request.index(b"\r\n\r\n") + 3):
+        for request in (POST + b"abc", CHUNKED, GET):
+            for place in range(len(request) - 1):
                 client.sendall(request[place : place + 1])
                 assert worker.handle(conn) is _DEFER
-            client.sendall(request[place + 1 :])
+            client.sendall(request[-1:])
             assert worker.handle(conn) is True
-            assert b"abc" in client.recv(65_536)
-        assert conn.parser.req_count == 2
+            assert client.recv(65_536).endswith(b"0\r\n\r\n" if request == GET else b"abc\r\n0\r\n\r\n")
+        assert conn.parser.req_count == 3
+
+
+def test_the_last_request_in_pieces() -> None:
+    """That it asks for an end of the connection is kept too."""
+    worker = made(Worker, echoing)
+    with connected(worker) as (conn, client):
+        client.sendall(b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\na")
+        assert worker.handle(conn) is _DEFER
+        client.sendall(b"bc")
+        assert worker.handle(conn) is False
+        assert client.recv(65_536).endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize("begun", [POST + b"a", CHUNKED[:-7]], ids=["length", "chunks"])
+def test_a_body_that_ends_early(begun: bytes) -> None:
+    """There is nothing to wait for, and the app is told by an error."""
+    seen: list[BaseException | bytes] = []
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            seen.append(environ["wsgi.input"].read())
+        except OSError as exc:
+            seen.append(exc)
+        start_response("400 Bad Request", [("Content-Length", "0")])
+        return []
+
+    worker = made(Worker, app)
+    with connected(worker) as (conn, client):
+        client.sendall(begun)
+        client.shutdown(socket.SHUT_WR)
+        worker.handle(conn)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 400 ")
+    assert isinstance(seen[0], OSError) or seen == [b"a"]
+
+
+@pytest.mark.parametrize("begun", [POST.replace(b"3", b"65537"), CHUNKED[:-5] + b"1\r\nx\r\n" * 25_000])
+def test_no_thread_waits_for_a_large_body(begun: bytes) -> None:
+    """It is not kept: the app refuses it at once, and the connection is closed."""
+    worker = made(Worker, answering(("Content-Length", "3")))
+    with connected(worker) as (conn, client):
+        sending = threading.Thread(target=client.sendall, args=[begun])
+        sending.start()
+        while (is_kept := worker.handle(conn)) is _DEFER:
+            pass
+        sending.join()
+        assert is_kept is False
+        assert client.recv(65_536).endswith(b"\r\n\r\nabc")
+
+
+def test_a_client_that_waits_to_be_asked_for_its_body() -> None:
+    """It is asked once; and not, if its body has come anyway."""
+    worker = made(Worker, echoing)
+    expecting = POST[:-2] + b"Expect: 100-continue\r\n\r\n"
+    with connected(worker) as (conn, client):
+        for _ in range(2):
+            client.sendall(expecting)
+            assert worker.handle(conn) is _DEFER
+            assert client.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(b"ab")
+            assert worker.handle(conn) is _DEFER
+            for sent in (b"c", expecting + b"abc"):
+                client.sendall(sent)
+                assert worker.handle(conn) is True
+                assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_head_too_large() -> None:
