@@ -2,14 +2,14 @@
 OpenTelemetry tracing, an opt-in: the extra `otel`, and the standard `OTEL_*` variables that name where spans go.
 
 One span for each request, child of the caller's by W3C `traceparent`, and the vendor is told of it in the same way.
-Without the extra, or without a place to send spans to, a request's trace id is still read for the log. The only module
-that imports `opentelemetry`; imports only `errors`.
+Without the extra, or without a place to send spans to, a request's trace id is still read for the log. Imports
+`errors`, and `spans` when tracing is on.
 """
 
 import importlib.util
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from authsvc.errors import ExtraMissing, SettingsError
 
@@ -59,7 +59,7 @@ def check(variables: Mapping[str, str]) -> None:
     """Raise SettingsError if tracing is asked for and cannot be had."""
     if not is_asked_for(variables):
         return
-    if variables.get("OTEL_TRACES_EXPORTER", "otlp") not in _EXPORTERS:
+    if variables.get("OTEL_TRACES_EXPORTER", "otlp") not in ("otlp", "console"):
         raise SettingsError(["OTEL_TRACES_EXPORTER: must be otlp, console or none"])
     if importlib.util.find_spec("opentelemetry") is None:
         raise ExtraMissing("OTEL_TRACES_EXPORTER: OpenTelemetry", "otel")
@@ -73,7 +73,11 @@ def create(variables: Mapping[str, str]) -> Tracing:
         SettingsError: as `check`.
     """
     check(variables)
-    return _On(_EXPORTERS[variables.get("OTEL_TRACES_EXPORTER", "otlp")]()) if is_asked_for(variables) else _Off()
+    if not is_asked_for(variables):
+        return _Off()
+    from authsvc.telemetry.spans import EXPORTERS, Spans  # here, because the extra is installed only where it is used
+
+    return Spans(EXPORTERS[variables.get("OTEL_TRACES_EXPORTER", "otlp")]())
 
 
 class _NoSpan:
@@ -93,70 +97,3 @@ class _Off:
 
     def close(self) -> None:
         """Nothing is kept."""
-
-
-class _On:
-    def __init__(self, exporter: Any) -> None:
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-        # Resource, sampler, limits and endpoint are read from OTEL_* by the SDK itself.
-        self._provider = TracerProvider()
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("authsvc")
-        self._propagator = TraceContextTextMapPropagator()
-
-    def begin(self, method: str, traceparent: str | None) -> Span:
-        from opentelemetry import context, trace
-
-        parent = self._propagator.extract({"traceparent": traceparent} if traceparent else {})
-        span = self._tracer.start_span(
-            method, context=parent, kind=trace.SpanKind.SERVER, attributes={"http.request.method": method}
-        )
-        return _Begun(span, method, context.attach(trace.set_span_in_context(span)))
-
-    def headers(self) -> dict[str, str]:
-        carried: dict[str, str] = {}
-        self._propagator.inject(carried)
-        return carried
-
-    def close(self) -> None:
-        self._provider.shutdown()
-
-
-class _Begun:
-    def __init__(self, span: Any, method: str, token: Any) -> None:
-        self._span = span
-        self._method = method
-        self._token = token
-
-    @property
-    def trace_id(self) -> str:
-        return f"{self._span.get_span_context().trace_id:032x}"
-
-    def end(self, *, route: str, status: int) -> None:
-        from opentelemetry import context
-        from opentelemetry.trace import StatusCode
-
-        context.detach(self._token)
-        self._span.update_name(f"{self._method} {route}")
-        self._span.set_attributes({"http.route": route, "http.response.status_code": status})
-        if status >= 500:
-            self._span.set_status(StatusCode.ERROR)
-        self._span.end()
-
-
-def _otlp() -> Any:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter()
-
-
-def _console() -> Any:
-    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
-
-    return ConsoleSpanExporter()
-
-
-_EXPORTERS = {"otlp": _otlp, "console": _console}

@@ -44,7 +44,7 @@ ONLY_IN = {
     "structlog": {"telemetry.access_log"},
     "orjson": {"telemetry.access_log", "telemetry.figures"},
     "prometheus_client": {"telemetry.exposition"},
-    "opentelemetry": {"telemetry.tracing"},
+    "opentelemetry": {"telemetry.spans", "telemetry.span_encoding"},
     "redis": {"stores.redis", "stores.topology", "stores.discovery", "stores.redis_client"},
     "hiredis": {"stores.redis_client"},
     "sqlite3": {"stores.sqlite"},

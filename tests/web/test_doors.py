@@ -25,7 +25,7 @@ from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from authsvc.stores.sqlite import SqliteStore
-from authsvc.telemetry import tracing
+from authsvc.telemetry import spans
 from authsvc.vendor.media import MARGIN_MS
 from tests.conftest import Clock, bearer_of, direct_door_closed
 from tests.support import made_up
@@ -88,7 +88,7 @@ class Pair:
     def _made(self, base: Settings, folder: Path, stack: ExitStack, number: int) -> Flask:
         store = open_store(f"sqlite://{folder}/{number}.db", now_ms=self.clock)
         with pytest.MonkeyPatch.context() as patch, direct_door_closed() if number else nullcontext():
-            patch.setattr(tracing, "_EXPORTERS", {"console": lambda: self.spans[number]})
+            patch.setattr(spans, "EXPORTERS", {"console": lambda: self.spans[number]})
             variables = {"OTEL_TRACES_EXPORTER": "console"} if self._traced else {}
             app = create_app(base, store=store, now_ms=self.clock, variables=variables)
         app.extensions["authsvc.recorder"].log.write = self.logged[number].append
