@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import Client, TestResponse
 
-from authsvc import demo
+from authsvc import demo, demo_app
 from authsvc.app import create_app
 from authsvc.bind import Bind
 from authsvc.errors import Expired, SettingsError
@@ -38,14 +38,14 @@ def sandbox_of(settings: Settings) -> Bind:
 def joined(settings: Settings) -> Iterator[Client]:
     """The made-up app and the service at one address."""
     service = create_app(settings)
-    yield Client(demo.join(demo.create_page(settings, sandbox=sandbox_of(settings)), service))
+    yield Client(demo_app.join(demo_app.create_page(settings, sandbox=sandbox_of(settings)), service))
     service.extensions["authsvc"].stop()
 
 
 @pytest.fixture
 def page(settings: Settings) -> FlaskClient:
     """The made-up app alone."""
-    return demo.create_page(settings, sandbox=sandbox_of(settings), sdk_script=b"// theirs").test_client()
+    return demo_app.create_page(settings, sandbox=sandbox_of(settings), sdk_script=b"// theirs").test_client()
 
 
 def test_its_secrets_are_new_each_time(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_only_made_up_users(page: FlaskClient, asked: object) -> None:
 
 def test_a_cookie_of_an_earlier_run_is_taken_back(page: FlaskClient) -> None:
     """The page replaces a session that it cannot read, so that the service does not refuse it as bad."""
-    page.set_cookie(demo.COOKIE, "signed.by.another.key")
+    page.set_cookie(demo_app.COOKIE, "signed.by.another.key")
     answer = page.get("/", buffered=True)
     assert "Expires=Thu, 01 Jan 1970" in answer.headers["Set-Cookie"]
 
@@ -123,7 +123,9 @@ POSTS = [("POST", f"/demo/{name}") for name in ("login", "logout", "drop", "expi
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "10.0.0.1", ""])
 def test_a_foreign_name_is_refused(settings: Settings, host: str) -> None:
     """On every route, the service's too: a page whose name resolves to here gets nothing (DNS rebinding)."""
-    guarded = Client(demo.guard(demo.create_page(settings, sandbox=sandbox_of(settings)), Bind("127.0.0.1", 8000)))
+    guarded = Client(
+        demo_app.guard(demo_app.create_page(settings, sandbox=sandbox_of(settings)), Bind("127.0.0.1", 8000))
+    )
     for method, path in [("GET", "/"), ("GET", "/demo/session"), ("POST", "/v1/bootstrap"), ("GET", "/x"), *POSTS]:
         answer = guarded.open(path, method=method, headers={"Host": host})
         assert answer.status_code == 403
@@ -143,8 +145,8 @@ def test_a_foreign_name_is_refused(settings: Settings, host: str) -> None:
 )
 def test_a_foreign_page_does_nothing(settings: Settings, headers: dict[str, str]) -> None:
     """What it POSTs is refused, with the visitor's cookie too; what the demo's own page does is done."""
-    page = demo.create_page(settings, sandbox=sandbox_of(settings))
-    guarded = Client(demo.guard(page, Bind("127.0.0.1", 8000)))
+    page = demo_app.create_page(settings, sandbox=sandbox_of(settings))
+    guarded = Client(demo_app.guard(page, Bind("127.0.0.1", 8000)))
     own = {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}
     assert guarded.post("/demo/login", json={"user": "ming"}, headers=own).status_code == 200
     for _, path in POSTS:
@@ -159,7 +161,7 @@ def test_an_expired_payload(page: FlaskClient, settings: Settings) -> None:
     assert settings.master_secret is not None
     payload.check_signature(old, [settings.master_secret.reveal()])
     with pytest.raises(Expired):
-        payload.check_time(old, old.timestamp_ms + demo.OLD_MS)
+        payload.check_time(old, old.timestamp_ms + demo_app.OLD_MS)
 
 
 def test_sandbox_gone(page: FlaskClient) -> None:

@@ -23,12 +23,13 @@ ROOMS = (
     {"app", "checks"},
     {"server"},
     {"sandbox"},
-    {"demo", "testing"},
+    {"demo_app", "testing"},
+    {"demo"},
     {"cli", "testing_pytest"},
     {"__main__"},
 )
 ONLY_IN = {
-    "flask": {"app", "web.flask_app", "demo"},
+    "flask": {"app", "web.flask_app", "demo_app"},
     "werkzeug": {
         "web.request",
         "web.answer",
@@ -36,7 +37,7 @@ ONLY_IN = {
         "web.service",
         "web.flask_app",
         "web.direct",
-        "demo",
+        "demo_app",
         "testing",
     },
     "gunicorn": {"server.gunicorn_arbiter", "server.gunicorn_worker", "server.gunicorn_http"},

@@ -1,0 +1,176 @@
+"""
+The made-up web app of the demo: its users, its page, and how both share one address with the service.
+
+It shares only the session key with the service, as a real app would. Imports `clock`, `same_site`, `bind`, `errors`,
+`ids`, `payload` and `model`.
+"""
+
+import json
+from collections.abc import Iterable
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request, session
+from werkzeug.exceptions import BadGateway, BadRequest, Forbidden, Unauthorized
+
+from authsvc import clock
+from authsvc.auth import same_site
+from authsvc.bind import Bind
+from authsvc.errors import CrossSite
+from authsvc.ids import fresh_id
+from authsvc.payloads import payload
+from authsvc.settings.model import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+USERS = ("ming", "ana", "omar")
+COOKIE = "authsvc_demo"  # cookies know no ports: `session` would log the visitor out of another app on this host
+OLD_MS = 660_000  # 11 minutes: a minute more than a payload lives
+MAX_BYTES = 4096
+TIMEOUT_S = 5
+
+
+def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None = None) -> Flask:
+    """
+    Return the made-up web app, with the page.
+
+    Args:
+        settings: of the service, for the key that an operator would give to both.
+        sandbox: where the vendor's stand-in listens.
+        sdk_script: the content of the vendor's SDK file, if the page uses that.
+    """
+    app = Flask(__name__, static_url_path="/demo")
+    app.config.update(
+        SECRET_KEY=settings.session_key[0].reveal(),
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=MAX_BYTES,
+    )
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"connect-src 'self' ws://{sandbox} http://{sandbox}; img-src 'self' data: http://{sandbox}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+    @app.get("/")
+    def page() -> Response:
+        session.modified = True  # so that the cookie of an earlier run, which another key signed, is taken back
+        return app.send_static_file("demo.html")
+
+    @app.get("/demo/vendor-sdk.js")
+    def vendor_sdk() -> Response:
+        return Response(sdk_script or b"", mimetype="text/javascript")
+
+    _register_login(app)
+    _register_gateway(app, settings, sandbox)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return app
+
+
+def _register_login(app: Flask) -> None:
+    @app.get("/demo/session")
+    def who() -> dict[str, str | None]:
+        return {"user": session.get("_user_id")}
+
+    @app.post("/demo/login")
+    def login() -> dict[str, str | None]:
+        asked = request.get_json()
+        user = asked.get("user") if isinstance(asked, dict) else None
+        if user not in USERS:
+            raise BadRequest(f"user: must be one of {', '.join(USERS)}")
+        session["_user_id"] = user
+        return who()
+
+    @app.post("/demo/logout")
+    def logout() -> dict[str, str | None]:
+        session.clear()
+        return who()
+
+
+def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
+    @app.post("/demo/drop")
+    def drop() -> dict[str, bool]:
+        check_logged_in()
+        _drop_connections(sandbox)
+        return {"dropped": True}
+
+    @app.post("/demo/expired")
+    def expired() -> dict[str, str]:
+        """Sign what nobody can have signed today: the service's own clock cannot be talked into it."""
+        check_logged_in()
+        return payload.issue(
+            appkey=str(settings.appkey),
+            master_secret=settings.master_secret.reveal() if settings.master_secret else "",
+            random_str=fresh_id(),
+            now_ms=clock.now_ms() - OLD_MS,
+        ).to_dict()
+
+    def check_logged_in() -> None:
+        if session.get("_user_id") is None:
+            raise Unauthorized("log in first")
+
+
+def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplication":
+    """
+    Return one WSGI app: `/` and `/demo/...` are the page's, all other paths the service's.
+
+    Werkzeug's dispatcher would strip the prefix, and with it half of every route of the service.
+    """
+
+    def joined(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        app = page if path == "/" or path.startswith("/demo/") else service
+        return app(environ, start_response)
+
+    return joined
+
+
+def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
+    """
+    Return the app, which refuses pages of foreign sites: by a name that they let resolve to here, and what they POST.
+
+    The service compares the origin with the Host by itself; which names it has only its operator knows.
+    """
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if not bind.is_meant_by(host):
+            return Forbidden(f"Host: the demo answers to localhost, 127.0.0.1, [::1] and {bind.host} alone")(
+                environ, start_response
+            )
+        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].startswith("/demo/"):
+            try:
+                same_site.check_same_site(
+                    origin=environ.get("HTTP_ORIGIN"),
+                    sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
+                    host=host,
+                    allowed=(),
+                )
+            except CrossSite as refusal:
+                return Forbidden(refusal.detail)(environ, start_response)
+        return app(environ, start_response)
+
+    return guarded
+
+
+def _drop_connections(sandbox: Bind) -> None:
+    """Have the gateway close every connection, as one that restarts does."""
+    connection = HTTPConnection(sandbox.host, sandbox.port, timeout=TIMEOUT_S)
+    try:
+        connection.request(
+            "POST", "/sandbox", body=json.dumps({"drop": True}), headers={"Content-Type": "application/json"}
+        )
+        connection.getresponse().read()
+    except (OSError, HTTPException) as exc:
+        raise BadGateway("the sandbox did not answer") from exc
+    finally:
+        connection.close()
