@@ -165,7 +165,7 @@ def create_app(
     readiness = Readiness(
         store,
         broken_files=tuple if watch is None else watch.broken,
-        is_vendor_unavailable=vendor.is_away,
+        is_vendor_unavailable=vendor.is_unavailable,
         is_at_work=lambda: background.is_alive() and telling.is_alive(),
         is_draining=is_draining,
     )

@@ -60,7 +60,7 @@ class Metrics:
         self._calls.append((whom, (operation, outcome), took_s))
 
     def media(self, found: str) -> None:
-        """Count a look-up of a media_id: "remembered", "joined" a flight under way, or "asked"."""
+        """Count a look-up of a media_id: "cached", "joined" a flight under way, or "requested"."""
         self._lookups.append(found)
 
     def gauges(

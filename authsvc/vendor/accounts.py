@@ -1,9 +1,10 @@
 """
 The IM account of each app user: its name, its password, and its registration with the vendor on first use.
 
-The password is derived from ACCOUNT_KEY and can be derived again; what is stored is that the account is ours. Anybody
-with a payload can register any username by the SDK, and the vendor tells nobody whose an account is, so one that exists
-is ours only if the store knows that we registered or adopted it.
+The password is derived from ACCOUNT_KEY at each login; the store only records that the account is ours. Anybody with a
+payload can register any username by the SDK, and the vendor does not show who registered an account. So an existing
+account is ours only if the store has a record that we registered or adopted it.
+
 Imports `usernames`, `client`, `bulkhead`, `apps`, `secret`, `ids`, `store` and `errors`.
 """
 
@@ -25,20 +26,20 @@ from authsvc.vendor import usernames
 from authsvc.vendor.client import Credentials, Vendor
 
 MAX_KNOWN = 50_000  # in one worker, some 10 MB
-KEPT_MS = 3650 * 86_400_000  # without the mark an account is not known to be ours
-CLAIM_MS = 5_000  # one worker registers a user; if it fails, another may try in the next five seconds
-RENEWAL_MS = 60_000  # a user's account is registered anew at most once in so long
-TAKEN_MS = 60_000  # an account that is not ours is looked for again after so long
+KEPT_MS = 3650 * 86_400_000  # without its record an account is not known to be ours
+CLAIM_MS = 5_000  # one worker registers a user; if it fails, another may try after that
+RENEWAL_MS = 60_000  # between two renewals of one user's account
+TAKEN_MS = 60_000  # after which an account that is not ours is tried again
 POLL_S = 0.05
 
-# What the store holds under an account's name
-_OURS = "ours"  # we registered it, or gave it our password
-_AGAIN = "again-"  # begins the id of a renewal of one that is ours
-# and under that name with _SEEN, of one that is not known to be ours
+# Values in the store under an account's name
+_OURS = "ours"  # we registered it, or set our password
+_AGAIN = "again-"  # prefix of the id of a renewal of an account that is ours
+# Values under that name with _SEEN, of an account that is not known to be ours
 _SEEN = ":seen"
-_SENT = "sent"  # we asked to register it, and may not have had the answer
-_LIKELY = "likely"  # it exists, after that: ours, unless its password turns out to be another
-_TAKEN = "taken-"  # begins the window in which it existed, and was not ours
+_SENT = "sent"  # we sent the registration, and may have lost the answer
+_LIKELY = "likely"  # it exists after such a registration: ours, unless its password turns out to be another
+_TAKEN = "taken-"  # prefix of the window in which it existed and was not ours
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Login:
 
 
 class Accounts:
-    """Registers users and tells what they log in with. Safe to use from many threads."""
+    """Registers users and returns their logins. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Accounts:
         adopt: bool,
         style: usernames.Style = "readable",
     ) -> None:
-        """Take ACCOUNT_KEY, and whether an existing account is adopted by giving it our password."""
+        """Take ACCOUNT_KEY, and whether an existing account is adopted: our password is set."""
         self._key = key
         self._vendor = vendor
         self._store = store
@@ -79,18 +80,18 @@ class Accounts:
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def replace(self, key: Secret) -> None:
-        """Use this ACCOUNT_KEY from now on: every password is another, and has to be set anew."""
+        """Use this ACCOUNT_KEY from now on. Every password changes, and has to be set again."""
         self._key = key
 
     def login(self, app: Served, user_id: str, now_ms: int) -> Login:
         """
         Return the user's login, once the account exists.
 
-        A user who is known needs neither the vendor nor, in a worker that has seen him, the store.
+        A known user needs no call to the vendor, and in the same worker none to the store.
 
         Raises:
             AccountTaken: the account exists, is not known to be ours, and is not to be adopted.
-            VendorRefused, VendorBusy, VendorSlow: for a user who is not known yet, as `Vendor`.
+            VendorRefused, VendorBusy, VendorSlow: for a new user, as `Vendor`.
         """
         username = self._username(app.appkey, user_id)
         password = self._derived(["im-password", app.appkey, username])
@@ -105,8 +106,8 @@ class Accounts:
         """
         As `login`, after the vendor has refused that login: register the account again, or set its password again.
 
-        Once in RENEWAL_MS for each user, across all workers; within that time it is `login`, which finds what the
-        first renewal has done. While the store is away nothing could bound it, so nothing is renewed.
+        At most once in RENEWAL_MS for each user, across all workers; until then it is the same as `login`, which finds
+        the result of the first renewal. While the store is unavailable nothing is renewed: nothing would limit it.
         """
         name = self._name(app.appkey, self._username(app.appkey, user_id))
         try:
@@ -135,18 +136,18 @@ class Accounts:
 
     def _ensure(self, app: Served, username: str, password: str, name: str, now_ms: int) -> bool:
         """
-        Return True once the account exists and is ours, as far as can be known; of many workers one registers it.
+        Return True once the account exists and is ours as far as the store knows; of many workers one registers it.
 
-        Return False if whose it is cannot be known: the store is away. The login is given all the same, for nearly
-        always it is ours, and if it is not it opens nothing.
+        Return False if the store is unavailable, so that nothing is known. The login is returned all the same: the
+        account is nearly always ours, and if it is not, the password does not match.
         """
         taken = f"{_TAKEN}{now_ms // TAKEN_MS}"
         try:
             mark, seen = self._look(name)
             if self._is_settled(app, mark, seen, taken):
                 return True
-            # What was seen gives a renewal a claim of its own, and an adoption too. Read once: who has finished since
-            # had this very claim.
+            # The record makes the claim of a renewal, or of an adoption, differ from that of a registration. It is read
+            # once: a worker that has finished in between had the same claim.
             claim = f"{name}:{mark or (seen if seen == taken else '')}:{now_ms // CLAIM_MS}"
             with self._bulkhead.slot():
                 if not self._claim(claim):
@@ -166,7 +167,7 @@ class Accounts:
         return self._store.get(name) or "", self._store.get(name + _SEEN) or ""
 
     def _is_settled(self, app: Served, mark: str, seen: str, taken: str) -> bool:
-        """Return whether the account is there to log in with; raise AccountTaken if it is, and not for us."""
+        """Return whether the account is ready for a login; raise AccountTaken if it exists and is not ours."""
         if mark:
             return mark == _OURS
         if seen == taken and not self._adopt:

@@ -35,6 +35,9 @@ class Answer:
         except (ValueError, RecursionError):
             return cls(status, headers, None)
 
+    def __str__(self) -> str:
+        return f"status {self.status}, code {self.code}"
+
     @property
     def code(self) -> int | None:
         """The vendor's error code, in either of its shapes: `{"error": {…}}`, also in a list, or bare."""

@@ -1,7 +1,7 @@
 """
 The vendor's budget: how many REST calls an app may make in a window, all workers together.
 
-The vendor's free plan counts 600 calls a minute for all of them (REST API guide); what is spent here never reaches it.
+The vendor's free plan allows 600 calls a minute for all of them (REST API guide). This budget keeps below that limit.
 Imports `rate`, `store` and `errors`.
 """
 
@@ -11,7 +11,7 @@ from authsvc.errors import StoreUnavailable, VendorBusy
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
-ALONE = 10  # a worker that cannot ask the store spends one part in so many
+ALONE = 10  # without the store a worker may spend the budget divided by this
 
 
 class Budget:
@@ -26,7 +26,7 @@ class Budget:
         self._left: dict[str, tuple[int, int]] = {}
 
     def left(self, now_ms: int) -> dict[str, int]:
-        """Return for each app that has called what was left of this window's budget at its last call here."""
+        """Return what the last call of each app in this worker left of the window's budget."""
         window = now_ms // self._rate.window_ms
         return {appkey: left if known == window else self._rate.limit for appkey, (known, left) in self._left.items()}
 
@@ -35,7 +35,7 @@ class Budget:
         Spend one call.
 
         Raises:
-            VendorBusy: the window's budget is spent, or the vendor itself said so and named a time.
+            VendorBusy: the window's budget is exhausted, or the vendor's own limit is, until the time that it named.
         """
         window, into_ms = divmod(now_ms, self._rate.window_ms)
         until_ms = self._closed_until_ms.get(appkey, 0)
@@ -52,7 +52,7 @@ class Budget:
             raise VendorBusy("the budget of vendor calls (AUTHSVC_VENDOR_BUDGET) is exhausted", retry_after_s=left_s)
 
     def close(self, appkey: str, until_ms: int) -> None:
-        """Spend nothing until then (Unix ms), because the vendor said that the limit is reached."""
+        """Allow no call until then (Unix ms), because the vendor's own limit is reached."""
         self._closed_until_ms[appkey] = until_ms
 
     def _alone(self, appkey: str, window: int) -> int:

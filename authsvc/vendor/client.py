@@ -1,8 +1,8 @@
 """
-The one place that speaks to the JMessage REST API.
+The client of the JMessage REST API, the only one.
 
-Each failure becomes one of our refusals: what the vendor says about our credentials is never passed on as a 401, and
-nothing is tried more than twice. Imports `answer`, `http_client`, `circuit_breaker`, `budget`, `apps`,
+Each failure becomes one of our refusals: a 401 of the vendor is about our credentials and is never passed on as a 401.
+Nothing is tried more than twice. Imports `answer`, `http_client`, `circuit_breaker`, `budget`, `apps`, `clock`,
 `availability` and `errors`.
 """
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from authsvc import __version__, clock
 from authsvc.errors import TooManyRequests, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
@@ -39,14 +39,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What HTTP Basic takes: the app's own."""
+    """An app's credentials for HTTP Basic."""
 
     appkey: str
     master_secret: str = field(repr=False)
 
     @classmethod
     def of(cls, app: Served) -> Self:
-        """Return the app's, as they are now."""
+        """Return the current ones of an app."""
         return cls(app.appkey, app.app.master_secret.reveal())
 
 
@@ -54,8 +54,9 @@ class Vendor:
     """
     The API at one base URL. Safe to use from many threads.
 
-    Every method raises `VendorRefused` (our credentials, or an answer that makes no sense), `VendorBusy` (its limit,
-    our budget, its fault, or away) and `VendorSlow` (no answer within `total_s` seconds).
+    Every method raises `VendorRefused` (our credentials, or an unknown answer), `VendorBusy` (its limit, our budget,
+    its fault, or no connection) and `VendorSlow` (no answer within `total_s` seconds). `offset_ms` is this clock less
+    the vendor's by its last answer, whose Date has whole seconds: half a second is in doubt.
     """
 
     def __init__(
@@ -73,12 +74,11 @@ class Vendor:
         Take the API's base URL and what guards it.
 
         Args:
-            on_call: is told of each request sent: the operation, how it ended, and its time in seconds.
-            trace_headers: what a request is to carry, so that it is seen as part of a trace.
+            on_call: takes each request that was sent: the operation, its outcome, and its time in seconds.
+            trace_headers: the headers that make a request part of a trace.
         """
         self.total_s = total_s
         self.offset_ms: int | None = None
-        """This clock less the vendor's, by its last answer; it tells whole seconds, so half a second is in doubt."""
         self._on_call = on_call
         self._trace_headers = trace_headers
         self.url = url.rstrip("/")
@@ -90,10 +90,10 @@ class Vendor:
         self._refused: set[str] = set()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         self._client.close()
 
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Return whether the vendor has failed repeatedly and has not answered since."""
         return self._breaker.is_open()
 
@@ -101,15 +101,16 @@ class Vendor:
         self, credentials: Credentials, media_id: str, *, again: Callable[[], object] = lambda: None
     ) -> str:
         """
-        Return the URL at which the media is now, unmodified.
+        Return the current URL of the media, unmodified.
 
         Args:
-            again: is called before a second try; if it raises TooManyRequests there is none.
+            again: called before a second try; there is none if it raises TooManyRequests.
 
         Raises:
             UnknownMedia: the vendor does not know it.
         """
-        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": media_id}, again=again)
+        path = f"/v1/resource?mediaId={quote(media_id, safe='')}"
+        answer = self._call("GET", path, credentials, again=again)
         if answer.resource_url is not None:
             return answer.resource_url
         if answer.is_unknown_media:
@@ -117,23 +118,23 @@ class Vendor:
         raise VendorRefused("the vendor's answer for this media_id has an unknown form")
 
     def register(self, credentials: Credentials, username: str, password: str) -> bool:
-        """Make an IM account and return True; False if the username exists already."""
+        """Register an IM account and return True; False if the username already exists."""
         answer = self._call("POST", "/v1/users/", credentials, body=[{"username": username, "password": password}])
         if answer.code == USER_EXISTS:
             return False
         if answer.status == 201 and answer.code is None:
             return True
-        raise VendorRefused(f"the vendor did not register the user (status {answer.status}, code {answer.code})")
+        raise VendorRefused(f"the vendor did not register the user ({answer})")
 
     def set_password(self, credentials: Credentials, username: str, password: str) -> None:
         """Give an existing IM account this password."""
         path = f"/v1/users/{quote(username, safe='')}/password"
         answer = self._call("PUT", path, credentials, body={"new_password": password})
         if answer.status != 204:
-            raise VendorRefused(f"the vendor did not set the password (status {answer.status}, code {answer.code})")
+            raise VendorRefused(f"the vendor did not set the password ({answer})")
 
     def is_sdk_registering(self, credentials: Credentials) -> bool | None:
-        """Return whether anybody with a payload can register usernames by the SDK; None if the vendor tells neither."""
+        """Return whether anybody with a payload can register usernames by the SDK; None if the answer has neither."""
         answer = self._call("GET", "/v1/sdkregister/status", credentials)
         match answer.body:
             case {"status": 0 | 1 as status} if answer.status == 200:
@@ -143,13 +144,12 @@ class Vendor:
 
     def clock_ms(self, credentials: Credentials) -> int | None:
         """
-        Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it tells none.
+        Make one harmless call with these credentials and return the vendor's clock, Unix ms; None if it has no Date.
 
         Raises:
-            VendorRefused: among others, the credentials are not the vendor's, or what answers is not the vendor: a
-                captive portal, a proxy or another service, whatever status it has.
+            VendorRefused: also if the answer is not the vendor's, but that of a captive portal or of another service.
         """
-        answer = self._call("GET", "/v1/resource", credentials, query={"mediaId": "authsvc/check"})
+        answer = self._call("GET", "/v1/resource?mediaId=authsvc%2Fcheck", credentials)
         if answer.status in (401, 403):
             raise VendorRefused(_refusal(credentials, answer))
         if answer.resource_url is None and not answer.is_error:
@@ -163,11 +163,10 @@ class Vendor:
         path: str,
         credentials: Credentials,
         *,
-        query: Mapping[str, str] | None = None,
         body: object = None,
         again: Callable[[], object] = lambda: None,
     ) -> Answer:
-        """Return the vendor's answer to the request; raise what it is about the vendor itself or about us."""
+        """Return the vendor's answer; raise for what concerns the vendor itself, or our credentials."""
         deadline_s = time.monotonic() + self.total_s
         tries = 1 if method == "POST" else TRIES
         while True:
@@ -176,7 +175,7 @@ class Vendor:
             tries -= 1
             begun_s = time.perf_counter()
             try:
-                answer = self._ask(method, path, credentials, query, body, deadline_s)
+                answer = self._ask(method, path, credentials, body, deadline_s)
             except (VendorBusy, VendorSlow) as exc:
                 self._on_call(method, type(exc).__name__, time.perf_counter() - begun_s)
                 self._breaker.failed()
@@ -202,20 +201,12 @@ class Vendor:
                 self._check(answer, credentials)
                 return answer
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        credentials: Credentials,
-        query: Mapping[str, str] | None,
-        body: object,
-        deadline_s: float,
-    ) -> Answer:
+    def _ask(self, method: str, path: str, credentials: Credentials, body: object, deadline_s: float) -> Answer:
         basic = base64.b64encode(f"{credentials.appkey}:{credentials.master_secret}".encode()).decode()
         try:
             received = self._client.ask(
                 method,
-                self.url + path + (f"?{urlencode(query)}" if query else ""),
+                self.url + path,
                 headers={
                     **self._trace_headers(),
                     "Authorization": f"Basic {basic}",
@@ -235,7 +226,7 @@ class Vendor:
             raise VendorBusy(f"the vendor {exc}") from exc
         answer = Answer.parse(received.status, received.headers, received.content)
         if answer.is_fault:
-            raise VendorBusy(f"the vendor reports an error of its own (status {answer.status}, code {answer.code})")
+            raise VendorBusy(f"the vendor reports an error of its own ({answer})")
         return answer
 
     def _check(self, answer: Answer, credentials: Credentials) -> None:
@@ -256,7 +247,4 @@ class Vendor:
 
 
 def _refusal(credentials: Credentials, answer: Answer) -> str:
-    return (
-        f"the vendor refuses this service's credentials for appkey {credentials.appkey}"
-        f" (status {answer.status}, code {answer.code})"
-    )
+    return f"the vendor refuses this service's credentials for appkey {credentials.appkey} ({answer})"

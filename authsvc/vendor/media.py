@@ -1,21 +1,20 @@
 """
-Where the media behind a media_id is right now: asked of the vendor once, then remembered as long as the URL lives.
+The URL of the media behind a media_id: requested from the vendor once, then cached as long as the URL is valid.
 
-Remembered in the worker and, for the other workers, in the store. However many ask for the same id at the same time,
-a worker asks the vendor once. Imports `media_url` for the rules, `client`, `bulkhead`, `limiter`, `apps`,
-`store` and `errors`.
+Cached in the worker and, for the other workers, in the store. A worker sends one request for an id, however many users
+need it at the same time (single flight). Imports `media_url` for the rules, `client`, `bulkhead`, `limiter`, `apps`,
+`store`, `ids` and `errors`.
 """
 
 import contextvars
 import hashlib
-import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from authsvc.errors import Refusal, StoreUnavailable, UnknownMedia, VendorBusy, VendorRefused, VendorSlow
@@ -26,27 +25,15 @@ from authsvc.ratelimit.limiter import Limiter
 from authsvc.stores.store import Store
 from authsvc.vendor import media_url
 from authsvc.vendor.client import SLOTS, Credentials, Vendor
+from authsvc.vendor.media_url import Resource
 
 MAX_BATCH = 100
-MAX_REMEMBERED = 20_000  # in one worker, some 10 MB
-MARGIN_MS = 30_000  # a URL is handed out only if it lives this much longer, so that a page can still load it
+MAX_CACHED = 20_000  # in one worker, some 10 MB
+MARGIN_MS = 30_000  # a cached URL is returned only if it is valid for this long, so that a page can still load it
 DEFAULT_MS = 60_000  # for a URL that names no expiry
-UNKNOWN_MS = 10_000  # for an id that the vendor does not know
-FRESH_MS = 30_000  # a fresh URL of one id is asked of the vendor at most once in so long, whoever wants it
-SLACK_S = 0.5  # beyond the vendor's own time, for a slot
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A URL, unmodified; when it expires, if it names a time; and until when memory hands it out. Both Unix ms."""
-
-    url: str
-    expires_at_ms: int | None
-    fresh_until_ms: int
-
-    def to_dict(self) -> dict[str, object]:
-        """Return what is told of it, as the vendor's SDK tells it."""
-        return {"code": 0, "message": "success", "url": self.url, "expires_at_ms": self.expires_at_ms}
+UNKNOWN_MS = 10_000  # for an id that is unknown to the vendor
+FRESH_MS = 30_000  # between two requests for a fresh URL of one id, by any user
+SLACK_S = 0.5  # beyond the vendor's own time, to wait for a thread
 
 
 _Key = tuple[str, str]
@@ -66,13 +53,13 @@ class Media:
         on_lookup: Callable[[str], object] = lambda _: None,
     ) -> None:
         """
-        Take what this stands on.
+        Take what this depends on.
 
         Args:
-            hosts: those that a URL may name.
-            places: for requests that wait for the vendor.
-            limiter: of what one user may have the vendor asked for, so that nobody spends everybody's budget.
-            on_lookup: is told of each id: "remembered", "joined" (somebody is asking already) or "asked".
+            hosts: those that a URL may have.
+            bulkhead: for requests that wait for the vendor.
+            limiter: of the requests to the vendor that one user causes, so that nobody exhausts everybody's budget.
+            on_lookup: takes the result of each look-up: "cached", "joined" (a request is under way) or "requested".
         """
         self._vendor = vendor
         self._store = store
@@ -81,29 +68,28 @@ class Media:
         self._limiter = limiter
         self._on_lookup = on_lookup
         self._lock = threading.Lock()
-        # The sandbox's URLs are not the vendor's, though a store may have seen both.
+        # One store may have URLs of the vendor and of the sandbox.
         self._prefix = f"media:{hashlib.sha256(vendor.url.encode()).hexdigest()[:16]}"
-        self._known: OrderedDict[_Key, Resource | int] = OrderedDict()
+        self._cache: OrderedDict[_Key, Resource | int] = OrderedDict()
         self._flights: dict[tuple[_Key, bool], Future[Resource]] = {}  # by key, and whether for a fresh URL
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="authsvc-vendor")
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish the requests that are under way."""
         self._pool.shutdown()
 
     def resolve(self, app: Served, user_id: str, media_id: str, now_ms: int, *, fresh: bool = False) -> Resource:
         """
-        Return where the media is.
+        Return the URL of the media.
 
         Args:
-            fresh: the URL that is remembered has stopped working; ask the vendor for another, once in FRESH_MS for
-                each id.
+            fresh: the cached URL has stopped working; request another one, once in FRESH_MS for each id.
 
         Raises:
             InvalidMediaId: it is not a media_id.
             UnknownMedia: the vendor does not know it.
-            TooManyRequests: this user has had the vendor asked for too many.
-            VendorRefused, VendorBusy, VendorSlow: as `Vendor`, or too many are waiting for it.
+            TooManyRequests: this user has caused too many requests to the vendor.
+            VendorRefused, VendorBusy, VendorSlow: as `Vendor`, or too many requests wait for it.
         """
         found = self.resolve_many(app, user_id, [media_id], now_ms, fresh=fresh)[media_id]
         if isinstance(found, Refusal):
@@ -113,69 +99,69 @@ class Media:
     def resolve_many(
         self, app: Served, user_id: str, media_ids: Sequence[str], now_ms: int, *, fresh: bool = False
     ) -> dict[str, Resource | Refusal]:
-        """Return for each id, in their order, where it is or why not; the vendor is asked for several at once."""
+        """Return the URL of each id, or why there is none, in their order; several requests are sent at once."""
         results: dict[str, Resource | Refusal] = {}
         flights: dict[str, Future[Resource]] = {}
+        found: Resource | Refusal | Future[Resource]
         for media_id in media_ids:
             try:
                 media_url.check_media_id(media_id)
-                found = self._known_or_flight(app, user_id, media_id, now_ms, fresh=fresh)
+                found = self._cached_or_flight(app, user_id, media_id, now_ms, fresh=fresh)
             except Refusal as refusal:
-                results[media_id] = refusal
+                found = refusal
+            if isinstance(found, Future):
+                flights[media_id] = found
             else:
-                if isinstance(found, Resource):
-                    results[media_id] = found
-                else:
-                    flights[media_id] = found
+                results[media_id] = found
         results |= self._wait(flights) if flights else {}
         return {media_id: results[media_id] for media_id in media_ids}
 
-    def _known_or_flight(
+    def _cached_or_flight(
         self, app: Served, user_id: str, media_id: str, now_ms: int, *, fresh: bool
     ) -> Resource | Future[Resource]:
         key = (app.appkey, media_id)
         with self._lock:
-            resource = None if fresh else self._remembered(key, now_ms)
+            resource = None if fresh else self._cached(key, now_ms)
             if resource is not None:
-                self._on_lookup("remembered")
+                self._on_lookup("cached")
                 return resource
-            known = self._known.get(key)
+            known = self._cache.get(key)
             if isinstance(known, int) and now_ms < known:
-                self._on_lookup("remembered")
+                self._on_lookup("cached")
                 raise UnknownMedia
             if (key, fresh) in self._flights:
                 self._on_lookup("joined")
                 return self._flights[key, fresh]
             self._limiter.hit(user_id, app.appkey, now_ms)
-            self._on_lookup("asked")
-            # In the context of the request, so that the call to the vendor is seen as part of its trace.
+            self._on_lookup("requested")
+            # In the context of the request, so that the call to the vendor is part of its trace.
             flight = self._pool.submit(contextvars.copy_context().run, self._fly, app, user_id, media_id, now_ms, fresh)
             self._flights[key, fresh] = flight
         flight.add_done_callback(lambda _: self._land((key, fresh)))
         return flight
 
     def _fly(self, app: Served, user_id: str, media_id: str, now_ms: int, fresh: bool) -> Resource:  # noqa: FBT001 -- submit has no names
-        """Ask the other workers' memory, then the vendor, and remember the answer. Runs in a thread of the pool."""
+        """Look in the store, then ask the vendor, and cache the answer. Runs in a thread of the pool."""
         key = (app.appkey, media_id)
-        resource = self._before_a_refresh(key, now_ms) if fresh else self._shared(key, now_ms)
+        resource = self._before_a_refresh(key, now_ms) if fresh else self._stored(key, now_ms)
         if resource is None:
             again = partial(self._limiter.hit, user_id, app.appkey, now_ms)
             try:
                 url = self._vendor.resource_url(Credentials.of(app), media_id, again=again)
             except UnknownMedia:
-                self._remember(key, now_ms + UNKNOWN_MS)
+                self._add(key, now_ms + UNKNOWN_MS)
                 raise
             resource = self._checked(url, now_ms)
-            self._share(key, resource, now_ms)
-        self._remember(key, resource)
+            self._store_url(key, resource, now_ms)
+        self._add(key, resource)
         return resource
 
     def _before_a_refresh(self, key: _Key, now_ms: int) -> Resource | None:
-        """Return None if the vendor is to be asked for a fresh URL, else what memory has, the other workers' first."""
-        with suppress(StoreUnavailable):  # then nothing bounds it across workers
+        """Return None if the vendor is to be asked for a fresh URL, else the URL in the store, or in the cache."""
+        with suppress(StoreUnavailable):  # then nothing limits it across workers
             if self._store.add(f"{self._name(key)}:fresh:{now_ms // FRESH_MS}", fresh_id(), keep_ms=2 * FRESH_MS):
                 return None
-        return self._shared(key, now_ms) or self._remembered(key, now_ms)
+        return self._stored(key, now_ms) or self._cached(key, now_ms)
 
     def _land(self, flight: tuple[_Key, bool]) -> None:
         with self._lock:
@@ -199,21 +185,21 @@ class Media:
             raise VendorRefused("the vendor's URL has already expired; compare this host's clock with the vendor's")
         return Resource(url, expires_at_ms, expires_at_ms - MARGIN_MS)
 
-    def _remembered(self, key: _Key, now_ms: int) -> Resource | None:
-        known = self._known.get(key)
+    def _cached(self, key: _Key, now_ms: int) -> Resource | None:
+        known = self._cache.get(key)
         return known if isinstance(known, Resource) and now_ms < known.fresh_until_ms else None
 
-    def _remember(self, key: _Key, found: Resource | int) -> None:
+    def _add(self, key: _Key, found: Resource | int) -> None:
         with self._lock:
-            self._known[key] = found
-            self._known.move_to_end(key)
-            if len(self._known) > MAX_REMEMBERED:
-                self._known.popitem(last=False)
+            self._cache[key] = found
+            self._cache.move_to_end(key)
+            if len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
 
-    def _shared(self, key: _Key, now_ms: int) -> Resource | None:
-        """Return what another worker has stored, checked as what the vendor returns."""
+    def _stored(self, key: _Key, now_ms: int) -> Resource | None:
+        """Return what another worker has stored, checked like an answer of the vendor."""
         try:
-            stored = _stored(self._store.get(self._name(key)))
+            stored = Resource.from_json(self._store.get(self._name(key)))
             if stored is None:
                 return None
             resource = self._checked(stored.url, now_ms)
@@ -226,11 +212,10 @@ class Media:
         appkey, media_id = key
         return f"{self._prefix}:{appkey}:{media_id}"
 
-    def _share(self, key: _Key, resource: Resource, now_ms: int) -> None:
+    def _store_url(self, key: _Key, resource: Resource, now_ms: int) -> None:
         if resource.fresh_until_ms > now_ms:
-            told = {"url": resource.url, "fresh_until_ms": resource.fresh_until_ms}
             with suppress(StoreUnavailable):
-                self._store.put(self._name(key), json.dumps(told), keep_ms=resource.fresh_until_ms - now_ms)
+                self._store.put(self._name(key), resource.to_json(), keep_ms=resource.fresh_until_ms - now_ms)
 
 
 def _landed(flight: Future[Resource], deadline_s: float) -> Resource | Refusal:
@@ -240,16 +225,3 @@ def _landed(flight: Future[Resource], deadline_s: float) -> Resource | Refusal:
         return VendorSlow()
     except Refusal as refusal:
         return refusal
-
-
-def _stored(text: str | None) -> Resource | None:
-    """Return what `_share` has stored; None for anything else that the store may hold."""
-    try:
-        told = json.loads(text or "")
-    except (ValueError, RecursionError):
-        return None
-    match told:
-        case {"url": str(url), "fresh_until_ms": int(fresh_until_ms)}:
-            return Resource(url, None, fresh_until_ms)
-        case _:
-            return None

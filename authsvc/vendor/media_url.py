@@ -1,11 +1,14 @@
 """
-The rules of a media_id, and of the URL that the vendor returns for it; seen in its REST API guide and its answers.
+The rules for a media_id, and for the URL that the vendor returns for it; from its REST API guide and its answers.
 
 Pure; imports only `errors`.
 """
 
+import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from authsvc.errors import InvalidMediaId
@@ -16,11 +19,41 @@ _LABEL = re.compile(r"[a-z0-9_-]+")
 _EXPIRY_NAMES = ("e", "Expires", "expires")
 
 
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A URL, unmodified; when it expires, if it names a time; and until when the cache returns it. Both Unix ms."""
+
+    url: str
+    expires_at_ms: int | None
+    fresh_until_ms: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it in the form of the vendor's SDK."""
+        return {"code": 0, "message": "success", "url": self.url, "expires_at_ms": self.expires_at_ms}
+
+    def to_json(self) -> str:
+        """Return what the store keeps of it."""
+        return json.dumps({"url": self.url, "fresh_until_ms": self.fresh_until_ms})
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Self | None:
+        """Return what `to_json` made, without `expires_at_ms`; None for anything else."""
+        try:
+            stored = json.loads(text or "")
+        except (ValueError, RecursionError):
+            return None
+        match stored:
+            case {"url": str(url), "fresh_until_ms": int(fresh_until_ms)}:
+                return cls(url, None, fresh_until_ms)
+            case _:
+                return None
+
+
 def check_media_id(media_id: str) -> None:
     """
     Raise InvalidMediaId unless it is 1 to 255 of A-Z a-z 0-9 _ . / - without `..` and without a leading `//`.
 
-    One leading slash is let be: the vendor's own examples have it.
+    One leading slash is allowed: the vendor's own examples have it.
     """
     if not _MEDIA_ID.fullmatch(media_id) or ".." in media_id or len(media_id) > 255:
         raise InvalidMediaId
@@ -47,7 +80,7 @@ def is_allowed(url: str, hosts: Collection[str]) -> bool:
 
 
 def expires_at_ms(url: str) -> int | None:
-    """Return the time that the URL's query names, Unix milliseconds; None if it names none that makes sense."""
+    """Return the expiry in the URL's query, Unix milliseconds; None if there is none in a known form."""
     query = parse_qs(urlsplit(url).query)
     for name in _EXPIRY_NAMES:
         text = query.get(name, [""])[-1]

@@ -1,6 +1,8 @@
 """
-The IM username of an app user. No two users share one, nor do two of them differ by case alone: whether the vendor
-compares usernames by case is not known.
+The IM username of an app user.
+
+No two users have the same one, nor do two differ by case alone: the guide does not say whether the vendor compares
+usernames by case.
 
 Pure; imports nothing of the project.
 """
@@ -13,16 +15,16 @@ Style = Literal["readable", "derived"]
 
 # Rule of the vendor's REST API guide for usernames: 4 to 128 bytes, a letter or digit, then letters, digits and _ . - @
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_.@-]{3,127}")
-_ESCAPED = "id-"  # begins the name of a user whose id is not its own name
-_HASHED = "sha-"  # the same, and too long even for that
+_ESCAPED = "id-"  # prefix of the username of a user whose id the vendor would not take as it is
+_HASHED = "sha-"  # prefix of one that would be too long even so
 _KEPT = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.@")
 
 
 def readable(user_id: str) -> str:
     """
-    Return the id itself where the vendor takes it and it has no capitals, else a readable form of it.
+    Return the id itself if the vendor accepts it and it has no capitals, else a readable form of it.
 
-    Every other byte becomes `-` and two hex digits behind a prefix that no plain id keeps, and what is too long for
+    Every other byte becomes `-` and two hex digits, behind a prefix that no plain id keeps. An id that is too long for
     that becomes its beginning and its SHA-256.
     """
     if _PLAIN.fullmatch(user_id) and not user_id.startswith((_ESCAPED, _HASHED)):
@@ -34,5 +36,5 @@ def readable(user_id: str) -> str:
 
 
 def derived(digest: str) -> str:
-    """Return the name that nobody guesses, of the digest of a user's id with a key: 160 bits of it."""
+    """Return a username that nobody can guess: 160 bits of the digest of a user's id with a key."""
     return f"u-{digest[:40]}"

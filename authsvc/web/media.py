@@ -7,7 +7,8 @@ Imports `media`, `problems`, `json_body` and `errors`.
 from collections.abc import Mapping
 
 from authsvc.errors import InvalidRequest, Refusal
-from authsvc.vendor.media import MAX_BATCH, Resource
+from authsvc.vendor.media import MAX_BATCH
+from authsvc.vendor.media_url import Resource
 from authsvc.web import json_body, problems
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.request import Request

@@ -88,14 +88,14 @@ def test_calls_and_lookups() -> None:
     counted.call("store", "add", "ok", 0.01)
     counted.call("store", "add", "unavailable", 0.9)
     counted.call("vendor", "GET", "200", 0.1)
-    counted.media("asked")
+    counted.media("requested")
     counted.media("joined")
     counted.publish()
     told = figures(counted.text())
     assert told["store_calls_total", "add", "ok"] == told["store_calls_total", "add", "unavailable"] == 1
     assert told["store_call_duration_seconds_count", "add"] == 2
     assert told["vendor_calls_total", "GET", "200"] == 1
-    assert told["media_lookups_total", "asked"] == told["media_lookups_total", "joined"] == 1
+    assert told["media_lookups_total", "requested"] == told["media_lookups_total", "joined"] == 1
 
 
 def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +104,10 @@ def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     counted = Metrics()
     for _ in range(5):
         counted.call("store", "add", "ok", 0.01)
-        counted.media("asked")
+        counted.media("requested")
     counted.publish()
     told = figures(counted.text())
-    assert told["store_calls_total", "add", "ok"] == told["media_lookups_total", "asked"] == 3
+    assert told["store_calls_total", "add", "ok"] == told["media_lookups_total", "requested"] == 3
 
 
 def gauged(counted: Metrics, **changed: object) -> Figures:

@@ -109,7 +109,7 @@ def test_refused_credentials_are_our_trouble_and_not_the_users(
         vendor.resource_url(OURS, "a/b")
     assert len(stand_in.asked) == 1
     assert MASTER_SECRET not in str(refused.value) + repr(refused.value) + repr(OURS)
-    assert not vendor.is_away()
+    assert not vendor.is_unavailable()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_spent_limit_is_waited_out(
     assert len(stand_in.asked) == 1
     clock.now_ms += 1000 * retry_after_s
     assert vendor.resource_url(OURS, "a/b") == "http://dl.im.jiguang.cn/x"
-    assert not vendor.is_away()
+    assert not vendor.is_unavailable()
 
 
 def test_the_last_call_of_a_window_is_the_last(vendor: Vendor, stand_in: VendorStandIn) -> None:
@@ -219,7 +219,7 @@ def test_a_vendor_that_is_not_there(budget: Budget, clock: Clock) -> None:
     for _ in range(FAILURES):
         with pytest.raises(VendorBusy):
             vendor.register(OURS, "ming", "made-up-password")
-    assert vendor.is_away()
+    assert vendor.is_unavailable()
     with pytest.raises(VendorBusy, match="the vendor is unavailable"):
         vendor.resource_url(OURS, "a/b")
     vendor.close()

@@ -30,7 +30,8 @@ from authsvc.stores.store import Store
 from authsvc.vendor import media as media_module
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import SLOTS, Vendor
-from authsvc.vendor.media import DEFAULT_MS, FRESH_MS, MARGIN_MS, UNKNOWN_MS, Media, Resource
+from authsvc.vendor.media import DEFAULT_MS, FRESH_MS, MARGIN_MS, UNKNOWN_MS, Media
+from authsvc.vendor.media_url import Resource
 from tests.support import made_up
 from tests.support.raw_server import raw_server
 from tests.support.running import wait_until
@@ -326,7 +327,7 @@ def test_a_fresh_url_does_not_join_one_who_reads_memory(make: Make, stand_in: Ve
     stand_in.freeze()
     with ThreadPoolExecutor(3) as pool:
         asking = [pool.submit(media.resolve, APP, "ming", "a", NOW_MS, fresh=fresh) for fresh in (False, True, True)]
-        wait_until(lambda: sorted(found) == ["asked", "asked", "joined"], timeout_s=15)
+        wait_until(lambda: sorted(found) == ["joined", "requested", "requested"], timeout_s=15)
         stand_in.thaw()
         assert {future.result(5).url for future in asking} == {url_of("a")}
     assert len(stand_in.asked) == 2
@@ -492,11 +493,11 @@ def test_without_the_store(make: Make, stand_in: VendorStandIn) -> None:
 
 def test_memory_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the bound the id that was learned longest ago is forgotten; the store still knows it."""
-    monkeypatch.setattr(media_module, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(media_module, "MAX_CACHED", 2)
     media = make()
     for media_id in ("a", "b", "c"):
         media.resolve(APP, "ming", media_id, NOW_MS)
-    assert len(media._known) == 2
+    assert len(media._cache) == 2
 
 
 def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
@@ -506,9 +507,9 @@ def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
     stand_in.freeze()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(media.resolve, APP, "ming", "a", NOW_MS)
-        wait_until(lambda: found == ["asked"], timeout_s=15)
+        wait_until(lambda: found == ["requested"], timeout_s=15)
         second = pool.submit(media.resolve, APP, "ana", "a", NOW_MS)
-        wait_until(lambda: found == ["asked", "joined"], timeout_s=15)
+        wait_until(lambda: found == ["requested", "joined"], timeout_s=15)
         stand_in.thaw()
         assert first.result(5) == second.result(5)
     media.resolve(APP, "ming", "a", NOW_MS)
@@ -516,4 +517,4 @@ def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
     for _ in range(2):
         with pytest.raises(UnknownMedia):
             media.resolve(APP, "ming", "b", NOW_MS)
-    assert found == ["asked", "joined", "remembered", "asked", "remembered"]
+    assert found == ["requested", "joined", "cached", "requested", "cached"]
