@@ -1,7 +1,8 @@
 """
 The command line. Exit codes: 0 done or valid, 1 refused, 2 usage or settings; errors go to stderr.
 
-Secrets come from files or the environment, never from an argument, which every process list shows.
+Secrets come from files or the environment, never from an argument, which every process list shows. One module, so that
+all commands and options are on one page.
 """
 
 import json

@@ -2,7 +2,8 @@
 An HTTP request to another service within one deadline: the look-up of its name, the connection, TLS, a proxy's CONNECT,
 and head and body of the answer. A time-out of a socket bounds only the wait for the next byte.
 
-The only module that imports `urllib3`, whose `_new_conn` it replaces. Imports `host_names`, `proxies` and `errors`.
+The only module that imports `urllib3`. It replaces the method `_new_conn` of its connections. Of the project it imports
+`host_names`, `proxies` and `errors`.
 """
 
 import os

@@ -2,7 +2,8 @@
 The dialect of the vendor's SDK: Socket.IO 1.x and 2.x on Engine.IO 3, over WebSocket and over polling.
 
 Ours, because the Python libraries of that generation no longer run. Only what its clients use is here: the default
-namespace and text packets. In this generation the client pings and the server answers.
+namespace and text packets. In this generation the client pings and the server answers. One module, because a session
+moves from one transport to the other.
 
 Source: the protocol pages of engine.io-protocol, revision 3, and socket.io-protocol, revision 4.
 """

@@ -1,8 +1,8 @@
 """
 The settings: every field with its default, its rule and its one line of help; frozen once checked.
 
-`loader` reads them from the environment. Imports `types` and `apps_file` for their values, `token_keys` and
-`stores` for their checks; nothing below `app` imports this module.
+`loader` reads them from the environment. One module, because the order of the fields is the order of their checks, and
+that of the documentation. Imports `types` and `apps_file` for the values, `token_keys` and `stores` for the checks.
 """
 
 from typing import Annotated, Literal

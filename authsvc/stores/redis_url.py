@@ -1,5 +1,7 @@
 """
-The URL of a Redis in any shape, taken apart. Pure, and imports nothing: `check_url` needs no redis-py.
+The URL of a Redis, standalone or behind sentinels or in a Cluster, and its parts.
+
+Pure; imports nothing of the project, so that settings are checked without redis-py.
 """
 
 import re

@@ -1,6 +1,7 @@
 """
 The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
 
+One module, because a statement is right only in the transaction, and after the way of opening the file, beside it.
 Imports `errors`, `store` and `sqlite_files`.
 """
 

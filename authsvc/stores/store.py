@@ -2,7 +2,7 @@
 What the rules ask of a store; `stores` has the two that answer.
 
 Expiry is a rule of the callers of a store, from their own numbers: a store is told how long to keep an entry and may
-keep it longer, never shorter. Imports nothing but `errors`.
+keep it longer, never shorter. Imports nothing of the project.
 """
 
 from collections.abc import Mapping
