@@ -63,13 +63,13 @@ class AppSettings(BaseModel):
     )
     flag: int = Field(0, ge=0, le=1, description="The SDK's message roaming flag, 0 or 1.")
     apps_file: FilePath | None = Field(
-        None, description="TOML file with many apps, instead of the four above; see “Several apps”."
+        None, description="TOML file with many apps, instead of the four above; see below."
     )
     apps: tuple[App, ...] = Field((), description="", exclude=True)
     store_url: SecretText = Field(
         default_factory=default_store,
         description="`sqlite:///path`, or a `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or"
-        " `redis+cluster://`; see “Redis in every shape”.",
+        " `redis+cluster://`; see docs/store.md.",
     )
 
     @field_validator("appkey")

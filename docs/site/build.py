@@ -25,7 +25,7 @@ HOME, INDEX = "index.md", "contents.md"
 STYLE = "site.css"
 FILES = "files"  # where the site has what lies outside docs/
 
-Nav = list[dict[str, str | list[dict[str, str | list[str]]]]]
+Nav = list[dict[str, "str | Nav"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +109,20 @@ class Tree:
         return os.path.relpath(f"{FILES}/{path}", Path(here).parent)
 
     def nav(self) -> Nav:
-        """Return the index as navigation; what lies in a folder comes with the folder's own index."""
+        """Return the index as navigation."""
         chapters: Nav = [{self.language.home: HOME}]
         index = f"{self.language.folder}/index.md"
         for chapter in re.split(r"^## ", (ROOT / index).read_text(), flags=re.MULTILINE)[1:]:
             title, _, body = chapter.partition("\n")
-            links = re.findall(r"^- \[([^]]+)\]\(([^)#]+)\)", body, re.MULTILINE)
-            pages = [(name, os.path.normpath(Path(index).parent / target)) for name, target in links]
-            chapters.append(
-                {title: [{name: self._entry(self.pages[page])} for name, page in pages if page in self.pages]}
-            )
+            bullets = re.findall(r"^- (.+?)(?=^- |\Z)", body, re.MULTILINE | re.DOTALL)
+            chapters.append({title: [entry for bullet in bullets for entry in self._entries(index, bullet)]})
         return chapters
 
-    def _entry(self, place: str) -> str | list[str]:
-        """Return a page, or with the index of a folder all pages of that folder."""
-        folder, _, name = place.rpartition("/")
-        if not folder or name != "index.md":
-            return place
-        return [place, *(other for other in self.pages.values() if other.startswith(f"{folder}/") and other != place)]
+    def _entries(self, index: str, bullet: str) -> Nav:
+        """Return a bullet that begins with a link as that page, and one that lists links after its name as their group."""
+        links = [(name, os.path.normpath(Path(index).parent / path)) for name, path in re.findall(r"\[([^]]+)\]\(([^)#]+)\)", bullet)]
+        pages: Nav = [{name: self.pages[page]} for name, page in links if page in self.pages]
+        return pages[:1] if bullet.startswith("[") else [{re.split("[:：]", bullet)[0]: pages}]
 
 
 def config(language: Language, tree: Tree) -> dict[str, object]:

@@ -25,14 +25,14 @@ def _python(script: str, *arguments: str) -> Command:
 
 
 def _php(port: int, folder: Path) -> list[str]:
-    (block,) = ENGLISH.find("php", "session_start")
+    (block,) = ENGLISH.page("login").find("php", "session_start")
     (folder / "check.php").write_text(block.text)
     settings = ["-d", f"session.save_path={folder}"]
     return [needed.program("php"), *settings, "-S", f"127.0.0.1:{port}", str(FOLDER / "session.php")]
 
 
 def _express(port: int, folder: Path) -> list[str]:
-    (block,) = ENGLISH.find("js", 'app.get("/auth/check"')
+    (block,) = ENGLISH.page("login").find("js", 'app.get("/auth/check"')
     (folder / "check.js").write_text(block.text)
     return [node.node(), str(FOLDER / "express.cjs"), str(port)]
 

@@ -1,5 +1,5 @@
 """
-The little of systemd that the set-up in deploy/README.md asks for, on units under a folder and with real processes.
+The little of systemd that the set-up in docs/deploy.md asks for, on units under a folder and with real processes.
 
 `python systemctl.py ROOT VERB NAME…`, with the verbs daemon-reload, enable --now, disable --now, restart, and reload
 for nginx. A unit's environment, its credentials and its start, with `%i` and `%d`, are as its file says, and its

@@ -1,4 +1,4 @@
-"""Tests of the recipes for other gateways: the real programs, with what deploy/README.md shows."""
+"""Tests of the recipes for other gateways: the real programs, with what docs/gateways.md shows."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ALLOWED, NAME
 from tests.deploy.login_app import RENEWED
 from tests.support import canaries, made_up, needed
-from tests.support.docs import Document
+from tests.support.docs import ENGLISH
 from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, wait_until
 
-RECIPES = Document("deploy/README.md")
+RECIPES = ENGLISH.page("gateways")
 ISSUE = "/v1/auth-payload"
 FORGED = {"X-Forwarded-User": "eve", "X-Gateway-Secret": "guessed-secret"}
 MING = {"Cookie": "session=ming"}

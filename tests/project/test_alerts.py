@@ -11,6 +11,7 @@ import yaml
 
 from authsvc.telemetry.metrics import Metrics
 from tests.support import needed
+from tests.support.docs import ENGLISH
 from tests.telemetry.test_metrics import gauged
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -49,7 +50,7 @@ def test_every_metric_exists() -> None:
 
 
 def test_the_guide_tells_them_all() -> None:
-    """The table of deploy/README.md has every metric, and no other."""
+    """The table of docs/operate.md has every metric, and no other."""
     counted = Metrics()
     gauged(counted)
     told = {
@@ -57,7 +58,7 @@ def test_the_guide_tells_them_all() -> None:
         for name in re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE)
         if not name.endswith("_created")
     }
-    rows = [line for line in (DEPLOY / "README.md").read_text().splitlines() if line.startswith("| `authsvc_")]
+    rows = ENGLISH.page("operate").rows(r"\| `authsvc_")
     assert set(re.findall(r"`(authsvc_\w+)`", "\n".join(rows))) == told
 
 

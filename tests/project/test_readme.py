@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,8 +104,8 @@ def test_both_languages_have_the_same_pages() -> None:
     assert names(ENGLISH) == names(CHINESE)
     for english, chinese in zip(ENGLISH.pages, CHINESE.pages, strict=True):
         assert [level for level, _ in chinese.headings] == [level for level, _ in english.headings], chinese.name
-        assert [(block.language, block.runs, block.uncommented()) for block in chinese.blocks] == [
-            (block.language, block.runs, block.uncommented()) for block in english.blocks
+        assert [(block.language, block.mark, block.uncommented()) for block in chinese.blocks] == [
+            (block.language, block.mark, block.uncommented()) for block in english.blocks
         ], chinese.name
 
 
@@ -240,7 +241,9 @@ def user_token(secrets: Path) -> str:
     return str(made["token"])
 
 
-@pytest.mark.parametrize("block", [block for block in ENGLISH.blocks if block.runs], ids=lambda block: block.text[:40])
+@pytest.mark.parametrize(
+    "block", [block for block in ENGLISH.blocks if block.mark == "run"], ids=lambda block: block.text[:40]
+)
 def test_what_runs_shows_what_it_says(
     block: Block, service: Service, secrets: Path, tmp_path: Path, seen: Seen
 ) -> None:
@@ -400,6 +403,38 @@ def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: P
             assert gateway.ask("GET", "/client.js/x").status == 404
         finally:
             gateway.stop()
+
+
+def test_inside_your_own_flask_app(secrets: Path, tmp_path: Path) -> None:
+    """Below a path of the app, a user of the app gets payloads there, and nobody else does."""
+    (block,) = ENGLISH.find("python", "DispatcherMiddleware")
+    script = f"""
+import flask
+app = flask.Flask("app")
+app.secret_key = open({str(secrets / "flask-secret-key")!r}).readline().strip()
+
+@app.post("/login")
+def login():
+    flask.session["_user_id"] = "7"
+    return "", 204
+
+{block.text}
+client = app.test_client()
+site = {{"Origin": "http://localhost"}}
+print(client.post("/auth/v1/auth-payload", headers=site).status_code, client.get("/auth/client.js").status_code)
+print(client.post("/login").status_code, client.post("/auth/v1/auth-payload", headers=site).status_code)
+"""
+    variables = start_block().exports(secrets) | {"AUTHSVC_STORE_URL": f"sqlite://{tmp_path}/store/store.db"}
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=script,
+        env=clean_environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert [line for line in done.stdout.splitlines() if line[0] != "{"] == ["401 200", "204 200"], done.stderr
 
 
 def test_the_apps_file_is_accepted(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of code; `runs` if the page promises its output."""
+    """A block of code. `mark` is `run` if the page promises its output, and `step` if a test follows it."""
 
     language: str
     text: str
-    runs: bool
+    mark: str
 
     def uncommented(self) -> str:
         return re.sub(r"(^|\s+)(#|//) .*$", "", self.text, flags=re.MULTILINE)
@@ -36,8 +36,8 @@ class Document:
     def __init__(self, name: str) -> None:
         self.name = name
         self.text = (ROOT / name).read_text()
-        found = re.findall(r"^(<!-- run -->\n)?```(\w+)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
-        self.blocks = [Block(language, text, bool(runs)) for runs, language, text in found]
+        found = re.findall(r"^(?:<!-- (run|step) -->\n)?```(\w+)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        self.blocks = [Block(language, text, mark) for mark, language, text in found]
         self.prose = re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL)
         self.headings = re.findall(r"^(#+) (.+)$", self.prose, re.MULTILINE)
 
