@@ -119,8 +119,11 @@ class Tree:
         return chapters
 
     def _entries(self, index: str, bullet: str) -> Nav:
-        """Return a bullet that begins with a link as that page, and one that lists links after its name as their group."""
-        links = [(name, os.path.normpath(Path(index).parent / path)) for name, path in re.findall(r"\[([^]]+)\]\(([^)#]+)\)", bullet)]
+        """Return a bullet that begins with a link as that page; one with links after its name as their group."""
+        links = [
+            (name, os.path.normpath(Path(index).parent / path))
+            for name, path in re.findall(r"\[([^]]+)\]\(([^)#]+)\)", bullet)
+        ]
         pages: Nav = [{name: self.pages[page]} for name, page in links if page in self.pages]
         return pages[:1] if bullet.startswith("[") else [{re.split("[:：]", bullet)[0]: pages}]
 
