@@ -1,9 +1,9 @@
 """
 Ask the app: the way of logging in for back ends whose sessions and tokens only they can read (AUTHSVC_LOGIN_URL).
 
-Its answers are remembered for some seconds, by the digest of what was sent. The app is asked once for a login however
-many requests bring it, by `AT_ONCE` threads at most, and not at all while it counts as away. Imports `auth_request`,
-`token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock` and `errors`.
+An answer is cached for some seconds, by the digest of the credentials. Requests with the same credentials share one
+request to the app (single flight). At most `AT_ONCE` threads wait for the app, and none while the circuit breaker is
+open. Imports `auth_request`, `token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock` and `errors`.
 """
 
 import threading
@@ -20,11 +20,11 @@ from authsvc.outbound.availability import Availability
 from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.outbound.circuit_breaker import CircuitBreaker
 
-SETTLED_S = 5.0  # without a failure, until the log says that the app is back
-REFUSED_MS = 1000  # a refusal counts no longer: many apps keep the session's id when its user logs in
+SETTLED_S = 5.0  # without a failure, until the log has that the app is available again
+REFUSED_MS = 1000  # a refusal is cached no longer: many apps keep the session's id when its user logs in
 
 OnCall = Callable[[str, str, float], object]
-# Browsers send these by themselves once a user has given the password; any other a script of the page has set.
+# Browsers add these by themselves after the user has entered the password. Any other scheme is set by a script.
 _OF_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
 _SERVICE = "the app that checks logins"
 
@@ -36,7 +36,7 @@ class Headers(Protocol):
 
 
 class RequestLike(Protocol):
-    """What of a request is read here."""
+    """The parts of a request that are read here."""
 
     @property
     def request_id(self) -> str: ...
@@ -47,7 +47,7 @@ class RequestLike(Protocol):
 
 
 class AppLogin:
-    """What the app says of each login. Safe to use from many threads."""
+    """The app's answers about logins. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class AppLogin:
         on_call: OnCall = lambda *_: None,
     ) -> None:
         """
-        Take what asks the app, and for how many seconds from the question an answer counts.
+        Take the URL to ask, and for how many seconds after the request an answer is cached.
 
         Args:
-            on_call: is told of each question: the operation, how it ended, and its time in seconds.
+            on_call: takes each request to the app: the operation, its outcome, and its time in seconds.
         """
         self._url = url
         self._cache_ms = cache_s * 1000
@@ -76,16 +76,16 @@ class AppLogin:
         self._flights: dict[str, Future[str]] = {}
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         self._url.close()
 
     def user_id(self, request: RequestLike, cookie: str, authorization: str, now_ms: int) -> str:
         """
-        Return whose login the request brings; one of its two headers may be empty.
+        Return the user whose credentials these are; one of the two headers may be empty.
 
         Raises:
-            NotLoggedIn: nobody's.
-            LoginUnavailable: whose it is cannot be known now.
+            NotLoggedIn: the app rejects them.
+            LoginUnavailable: the app gives no answer now.
         """
         host = request.host
         key = key_of(cookie, authorization, host)
@@ -107,9 +107,9 @@ class AppLogin:
         return user_id
 
     def _joined(self, key: str, ask: Callable[[int], str]) -> str:
-        """Return the answer to the question that is under way for this login, or ask; give `ask` the time, Unix ms."""
+        """Return the answer to the request that is under way for this key, or call `ask` with the time, Unix ms."""
         with self._lock:
-            # The answer may have come since, to a question that is younger than this request.
+            # An answer may have arrived since, to a question that is younger than this request.
             asked_ms = self._now_ms()
             known = self._known(key, asked_ms)
             if known is not None:
@@ -160,19 +160,19 @@ class AppLogin:
     def _failed(self, failure: LoginUnavailable) -> None:
         if failure.is_down:
             self._breaker.failed()
-        else:  # a login that makes the app stumble must not keep out all others
+        else:  # a login on which the app fails must not lock out all others
             self._breaker.succeeded()
         self._availability.failed(failure)
         self._availability.look()
 
 
 def key_of(cookie: str, authorization: str, host: str) -> str:
-    """Return what the app's answer depends on; no two logins have the same."""
+    """Return what the app's answer depends on, as a key; no two logins have the same."""
     return f"{len(host)} {len(cookie)} {host}{cookie}{authorization}"
 
 
 class AppToken:
-    """An Authorization header that the page itself sends and the app knows, such as an opaque token."""
+    """An Authorization header that the page itself sends and the app accepts, such as an opaque token."""
 
     name = "app-token"
     brings = "an Authorization header that the app accepts"
@@ -186,12 +186,12 @@ class AppToken:
         if not authorization or authorization.partition(" ")[0].lower() in _OF_BROWSERS:
             return None
         if request.headers.get("Cookie"):
-            return None  # nobody but the app knows which of the two logs in
+            return None  # only the app knows which of the two it accepts: see AppCookie
         return self._login.user_id(request, "", authorization, now_ms)
 
 
 class AppCookie:
-    """A cookie that the app knows, or a password that the browser sends along like one."""
+    """A cookie that the app accepts, or a password that the browser adds by itself."""
 
     name = "app-cookie"
     brings = "a cookie that the app accepts"

@@ -1,8 +1,9 @@
 """
-The question to the app who is logged in: one GET of AUTHSVC_LOGIN_URL, and what its answer means.
+One request to the app, a GET of AUTHSVC_LOGIN_URL, and what its answer means.
 
-Gateways ask the same way and call it auth_request (nginx), forwardAuth (Traefik) or ext_authz (Envoy). How often it is
-asked is for `ask_app`. Imports `http_client`, `tokens` for what a user id is, and `errors`.
+Gateways do the same and call it auth_request (nginx), forwardAuth (Traefik) or ext_authz (Envoy). How often the app is
+asked is decided in the module that imports this one. Imports `http_client`, `tokens` for what a user id is, and
+`errors`.
 """
 
 import json
@@ -16,17 +17,17 @@ from authsvc.auth.tokens import checked_user_id
 from authsvc.errors import LoginUnavailable, NotLoggedIn
 from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer, TooSlow
 
-TOTAL_S = 2.0  # for one question, its second try included
-AT_ONCE = 16  # of a worker's threads, how many may wait for the app; the others are for everything else
+TOTAL_S = 2.0  # for the request, its second try included
+AT_ONCE = 16  # threads of a worker that may wait for the app; the others stay free for everything else
 TRIES = 2  # the app may close a kept connection just as it is used
 MAX_BYTES = 65_536
-ASKED_HEADER = "X-Authsvc-Asks"  # authsvc refuses what has it, or it would ask a URL of its own for ever
+ASKED_HEADER = "X-Authsvc-Asks"  # authsvc rejects requests that have it, or it could ask itself in a loop
 LOOP = "AUTHSVC_LOGIN_URL points to authsvc itself, not to the app"
 
 _REFUSED = frozenset({401, 403})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_DOWN = frozenset({502, 503, 504})  # from what stands in front of the app
-# What HTTP allows in a header, but for the one value that urllib3 takes for an order to leave the header out.
+_DOWN = frozenset({502, 503, 504})  # from a proxy in front of the app
+# What HTTP allows in a header, except the value that makes urllib3 omit the header.
 _SENDABLE = re.compile(r"(?!@@@SKIP_HEADER@@@$)[\t\x20-\x7e\x80-\xff]*")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a request presents as its login, as it came; empty for what it does not have."""
+    """The credentials of a request, unmodified; empty for a header that it does not have."""
 
     cookie: str = field(default="", repr=False)
     authorization: str = field(default="", repr=False)
@@ -43,11 +44,11 @@ class Presented:
 
 
 class LoginUrl:
-    """The app's answer at one URL. Safe to use from many threads."""
+    """The app's login URL. Safe to use from many threads."""
 
     def __init__(self, url: str, *, user_header: str, user_field: str | None) -> None:
         """
-        Take the URL and where its answer names the user.
+        Take the URL, and the place of the user's id in its answer.
 
         Args:
             user_field: the member of a JSON answer, dotted if it is inside others; None for the header.
@@ -65,14 +66,14 @@ class LoginUrl:
 
     def ask(self, presented: Presented, request_id: str = "") -> str:
         """
-        Return the id of the user whose login this is.
+        Return the id of the user whose credentials these are.
 
         Args:
-            request_id: of the request that presents it, for the app's log.
+            request_id: of the request that has them, for the app's log.
 
         Raises:
-            NotLoggedIn: the app says that it is nobody's.
-            LoginUnavailable: whose it is cannot be known now.
+            NotLoggedIn: the app rejects them.
+            LoginUnavailable: the app gives no answer now, or an unknown one.
         """
         answer = self._answer(presented, request_id)
         if _is_of_authsvc(answer):
@@ -134,7 +135,7 @@ class LoginUrl:
 
 
 def _path(url: str) -> str | None:
-    """Return the path of a URL, whether it ends in a slash or not; None if it is no URL."""
+    """Return the path of a URL without a slash at its end; None if it is not a URL."""
     try:
         return urlsplit(url).path.rstrip("/")
     except ValueError:

@@ -1,7 +1,8 @@
 """
-Who is logged in: what a way of logging in is, and the order in which the ways are tried.
+The authenticator: it tries the ways of logging in, in their order; and the protocol of a way of logging in.
 
-The first way whose credential a request brings decides; a bad one is refused and never falls through to the next.
+The first way whose credential is present in the request decides. A bad credential is rejected; the next way is not
+tried.
 Imports `same_site` and `errors`; the ways themselves import this one.
 """
 
@@ -22,19 +23,19 @@ class Caller(NamedTuple):
 
 
 class Headers(Protocol):
-    """Header values by name, in any case; one that came twice is joined by a comma, as WSGI does."""
+    """Header values by name, in any case. WSGI joins repeated headers with a comma."""
 
     def get(self, key: str, /) -> str | None: ...
 
 
 class Cookies(Protocol):
-    """Cookie values by name, all of them."""
+    """All cookie values of a name."""
 
     def getlist(self, key: str, /) -> list[str]: ...
 
 
 class RequestLike(Protocol):
-    """What a request brings, and its id for the log."""
+    """The parts of a request that the ways of logging in read."""
 
     @property
     def request_id(self) -> str: ...
@@ -50,12 +51,12 @@ class RequestLike(Protocol):
 
 class Way(Protocol):
     """
-    One way of telling who is logged in.
+    A way of logging in.
 
     Attributes:
         name: as in `Caller.way`.
-        brings: what a request has to bring, for the refusal of one that brings nothing.
-        is_ambient: the browser or the gateway adds the credential by itself, so another site's page has it too.
+        brings: the credential in a few words, for the refusal of a request without any.
+        is_ambient: the browser or the gateway adds the credential by itself, so a request of another site has it too.
     """
 
     name: str
@@ -64,38 +65,39 @@ class Way(Protocol):
 
     def user_id(self, request: RequestLike, now_ms: int, /) -> str | None:
         """
-        Return the user's id, or None if the request does not bring this way's credential.
+        Return the user's id, or None if the request does not have this way's credential.
 
         Raises:
-            NotLoggedIn, NotLoggedInYet: it brings a bad one.
-            Unavailable: whether it is good cannot be known now.
+            NotLoggedIn, NotLoggedInYet: the credential is bad.
+            Unavailable: the credential cannot be checked now.
         """
 
 
 class Authenticator:
-    """Tells who is logged in. `replace` swaps the ways in one step."""
+    """Authenticates requests. `replace` swaps the ways in one step."""
 
     def __init__(self, ways: Iterable[Way], *, allowed_origins: Collection[str]) -> None:
-        """Take the ways in the order in which they are tried, and the origins whose pages may call."""
+        """Take the ways in their order, and the origins whose pages may send requests."""
         self._allowed_origins = allowed_origins
         self.replace(ways)
 
     def authenticate(self, request: RequestLike, now_ms: int) -> Caller:
         """
-        Return who is logged in.
+        Return the logged-in user.
 
         Args:
             now_ms: Unix milliseconds by the server's clock.
 
         Raises:
-            NotLoggedIn, NotLoggedInYet: no way applies, or the first that does is refused.
-            InvalidRequest: a header that could be a credential is there, and nothing is in it.
-            CrossSite: the credential is good but another site's page has sent it along.
+            NotLoggedIn, NotLoggedInYet: the request has no credential, or a bad one.
+            InvalidRequest: a header for a credential is present and empty.
+            CrossSite: the credential is good, but the request comes from a page of another site.
             Unavailable: the credential cannot be checked now.
         """
         for name in ("Authorization", "Cookie"):
             if request.headers.get(name) == "":
-                # granian makes it of a header that has one byte beyond ASCII: it may hold a good login or a bad one.
+                # granian passes a header with a non-ASCII byte as an empty one: it may have had a good credential or a
+                # bad one.
                 raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
         ways = self._ways
         for way in ways:

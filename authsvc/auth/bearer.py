@@ -1,5 +1,5 @@
 """
-Who is logged in by a JWT: in the Authorization header, in a cookie, or in the gateway's header; and its single use.
+Login by a JWT: in the Authorization header, in a cookie, or in a header of the gateway; and its single use.
 
 Imports `authenticator`, `credentials`, `tokens`, `token_cache`, `ids`, `store` and `errors`.
 """
@@ -16,13 +16,13 @@ from authsvc.errors import MemoryLost, NotLoggedIn
 from authsvc.ids import fresh_id
 from authsvc.stores.store import Store
 
-# A Bearer credential that is not the header's first, or not followed by a space; it must not pass for none.
+# A Bearer credential that is not the header's first, or has no space after it. It must not count as no credential.
 _BEARER_ELSEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
-_CLAIM_MARGIN_MS = 60_000  # the clocks of the hosts and of the store may differ by this
+_CLAIM_MARGIN_MS = 60_000  # by which the clocks of the hosts and of the store may differ
 
 
 class Bearer:
-    """A JWT that the page itself sends; with a store, its `jti` is good once."""
+    """A JWT that the page itself sends. With a store, its `jti` can be used once."""
 
     name = "bearer"
     brings = "Authorization: Bearer <token>"
@@ -48,7 +48,7 @@ class Bearer:
 
 
 class TokenCookie:
-    """A JWT in a cookie, where no script of the page can read it; with a store, its `jti` is good once."""
+    """A JWT in a cookie, which no script of the page can read. With a store, its `jti` can be used once."""
 
     name = "token-cookie"
     is_ambient = True
@@ -66,7 +66,7 @@ class TokenCookie:
 
 
 class Assertion:
-    """A JWT that the gateway in front adds in a header of its own; with a store, its `jti` is good once."""
+    """A JWT that the gateway adds in a header of its own. With a store, its `jti` can be used once."""
 
     name = "assertion"
     is_ambient = True
@@ -89,7 +89,7 @@ class Assertion:
 
 
 class _Users:
-    """The users of tokens. A verified token is cached, or, with a store, used up."""
+    """The users of tokens. A verified token is cached or, with a store, used up."""
 
     def __init__(self, tokens: Tokens, single_use: Store | None) -> None:
         self._tokens = tokens
@@ -118,7 +118,7 @@ def _use_up(token: Token, store: Store, now_ms: int) -> None:
             f"jti:{hashlib.sha256(name.encode()).hexdigest()}",
             fresh_id(),
             keep_ms=token.expires_ms - now_ms + _CLAIM_MARGIN_MS,
-            # `iat` is rounded down; the end of its second keeps a token issued just after the birth of the store.
+            # `iat` is rounded down. The end of its second accepts a token issued just after the store was created.
             since_ms=None if token.issued_ms is None else token.issued_ms + 999,
         )
     except MemoryLost as exc:

@@ -1,5 +1,5 @@
 """
-What the ways of logging in have in common: one value of a header, the cookies of one name, secrets that are not empty.
+What the ways of logging in share: a header with one value, the cookies of one name, secrets that are not empty.
 
 Imports `errors`.
 """
@@ -13,14 +13,14 @@ MAX_COOKIES = 16  # of one name; browsers send those of a few paths and domains
 
 def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name: str) -> str | None:
     """
-    Return whose the cookies of one name are.
+    Return the user whose cookie this is, of all cookies of one name.
 
-    A browser sends all of them that a path or a domain above has left there, so a stale one may stand beside the good
-    one. Those that are nobody's do not count either.
+    A browser sends the cookies of each matching path and domain, so a stale one may be among them. A cookie without a
+    user is ignored too.
 
     Raises:
-        NotLoggedIn, NotLoggedInYet: none of them is good, or two are good and of different users; or they are so many
-            that verifying them all would keep a worker busy for seconds.
+        NotLoggedIn, NotLoggedInYet: no cookie is good, two good ones have different users, or there are so many that to
+            verify them all would keep a worker busy for seconds.
     """
     users: set[str] = set()
     refusals: list[NotLoggedIn | NotLoggedInYet] = []

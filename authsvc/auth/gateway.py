@@ -1,5 +1,5 @@
 """
-Who is logged in by a gateway in front, which names the user in a header, beside a secret of its own.
+Login by a gateway, which sends the user in one header and its own secret in another.
 
 Imports `authenticator`, `credentials`, `tokens` and `errors`.
 """
@@ -14,18 +14,18 @@ from authsvc.errors import NotLoggedIn
 
 
 class Gateway:
-    """A header in which the gateway in front names the user; believed only beside the gateway's secret."""
+    """A header in which the gateway names the user. It counts only together with the gateway's secret."""
 
     name = "gateway"
     is_ambient = True
 
     def __init__(self, gateway_secrets: Sequence[str], *, user_header: str, twins_pass: bool = False) -> None:
         """
-        Take the secrets any of which makes a request the gateway's, and the header that names the user.
+        Take the secrets, each of which shows that the gateway sent the request, and the header that names the user.
 
         Args:
-            twins_pass: the server lets a header's underscore twin pass for it, so a client behind a gateway that does
-                not know of the twin could name any user; a header without a hyphen has no twin.
+            twins_pass: the server does not distinguish a header from its underscore twin, so a client behind a gateway
+                that passes the twin could name any user. A header without a hyphen has no twin.
         """
         check_secrets(gateway_secrets)
         self.brings = f"{user_header} from the gateway"
@@ -42,7 +42,7 @@ class Gateway:
                 f"this server cannot distinguish {self._user_header} from its underscore twin; have the gateway send a"
                 " signed assertion, use a header name without a hyphen, or serve with gunicorn"
             )
-        # Every secret is compared, so the time taken does not tell which one was close.
+        # Every secret is compared, so that the time does not show which one matches.
         matches = [hmac.compare_digest(_raw(presented, "X-Gateway-Secret"), secret) for secret in self._secrets]
         if not any(matches):
             raise NotLoggedIn("the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET")
@@ -57,7 +57,7 @@ class Gateway:
 
 
 def _raw(value: str, header: str) -> bytes:
-    """Return the bytes of a header as they came: WSGI decodes them as Latin-1."""
+    """Return the original bytes of a header: WSGI decodes them as Latin-1."""
     try:
         return value.encode("latin-1")
     except UnicodeEncodeError as exc:

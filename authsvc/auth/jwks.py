@@ -1,7 +1,7 @@
 """
-The keys behind a JWKS URL: fetched when needed, kept for a while, and kept longer while the URL is away.
+The cache of the keys behind a JWKS URL: fetched when needed, used for a while, and longer while the URL is unavailable.
 
-It knows HTTP and time; what a key is, `tokens` tells it. Imports `http_client`, `availability` and `errors`.
+It fetches and it measures time; the caller makes keys of the JWKs. Imports `http_client`, `availability` and `errors`.
 """
 
 import json
@@ -18,12 +18,12 @@ from authsvc.errors import KeysUnavailable, NotLoggedIn
 from authsvc.outbound.availability import Availability
 from authsvc.outbound.http_client import HttpClient, NoAnswer
 
-FRESH_S = 300.0  # a key set of this age is fetched anew
-STALE_S = 3600.0  # a key set of this age is used no more, even if the URL is away
-RETRY_S = 5.0  # from a failed fetch to the next, so that a frozen URL does not cost every request a timeout
-COOL_DOWN_S = 5.0  # from a fetch to the next one for a key id that it did not bring; so long a new key may be unknown
+FRESH_S = 300.0  # age at which a key set is fetched again
+STALE_S = 3600.0  # age at which a key set expires, even if the URL is unavailable
+RETRY_S = 5.0  # from a failed fetch to the next, so that not every request waits for a URL that hangs
+COOL_DOWN_S = 5.0  # from a fetch to the next one for an unknown key id; a new key may be unknown for as long
 TIMEOUT_S = 2.0  # for the whole of a fetch
-WAITING = 24  # of a worker's threads, how many may wait for a fetch; the others are for users whose key is known
+WAITING = 24  # threads of a worker that may wait for a fetch; the others stay free for users whose key is known
 MAX_BYTES = 262_144
 
 _URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.ASCII | re.IGNORECASE)
@@ -32,10 +32,10 @@ _FAILURES = (NoAnswer, ValueError, RecursionError)
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError unless it is a URL that keys can be fetched from; the text is not repeated."""
+    """Raise ValueError unless keys can be fetched from this URL. The message does not contain the URL."""
     try:
         is_url = bool(_URL.fullmatch(url)) and urlsplit(url).port != 0
-    except ValueError:  # a port beyond 65535, or no IPv6 address in the brackets; its text repeats that
+    except ValueError:  # a port over 65535, or no IPv6 address in the brackets; the message contains it
         is_url = False
     if not is_url:
         raise ValueError("must be an http:// or https:// URL, without user name or password")
@@ -43,13 +43,13 @@ def check_url(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _KeySet(Generic[_Key]):
-    """What one fetch brought: pairs of key id and key. `fetched_s` is when it began, by the monotonic clock."""
+    """The result of a fetch: pairs of key id and key. `fetched_s` is its start, by the monotonic clock."""
 
     keys: tuple[tuple[object, _Key], ...]
     fetched_s: float
 
     def find(self, kid: str, serves: Callable[[_Key], bool]) -> _Key | None:
-        """Return the key of this id, one that serves if there are several (RFC 7517, 4.5)."""
+        """Return the key with this id; of several, one that serves (RFC 7517, 4.5)."""
         found = [key for known, key in self.keys if known == kid]
         return next(filter(serves, found), found[0] if found else None)
 
@@ -58,7 +58,7 @@ class Jwks(Generic[_Key]):
     """
     The keys of one URL. Safe to use from many threads.
 
-    A thread of its own fetches. Whoever has a known key that may still be used does not wait for it.
+    A separate thread fetches. A token whose key is in the cache and still usable does not wait for it.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Jwks(Generic[_Key]):
 
         Raises:
             NotLoggedIn: there is no key with this id, or no id and several keys.
-            KeysUnavailable: that cannot be known now.
+            KeysUnavailable: the keys cannot be fetched now, or not again so soon.
         """
         known, asked_s = self._known, self._monotonic_s()
         age_s = asked_s - known.fetched_s
@@ -103,7 +103,7 @@ class Jwks(Generic[_Key]):
             if self._monotonic_s() - known.fetched_s >= STALE_S:
                 raise KeysUnavailable
         if kid is None:
-            # A key id is optional in a token (RFC 7515, 4.1.4), and with a single key there is nothing to choose.
+            # A key id is optional in a token (RFC 7515, 4.1.4), and a single key leaves no choice.
             found = [key for _, key in known.keys if len(known.keys) == 1 or serves(key)]
             if len(found) != 1:
                 raise NotLoggedIn("the token has no key id (kid), and the login service publishes several keys")
@@ -118,7 +118,7 @@ class Jwks(Generic[_Key]):
             return key
         if known.fetched_s >= asked_s:
             raise NotLoggedIn("the token's key id (kid) is not among the login service's keys")
-        # It may be a new key, and whoever makes up key ids must not have the login service asked each time.
+        # It may be a new key. But a made-up key id must not cause a request to the login service each time.
         left_s = known.fetched_s + COOL_DOWN_S - self._monotonic_s()
         raise KeysUnavailable(
             "the token's key id (kid) was not among the login service's keys at the last fetch",
@@ -127,10 +127,10 @@ class Jwks(Generic[_Key]):
 
     def listed(self) -> list[Mapping[str, Any]]:
         """
-        Fetch, and return every JWK, whether it can be used or not.
+        Fetch, and return every JWK, usable or not.
 
         Raises:
-            KeysUnavailable: from what went wrong.
+            KeysUnavailable: from the failure.
         """
         try:
             return _listed(json.loads(self._download()))
@@ -138,7 +138,7 @@ class Jwks(Generic[_Key]):
             raise KeysUnavailable from exc
 
     def _newer(self, known: _KeySet[_Key], *, is_waiting: bool) -> _KeySet[_Key]:
-        """Return a newer key set if there is one, and begin to fetch one if not; with `is_waiting` wait for it."""
+        """Return a newer key set if there is one, else start to fetch one; with `is_waiting` wait for it."""
         with self._lock:
             if self._known is not known:
                 return self._known
@@ -176,7 +176,7 @@ class Jwks(Generic[_Key]):
         try:
             answer = self._client.ask("GET", self._url, headers=headers, within_s=TIMEOUT_S, max_bytes=MAX_BYTES)
         finally:
-            self._client.close()  # nothing is asked for minutes
+            self._client.close()  # the next request is minutes later
         if answer.status != 200:
             raise ValueError(f"the answer has the status {answer.status}")
         return answer.content

@@ -12,7 +12,7 @@ from functools import lru_cache
 from authsvc.errors import CrossSite
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
-# Pages of apps with a browser inside come from these; a scheme that is not here is a typing error for all we know.
+# Origins of apps with an embedded browser. Any other scheme counts as a typing error.
 _APP_ORIGIN = re.compile(r"(app|capacitor|ionic|tauri|chrome-extension|moz-extension)://[A-Za-z0-9._-]+", re.ASCII)
 _ORIGIN_RULE = (
     "an origin is http://host or https://host, with :port if it is not the default: "
@@ -28,7 +28,7 @@ def parse_origin(text: str) -> str:
 
     Raises:
         ValueError: it is not exactly `scheme://host` or `scheme://host:port`; the text is not repeated, because it
-            may hold a password.
+            may contain a password.
     """
     match = _ORIGIN.fullmatch(text)
     if match is None:
@@ -46,10 +46,10 @@ def parse_origin(text: str) -> str:
 
 def parse_allowed(text: str) -> str:
     """
-    Return an origin that may be allowed to call: one of the web, or one of an app with a browser inside.
+    Return an origin that may be allowed: one of the web, or one of an app with an embedded browser.
 
     Raises:
-        ValueError: as `parse_origin`. `null` is none: every sandboxed page of anybody has it.
+        ValueError: as `parse_origin`. `null` is not allowed: every sandboxed page has it.
     """
     if _APP_ORIGIN.fullmatch(text):
         return text
@@ -63,7 +63,7 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
     """
     Raise CrossSite unless the request comes from its own origin, from an allowed origin or from no browser at all.
 
-    Another origin of the same site is another's for all we know: a page of some customer, or of whoever took it over.
+    Another origin of the same site is not trusted: it may belong to a customer, or to an attacker who took it over.
 
     Args:
         origin: the Origin header.
@@ -73,13 +73,13 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
     """
     if origin == "null":
         raise CrossSite("the request's Origin is null (a sandboxed page or a local file), which is never allowed")
-    # No page can write Sec-Fetch-Site. The browser compares with the address that it asked, before any proxy.
+    # No page can set Sec-Fetch-Site. The browser compares with the address that it requested, before any proxy.
     if origin in allowed or sec_fetch_site == "same-origin":
         return
     if sec_fetch_site not in (None, "same-site", "none"):
         raise CrossSite("the request comes from another site, and its Origin is not in AUTHSVC_ALLOWED_ORIGINS")
     if origin is None:
-        # A browser sends at least one of the two headers with every POST, so without both this is none.
+        # A browser sends at least one of the two headers with every POST. Without both, the client is not a browser.
         if sec_fetch_site == "same-site":
             raise CrossSite("the request comes from another origin of this site and has no Origin header")
     elif not _is_origin_of(origin, host):
@@ -89,7 +89,7 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
         )
 
 
-@lru_cache(maxsize=256)  # most requests are of a few pages; a header has 8 KB at most
+@lru_cache(maxsize=256)  # most requests come from a few pages; a header has 8 KB at most
 def _is_origin_of(origin: str, host: str) -> bool:
     """Compare host and port only: behind a proxy that ends TLS, a request does not know its own scheme."""
     scheme = origin.partition("://")[0]

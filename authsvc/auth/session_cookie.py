@@ -1,5 +1,5 @@
 """
-Who is logged in by the session cookie of a Flask app.
+Login by the session cookie of a Flask app.
 
 The only module that imports `itsdangerous`. Of the project it imports `authenticator`, `credentials`, `tokens`,
 `token_cache`, `clock`, `secret` and `errors`.
@@ -28,7 +28,7 @@ FS_UNIQUIFIER = (
 )
 _UNIQUIFIER = re.compile(r"[0-9a-f]{32}")
 _FLASK_SECURITY = frozenset({"fs_cc", "fs_paa"})  # what its login_user leaves in a session
-# How `flask.sessions` writes what JSON has no type for, of that what may be an id.
+# Tags of `flask.sessions` for types that JSON does not have, of those that may be an id.
 _TAGS: Mapping[str, Callable[[str], str]] = {
     " u": lambda text: str(UUID(hex=text)),
     " m": str,
@@ -45,11 +45,12 @@ class SessionCookie:
 
     def __init__(self, keys: Sequence[str], *, cookie: str, user_field: str, max_age_s: int) -> None:
         """
-        Take the app's SECRET_KEYs, any of which may have signed; one that is bytes stands in base64 after `base64:`.
+        Take the app's SECRET_KEYs, any of which may have signed; one that is bytes is written in base64 after
+        `base64:`.
 
         Args:
             user_field: where the session keeps the user's id.
-            max_age_s: seconds from its last signing for which a session counts.
+            max_age_s: seconds after which a session expires, counted from its last signing.
         """
         check_secrets(keys)
         self.brings = f"the cookie {cookie}"
@@ -62,11 +63,11 @@ class SessionCookie:
         self._user_field = user_field
         self._max_age_s = max_age_s
         self._has_warned = False
-        self._remembered = TokenCache()
+        self._cache = TokenCache()
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         cookies = request.cookies.getlist(self._cookie)
-        return only_user(cookies, lambda cookie: self._remembered.user(cookie, now_ms, self._verified), self._cookie)
+        return only_user(cookies, lambda cookie: self._cache.user(cookie, now_ms, self._verified), self._cookie)
 
     def _verified(self, cookie: str) -> tuple[str | None, int]:
         session, expires_ms = self._session(cookie)
@@ -87,11 +88,11 @@ class SessionCookie:
         return user_id
 
     def _session(self, cookie: str) -> tuple[Mapping[str, object], int]:
-        """Return what the cookie holds, and the first moment at which it is too old, Unix ms."""
+        """Return the session in the cookie, and the first moment at which it is expired, Unix ms."""
         try:
             session, signed = self._serializer.loads(cookie, return_timestamp=True)
             signed_ms = int(signed.timestamp()) * 1000
-        # Of a time that no calendar has, itsdangerous lets the error of datetime through.
+        # itsdangerous does not catch the errors of datetime for a time out of range.
         except (BadData, ValueError, OSError, OverflowError) as exc:
             raise NotLoggedIn("the session cookie is malformed or signed with another key") from exc
         expires_ms = signed_ms + (self._max_age_s + 1) * 1000
@@ -104,7 +105,7 @@ class SessionCookie:
 
 
 def _untagged(value: object) -> object:
-    """Return what `flask.sessions` has tagged as text, if it may be an id; anything else as it is."""
+    """Return the text of a value that `flask.sessions` has tagged, if it may be an id; any other value unmodified."""
     if isinstance(value, dict) and len(value) == 1:
         ((tag, text),) = value.items()
         if tag in _TAGS and isinstance(text, str):

@@ -1,8 +1,8 @@
 """
-Whose a credential was found to be, for a minute, so that it need not be verified again with each request.
+The token cache: users by their verified credentials, for a minute, so that not every request verifies again.
 
-A credential is a token or a session cookie. Bounded, and by digest: it is not kept itself. Imports nothing of the
-project.
+A credential is a token or a session cookie. Bounded, and by digest: the credential itself is not kept. Imports nothing
+of the project.
 """
 
 import hashlib
@@ -14,31 +14,31 @@ MAX_TOKENS = 65_536  # some 15 MB
 
 
 class TokenCache:
-    """Users by the header or cookie that they send. Safe to use from many threads."""
+    """Users by header or cookie. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users: dict[bytes, tuple[str, int, int]] = {}
 
     def __len__(self) -> int:
-        """Return how many credentials are remembered."""
+        """Return the number of cached credentials."""
         return len(self._users)
 
     def find(self, credential: str, now_ms: int) -> str | None:
-        """Return the user whose credential this is, if it was verified within the last minute and is still good."""
+        """Return the user of a credential that was verified within the last minute and has not expired."""
         known = self._users.get(_digest(credential))
         if known is None:
             return None
         user_id, since_ms, until_ms = known
-        # A clock that is set back must not make the minute longer.
+        # A clock that is set back must not extend the minute.
         return user_id if since_ms <= now_ms < until_ms else None
 
     def user(self, credential: str, now_ms: int, verify: Callable[[str], tuple[str | None, int]]) -> str | None:
         """
-        Return the user whose credential this is; None if it is nobody's.
+        Return the user of a credential; None if it has none.
 
         Args:
-            verify: returns the user and when the credential expires, Unix ms, or raises; called once in a minute.
+            verify: returns the user and the expiry of the credential, Unix ms, or raises; called once in a minute.
         """
         user_id = self.find(credential, now_ms)
         if user_id is None:
@@ -48,10 +48,10 @@ class TokenCache:
         return user_id
 
     def add(self, credential: str, user_id: str, *, expires_ms: int, now_ms: int) -> None:
-        """Remember a credential that has just been verified, until it expires (Unix ms) or a minute has passed."""
+        """Cache a credential that has just been verified, until it expires (Unix ms) or a minute has passed."""
         digest = _digest(credential)
         with self._lock:
-            self._users.pop(digest, None)  # so that it becomes the youngest
+            self._users.pop(digest, None)  # so that it becomes the newest
             self._users[digest] = (user_id, now_ms, min(expires_ms, now_ms + LIFE_MS))
             if len(self._users) > MAX_TOKENS:
                 del self._users[next(iter(self._users))]

@@ -1,8 +1,8 @@
 """
 The keys that verify tokens: an HMAC secret, a public key in PEM form, or the JWKs that a login service publishes.
 
-What a key may verify is decided here, once, before any token is read. Beside `tokens` the only module that imports
-`jwt`. Of the project it imports `jwks` and `secret`.
+Which algorithms a key may verify is decided here, once, before any token is read. Beside `tokens` the only module that
+imports `jwt`. Of the project it imports `jwks` and `secret`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _EDWARDS: dict[str, tuple[type, ...]] = {
 }
 _ALGORITHMS = (*_HMAC_KEY_BYTES, *sorted(_RSA), *_CURVES, *_EDWARDS)
 for _name in ("Ed25519", "Ed448"):
-    with suppress(ValueError):  # a PyJWT that knows the names of RFC 9864 by itself
+    with suppress(ValueError):  # a later PyJWT has the names of RFC 9864
         jwt.register_algorithm(_name, OKPAlgorithm())
 
 
@@ -47,21 +47,21 @@ class Key:
 
 
 def check_algorithms(algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless these are algorithms that one kind of key can verify."""
+    """Raise ValueError unless one kind of key can verify these algorithms."""
     if not algorithms or not set(algorithms) <= set(_ALGORITHMS):
         raise ValueError(f"must be one or more of {', '.join(_ALGORITHMS)}")
     if len({name in _HMAC_KEY_BYTES for name in algorithms}) > 1:
-        # A public key is public: taken for an HMAC secret, it would let everybody sign.
+        # A public key is public: used as an HMAC secret, it would allow everybody to sign.
         raise ValueError("HMAC algorithms (HS...) and public-key algorithms must not be mixed")
 
 
 def check_key(key: str, algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless this HMAC secret or public key serves all these algorithms; nothing of it is told."""
+    """Raise ValueError, without any part of the key, unless it serves all these algorithms."""
     fixed_key(key, algorithms)
 
 
 def check_jwks_url(url: str, algorithms: Sequence[str]) -> None:
-    """Raise ValueError unless keys for these algorithms can come from this URL."""
+    """Raise ValueError unless this URL can have keys for these algorithms."""
     check_algorithms(algorithms)
     if algorithms[0] in _HMAC_KEY_BYTES:
         raise ValueError("HMAC algorithms (HS...) need AUTHSVC_JWT_KEY; a JWKS URL publishes public keys only")
@@ -73,10 +73,10 @@ def check_jwks_url(url: str, algorithms: Sequence[str]) -> None:
 
 def published_keys(url: str, algorithms: Sequence[str]) -> list[tuple[Mapping[str, Any], bool]]:
     """
-    Fetch the keys behind a JWKS URL; return each as published, and whether it can verify one of these algorithms.
+    Fetch the keys behind a JWKS URL. Return each as published, and whether it can verify one of these algorithms.
 
     Raises:
-        KeysUnavailable: from what went wrong.
+        KeysUnavailable: from the failure.
     """
     listed = jwks.Jwks(url, lambda _jwk: None).listed()
     return [(jwk, published_key(jwk, algorithms) is not None) for jwk in listed]
@@ -111,7 +111,7 @@ def _hmac_secret(key: str, algorithms: Sequence[str]) -> bytes:
 
 
 def published_key(jwk: Mapping[str, Any], algorithms: Sequence[str]) -> Key | None:
-    """Return the key of a JWK; None for one that is secret, private, weak, broken or made for something else."""
+    """Return the key of a JWK; None for one that is secret, private, weak, malformed or for another use."""
     operations = jwk.get("key_ops")
     if jwk.get("use") not in (None, "sig") or (isinstance(operations, list) and "verify" not in operations):
         return None
@@ -121,7 +121,7 @@ def published_key(jwk: Mapping[str, Any], algorithms: Sequence[str]) -> Key | No
     except (jwt.PyJWTError, UnsupportedAlgorithm, LookupError, TypeError, ValueError):
         return None
     own = jwk.get("alg")
-    is_edwards = isinstance(own, str) and own in _EDWARDS  # whose names mean the same for one curve
+    is_edwards = isinstance(own, str) and own in _EDWARDS  # its names mean the same for one curve
     serves = tuple(
         name for name in algorithms if (own in (None, name) or (is_edwards and name in _EDWARDS)) and _fits(key, name)
     )

@@ -1,11 +1,11 @@
 """
-What a token is for, as far as it says so: one for another purpose than access logs nobody in.
+The purpose of a token, where it names one: only an access token logs in.
 
-A login service signs refresh tokens, ID tokens and logout tokens by the same key as access tokens, so the signature
-does not tell them apart. Their names are in `typ` of the header (RFC 8725, 3.11) or in a claim of the library's own:
+A login service signs refresh tokens, ID tokens and logout tokens with the same key as access tokens, so the signature
+does not distinguish them. The purpose is in `typ` of the header (RFC 8725, 3.11) or in a claim of the library's own:
 `token_type` (djangorestframework-simplejwt), `type` (flask-jwt-extended), `token_use` (Amazon Cognito), `typ`
-(Keycloak). What names no purpose, or one that is not known here, is taken for an access token. Pure; imports nothing
-of the project.
+(Keycloak). A token without a purpose, or with an unknown one, counts as an access token. Pure; imports nothing of the
+project.
 """
 
 import re
@@ -30,30 +30,30 @@ OTHERS = frozenset(
 
 def other_purpose(header: Mapping[str, Any], claims: Mapping[str, Any], *, allowed: Collection[str]) -> str | None:
     """
-    Return which purpose other than access the token names, as it stands in OTHERS; None for a token that may log in.
+    Return the purpose in OTHERS that the token names; None for a token that may log in.
 
     Args:
-        allowed: of OTHERS, those that log in all the same.
+        allowed: those of OTHERS that may log in nevertheless.
     """
     named = (plain(text) for text in _names(header, claims))
     return next((name for name in named if name in OTHERS and name not in allowed), None)
 
 
 def plain(name: str) -> str:
-    """Return a name as OTHERS has it: `application/logout+jwt`, `Refresh`, `refresh_token`, `urn:…:id_token`."""
+    """Return a name in the form of OTHERS: `application/logout+jwt`, `Refresh`, `refresh_token`, `urn:…:id_token`."""
     last = re.split(r"[/:]", name.lower())[-1]
     kind = re.sub(r"\+(sd-)?jwt$", "", last)
     return re.sub(r"[^a-z0-9]", "", kind).removesuffix("token") or "token"
 
 
 def check_allowed_types(types: Sequence[str]) -> None:
-    """Raise ValueError unless these are types of token that would be refused."""
+    """Raise ValueError unless these types are in OTHERS."""
     if not set(types) <= OTHERS:
         raise ValueError(f"must be some of the types that are rejected by default: {', '.join(sorted(OTHERS))}")
 
 
 def _names(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Iterator[str]:
-    # A logout token of an older login service has no `typ`; what makes it one is `events` (OpenID Connect
+    # A logout token of an older login service has no `typ`; its mark is `events` (OpenID Connect
     # Back-Channel Logout, 2.4), as of every security event token (RFC 8417).
     if "events" in claims:
         yield "secevent"

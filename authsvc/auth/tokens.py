@@ -20,11 +20,11 @@ from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
 
 MAX_TOKEN_BYTES = 8192
 MAX_ID_LENGTH = 255
-AHEAD_S = 5  # how far the clock of who makes a credential may be ahead of ours without anybody having set it
+AHEAD_S = 5  # by which the clock of the issuer may be ahead of ours without any setting
 
 _YEAR_10000_S = 253_402_300_800
-# Times but `exp`, and ids, are checked here. PyJWT has one leeway for all times, and wants `sub` and `jti` as text,
-# while some libraries number them and write null for what is not there.
+# Ids, and times other than `exp`, are checked here: PyJWT has one leeway for all times, and accepts `sub` and `jti`
+# only as text, while some libraries write numbers, and null for an absent one.
 _OPTIONS: Final[Options] = {
     "require": ["exp"],
     "enforce_minimum_key_length": True,
@@ -33,7 +33,7 @@ _OPTIONS: Final[Options] = {
     "verify_sub": False,
     "verify_jti": False,
 }
-_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands before its root
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a subclass before its base
     (exceptions.ExpiredSignatureError, "the token has expired"),
     (exceptions.InvalidAudienceError, "the token is for another audience (aud)"),
     (exceptions.InvalidIssuerError, "the token is from another issuer (iss)"),
@@ -46,15 +46,15 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a leaf stands befo
 @dataclass(frozen=True, slots=True)
 class TokenRules:
     """
-    What a token must fulfil beside `exp`.
+    The rules for a token, besides `exp`.
 
     Attributes:
         algorithms: those accepted; a token's own `alg` never adds to them.
-        audience: the token must be for one of them; empty refuses a token that names any.
+        audience: the token must have one of them; if empty, a token with any audience is rejected.
         issuer: None accepts every issuer.
-        leeway_s: how far the clock of the login service may be off, seconds; ahead it may be AHEAD_S in any case.
-        user_claim: which claim says who the user is.
-        allowed_types: purposes other than access, as `token_purpose.OTHERS` has them, that log in all the same.
+        leeway_s: seconds that the clock of the login service may be off; it may always be AHEAD_S ahead.
+        user_claim: the claim with the user's id.
+        allowed_types: purposes of `token_purpose.OTHERS` that may log in nevertheless.
     """
 
     algorithms: tuple[str, ...]
@@ -70,8 +70,8 @@ class Token:
     """
     The claims of a token that has been verified, in Unix milliseconds.
 
-    `issued_ms` is the begin of the second that `iat` names; `expires_ms` the first moment at which the token is
-    refused, the leeway included.
+    `issued_ms` is the start of the second in `iat`; `expires_ms` is the first moment at which the token is expired, the
+    leeway included.
     """
 
     user_id: str
@@ -118,12 +118,12 @@ class Tokens:
 
     def verify(self, token: str) -> Token:
         """
-        Return what a token says, once all of it is verified.
+        Verify a token and return its claims.
 
         Raises:
-            NotLoggedIn: with the first rule that the token breaks, and nothing of the token.
-            NotLoggedInYet: it is of a time that has not come yet.
-            KeysUnavailable: the keys to verify it with cannot be had now.
+            NotLoggedIn: with the first rule that the token breaks, and no part of the token.
+            NotLoggedInYet: its time is in the future.
+            KeysUnavailable: the keys cannot be fetched now.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise NotLoggedIn(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -146,8 +146,8 @@ class Tokens:
         except jwt.PyJWTError as exc:
             raise NotLoggedIn(self._reason(exc)) from exc
         except KeysUnavailable:
-            # A page that was open for long comes with a key that is no more. It needs a fresh token, not patience.
-            if _says_it_has_expired(token, rules.leeway_s):
+            # A page that was open for long may send a token of a key that is gone. It needs a fresh token, not a retry.
+            if _is_expired_unverified(token, rules.leeway_s):
                 raise NotLoggedIn(self._reason(exceptions.ExpiredSignatureError())) from None
             raise
         return self._read(decoded["header"], decoded["payload"])
@@ -158,7 +158,7 @@ class Tokens:
         return next(reason for kind, reason in _REASONS if isinstance(exc, kind))
 
     def _read(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Token:
-        """Return what a token says whose signature, `exp`, issuer and audience are right."""
+        """Check the other claims of a token whose signature, `exp`, issuer and audience are verified."""
         rules = self._rules
         other = token_purpose.other_purpose(header, claims, allowed=rules.allowed_types)
         if other is not None:
@@ -182,7 +182,7 @@ class Tokens:
 
 
 def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
-    """Raise NotLoggedInYet if a credential's moment, Unix ms, is further ahead than two hosts' clocks may be apart."""
+    """Raise NotLoggedInYet if a credential's time, Unix ms, is further ahead than the clocks of hosts may differ."""
     ahead_ms = moment_ms - clock.now_ms()
     allowed_s = max(leeway_s, AHEAD_S)
     if ahead_ms > allowed_s * 1000:
@@ -190,22 +190,22 @@ def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
 
 
 def checked_user_id(value: str, what: str) -> str:
-    """Return a user id that is fit to be one, whichever way it came; `what` names it in the refusal."""
+    """Return the user id if it is valid, for any way of logging in; `what` names it in the refusal."""
     if not 1 <= len(value) <= MAX_ID_LENGTH or not value.isprintable() or value.isspace():
         raise NotLoggedIn(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters, not spaces alone")
     return value
 
 
 def _id(claims: Mapping[str, Any], claim: str) -> str | None:
-    """Return an id, of a whole number its text; None if there is none."""
+    """Return an id as text; None if there is none."""
     value = claims.get(claim)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise NotLoggedIn(f"the token's {claim} must be a string or a whole number")
     return None if value is None else str(value)
 
 
-def _says_it_has_expired(token: str, leeway_s: int) -> bool:
-    """Return whether a token whose key is not known has expired by its own word, which is believed for that alone."""
+def _is_expired_unverified(token: str, leeway_s: int) -> bool:
+    """Return whether a token of an unknown key has expired by its own `exp`, which is trusted for nothing else."""
     try:
         jwt.decode(token, options={"verify_signature": False, "verify_exp": True}, leeway=leeway_s)
     except jwt.PyJWTError as exc:
@@ -214,7 +214,7 @@ def _says_it_has_expired(token: str, leeway_s: int) -> bool:
 
 
 def _date_ms(claims: Mapping[str, Any], name: str) -> int:
-    """Return a time claim; PyJWT would take digits in a string, and any number at all."""
+    """Return a time claim. PyJWT also accepts digits in a string, and any number."""
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _YEAR_10000_S:
         raise NotLoggedIn(f"the token's {name} must be a number of seconds since 1970")
