@@ -1,7 +1,7 @@
 """
-Whether something outside answers, and if not, why: one log line for each change, with the cause.
+The availability of another service: one log line for each change, with the cause.
 
-A cause holds no secret. Imports only `errors`.
+A cause contains no secret. Imports only `errors`.
 """
 
 import logging
@@ -20,12 +20,12 @@ _log = logging.getLogger(__name__)
 
 class Availability:
     """
-    Remembers how the last calls ended; `look` logs when that means another state than was logged before.
+    The outcome of the last calls. `look` logs the availability when it differs from what was logged last.
 
     Args:
-        name: what is called, such as "the store".
-        setting: the environment variable that says where it is.
-        settled_s: how long no call may fail until it counts as back.
+        name: of the service, such as "the store".
+        setting: the environment variable with its address.
+        settled_s: seconds without a failure after which it counts as available again.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Availability:
         self._is_logged_unavailable = False
 
     def failed(self, failure: BaseException) -> None:
-        """Note a call that failed. The first failure since a success is the cause: others may follow from it."""
+        """Note a failed call. The first failure since a success is the cause: the others may follow from it."""
         self._failed_s = self._monotonic_s()
         if self._cause is None:
             self._cause = cause(failure)
 
     def succeeded(self) -> None:
-        """Note a call that was answered."""
+        """Note a successful call."""
         self._cause = None
 
     def look(self) -> None:
@@ -66,26 +66,26 @@ class Availability:
 
 
 def cause(failure: BaseException) -> str:
-    """Return in a few words why a call failed: DNS, a refused connection, TLS, a time-out, a password."""
+    """Return the cause of a failure in a few words: DNS, a refused connection, TLS, a time-out, a password."""
     if isinstance(failure, StoreUnavailable) and failure.remedy is not None:
         return failure.remedy
     within = _within(failure)
     while within is not None:
         failure, within = within, _within(within)
-    # A server that knows no AUTH repeats its arguments, the password among them.
+    # A server without AUTH repeats its arguments in the error, among them the password.
     text = " ".join(_text(failure).partition(", with args")[0].split())
     return text[:MAX_CAUSE] or type(failure).__name__
 
 
 def _within(failure: BaseException) -> BaseException | None:
-    """Return the failure that this one wraps, if it wraps one."""
+    """Return the failure that this one wraps, if any."""
     for argument in failure.args:
         if isinstance(argument, BaseException):
             return argument
     if isinstance(failure, OSError):
         return None
     context = failure.__context__
-    # Any other context is of a failure before this one, such as that of a first try.
+    # Any other context belongs to an earlier failure, such as that of a first try.
     return failure.__cause__ or (context if isinstance(context, OSError) else None)
 
 

@@ -1,5 +1,5 @@
 """
-A bulkhead: how many requests of a worker may wait for a service, so that one that hangs leaves threads for the rest.
+A bulkhead limits how many requests of a worker wait for a service, so that one that hangs leaves threads for the rest.
 
 Imports only `errors`.
 """
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 from authsvc.errors import LoginUnavailable, VendorBusy
 
-PATIENCE_S = 0.3  # for a place; nobody waits for one while somebody has had his for longer than this
+PATIENCE_S = 0.3  # to wait for a slot; no request waits while another has had its slot for longer than this
 
 
 class Bulkhead:
-    """At most `size` at a time. Safe to use from many threads."""
+    """At most `size` requests at a time. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Bulkhead:
         service: str = "the vendor",
         refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy,
     ) -> None:
-        """Take how many there are, the name of the service, and what to raise for one too many."""
+        """Take the number of slots, the name of the service, and what to raise for one request too many."""
         self._free = threading.BoundedSemaphore(size)
         self._service = service
         self._refusal = refusal
@@ -32,17 +32,17 @@ class Bulkhead:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold a place. Raises the refusal if none is free, or gets free soon."""
+        """Hold a slot. Raises the refusal if none is free, or gets free soon."""
         if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
             raise self._refusal(f"too many requests are waiting for {self._service}")
-        place = object()
+        slot = object()
         with self._lock:
-            self._taken_s[place] = time.monotonic()
+            self._taken_s[slot] = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
-                del self._taken_s[place]
+                del self._taken_s[slot]
             self._free.release()
 
     def _is_slow(self) -> bool:

@@ -1,7 +1,7 @@
 """
-A circuit breaker: after repeated failure of a service it lets only a probe through, now and then.
+A circuit breaker: after repeated failures of a service it rejects requests, except for a probe every few seconds.
 
-One a worker, and it knows nothing of HTTP. Imports only `errors`.
+Each worker has one for each service. It does not depend on HTTP. Imports only `errors`.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from authsvc.errors import LoginUnavailable, VendorBusy
 
-FAILURES = 5  # in a row, until it opens
+FAILURES = 5  # in a row, after which it opens
 PAUSE_S = 5  # between two probes
 
 
@@ -24,7 +24,7 @@ class CircuitBreaker:
         *,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the name of the service, what to raise while it counts as away, and a monotonic clock, in seconds."""
+        """Take the name of the service, what to raise while the breaker is open, and a monotonic clock, in seconds."""
         self._service = service
         self._refusal = refusal
         self._now_s = now_s
@@ -33,11 +33,11 @@ class CircuitBreaker:
         self._probe_at_s = 0.0
 
     def is_open(self) -> bool:
-        """Return whether the service counts as away."""
+        """Return whether the last calls failed."""
         return self._failures >= FAILURES
 
     def check(self) -> None:
-        """Raise the refusal while the service counts as away, but for one probe every PAUSE_S seconds."""
+        """Raise the refusal while the breaker is open, except for one probe every PAUSE_S seconds."""
         with self._lock:
             now_s = self._now_s()
             if not self.is_open():
@@ -48,11 +48,11 @@ class CircuitBreaker:
             self._probe_at_s = now_s + PAUSE_S
 
     def succeeded(self) -> None:
-        """The service answered, whatever it said."""
+        """Note an answer, whatever it contains."""
         self._failures = 0
 
     def failed(self) -> None:
-        """The service was too slow, away or out of order."""
+        """Note a service that is too slow, unavailable or out of order."""
         with self._lock:
             self._failures += 1
             if self.is_open():

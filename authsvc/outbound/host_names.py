@@ -1,6 +1,6 @@
 """
-Host names, looked up within a bounded time: Python's getaddrinfo cannot be interrupted, and waits as long as a dead
-name server lets it.
+The look-up of host names within a bounded time: Python's getaddrinfo cannot be interrupted, and waits for a dead name
+server as long as the system does.
 
 Imports nothing of the project.
 """
@@ -16,16 +16,16 @@ LookUp = Callable[[str], list[str]]
 
 
 def addresses(host: str) -> list[str]:
-    """Return the IP addresses of a host, in the order in which they should be tried. Raises OSError."""
+    """Return the IP addresses of a host, in the order in which to try them. Raises OSError."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address) for *_, (address, *_) in found))
 
 
 class HostNames:
     """
-    Looks names up in threads of their own, one for a name at a time, however many ask. Safe to use around a fork.
+    Looks names up in separate threads, one for a name at a time, however many callers there are. Safe around a fork.
 
-    Nothing is remembered: what follows a failover may be the name alone.
+    Nothing is cached: after a failover only the address behind the name may change.
     """
 
     def __init__(self, look_up: LookUp = addresses) -> None:
@@ -40,7 +40,7 @@ class HostNames:
 
         Raises:
             OSError: it has none.
-            TimeoutError: whether it has any is not known within so many seconds.
+            TimeoutError: there is no answer within `wait_s` seconds.
         """
         try:
             return [str(ip_address(host))]
@@ -52,7 +52,7 @@ class HostNames:
             raise TimeoutError("DNS: no answer in time") from exc
 
     def _asked(self, host: str) -> Future[list[str]]:
-        if self._pid != os.getpid():  # the threads stayed in the process that this one was forked from
+        if self._pid != os.getpid():  # a fork does not copy the threads
             self._lock, self._waited_for, self._pid = threading.Lock(), {}, os.getpid()
         with self._lock:
             if host not in self._waited_for:
@@ -64,7 +64,7 @@ class HostNames:
     def _run(self, host: str, future: Future[list[str]]) -> None:
         try:
             found: list[str] | OSError = self._look_up(host)
-        except (OSError, UnicodeError) as exc:  # the codec of host names refuses a label that is too long
+        except (OSError, UnicodeError) as exc:  # the codec of host names rejects a label that is too long
             found = exc if isinstance(exc, OSError) else OSError(str(exc))
         with self._lock:
             self._waited_for.pop(host, None)

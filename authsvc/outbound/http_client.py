@@ -35,11 +35,11 @@ class NoAnswer(AuthsvcError):
 
 
 class TooSlow(NoAnswer):
-    """There was no complete answer by the deadline."""
+    """There is no complete answer by the deadline."""
 
 
 class BadAnswer(NoAnswer):
-    """The answer is none that was asked for, and has not been read. The text follows "the answer"."""
+    """The answer has an unexpected form and is not read. The text follows "the answer"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Answer:
 
 
 class HttpClient:
-    """Asks one service. Connections are kept; a proxy of the environment is used. Safe to use from many threads."""
+    """The client of one service. Keeps connections, uses a proxy of the environment. Safe to use from many threads."""
 
     def __init__(self, url: str, *, connections: int) -> None:
         """Take a URL of the service, and how many requests it gets at once; others wait."""
@@ -65,7 +65,7 @@ class HttpClient:
         self._pools.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         self._pools.clear()
 
     def ask(
@@ -82,8 +82,8 @@ class HttpClient:
         Return the answer to one request, which is sent once.
 
         Raises:
-            TooSlow: it was not complete within so many seconds.
-            BadAnswer: it is larger than so many bytes, compressed, or an interim one (1xx).
+            TooSlow: it is not complete within `within_s` seconds.
+            BadAnswer: it is larger than `max_bytes`, compressed, or an interim response (1xx).
             NoAnswer: there is none.
         """
         with _Deadline(within_s) as deadline:
@@ -103,7 +103,7 @@ class HttpClient:
                     content = _read(response, max_bytes)
                 finally:
                     response.close()
-                    response.release_conn()  # or the pool would have one connection less for ever
+                    response.release_conn()  # or the pool loses a connection
             except urllib3.exceptions.HTTPError as exc:
                 if deadline.is_over():
                     raise TooSlow(f"timed out: no complete answer within {within_s:.1f} s") from None
@@ -112,7 +112,7 @@ class HttpClient:
                 if isinstance(exc, urllib3.exceptions.TimeoutError):
                     raise TooSlow("did not answer in time") from exc
                 raise NoAnswer("closed the connection early") from exc
-            if deadline.is_over():  # what has no length ends where the connection was shut down
+            if deadline.is_over():  # an answer without a length ends where the connection was shut down
                 raise TooSlow(f"timed out: no complete answer within {within_s:.1f} s")
         return Answer(response.status, response.headers, content)
 
@@ -122,7 +122,9 @@ _UNREACHED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError
 
 def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     if response.status < 200:
-        raise BadAnswer(f"is an interim response (status {response.status})")  # the next on this connection is its rest
+        raise BadAnswer(
+            f"is an interim response (status {response.status})"
+        )  # the final response would be taken for the next answer
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BadAnswer("is compressed, which was not requested")
     content = b""
@@ -135,9 +137,9 @@ def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
 
 class _Deadline:
     """
-    Shuts the connection of one request down at its deadline, whatever is waited for on it.
+    Shuts the connection of one request down at its deadline, in whatever state it is.
 
-    It has the connection in a copy of its own, because TLS and `http.client` hand the socket on among themselves.
+    It has a duplicate of the socket, because TLS and `http.client` pass the socket on between themselves.
     """
 
     def __init__(self, within_s: float) -> None:
@@ -156,10 +158,10 @@ class _Deadline:
         self._timer.cancel()
         _deadline.reset(self._former)
         with self._lock:
-            self._let_go()
+            self._close()
 
     def left_s(self) -> float:
-        """Return the seconds that are left, a little at least."""
+        """Return the seconds that are left, at least a millisecond."""
         return max(0.001, self._ends_s - time.monotonic())
 
     def is_over(self) -> bool:
@@ -167,19 +169,19 @@ class _Deadline:
         return time.monotonic() >= self._ends_s
 
     def watch(self, connected: Any) -> None:
-        """Shut this connection down at the deadline, and none that was watched before."""
+        """Shut this connection down at the deadline, in place of the one before."""
         with self._lock:
-            self._let_go()
+            self._close()
             self._socket = socket.socket(fileno=os.dup(connected.fileno()))
         if self.is_over():
             self._shut_down()
 
     def _shut_down(self) -> None:
-        with self._lock, suppress(OSError):  # it is broken already
+        with self._lock, suppress(OSError):  # it is closed already
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -195,7 +197,7 @@ class _Http(HTTPConnection):
         return connected
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:  # it is kept from an earlier request
+        if self.sock is not None:  # kept from an earlier request
             _deadline.get().watch(self.sock)
         super().request(*args, **kwargs)
 
@@ -212,9 +214,9 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 
 def _connect(connection: HTTPConnection) -> socket.socket:
-    """Connect to the first address that takes a connection, as urllib3 would; here the look-up is bounded too."""
+    """Connect to the first address that accepts a connection, as urllib3 does; here the look-up is bounded too."""
     deadline = _deadline.get()
-    failure: OSError = TimeoutError("no time is left")
+    failure: OSError = TimeoutError("the deadline has passed")
     try:
         addresses = _names.find(connection.host, deadline.left_s())
     except OSError as exc:

@@ -1,5 +1,5 @@
 """
-The proxy that the environment names for a URL: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in either case.
+The proxy of the environment for a URL: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in either case.
 
 Imports only `errors`.
 """
@@ -23,10 +23,10 @@ class Proxy:
 
 def proxy_for(url: str) -> Proxy | None:
     """
-    Return the proxy by which this URL is reached; None if directly, as everything on loopback is.
+    Return the proxy for this URL; None for a direct connection, as always on loopback.
 
     Raises:
-        SettingsError: the variable holds no URL of a proxy.
+        SettingsError: the variable is not the URL of a proxy.
     """
     parts = urlsplit(url)
     named = getproxies().get(parts.scheme)
@@ -35,7 +35,7 @@ def proxy_for(url: str) -> Proxy | None:
     try:
         proxy = urlsplit(named if "://" in named else f"http://{named}")
         host, port = proxy.hostname or "", proxy.port
-    except ValueError:  # its text repeats what stands in the port's place, which may be the password
+    except ValueError:  # its message contains the text in the port's place, which may be the password
         host, port = "", None
     if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", host) or proxy.scheme not in {"http", "https"}:
         raise SettingsError(

@@ -1,5 +1,5 @@
 """
 The auth payload: sign, issue, verify; and the apps whose masterSecrets sign.
 
-Pure but for the claim in the store. May import `stores` and the floor.
+Pure, except for the claim in the store. May import `stores` and the floor.
 """

@@ -1,8 +1,8 @@
 """
-The apps served here and their masterSecrets, the ones in use and the ones just retired.
+The apps of this service and their masterSecrets, those in use and those just retired.
 
-A replaced secret goes on verifying what it signed until that is dead; it never signs again. When a secret signed
-last is noted in the store, so that this moment is the same for all workers, however late they start.
+A retired secret never signs again, but verifies what it signed until that expires. The store has the time at which each
+secret signed last, so that all workers use the same time, however late they start.
 Imports only `payload`, `secret`, `store` and `errors`.
 """
 
@@ -15,13 +15,13 @@ from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS
 from authsvc.secret import Secret
 from authsvc.stores.store import Store
 
-NOTE_EVERY_MS = 10_000  # a store's write for each app and worker
-KEEP_MS = 2 * MAX_AGE_MS  # what nobody has signed with for that long verifies nothing, noted or not
+NOTE_EVERY_MS = 10_000  # each time one write to the store for each app and worker
+KEEP_MS = 2 * MAX_AGE_MS  # a secret that has not signed for that long verifies nothing, with a note or without
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app as the settings give it. `flag` is the SDK's message roaming flag, 0 or 1."""
+    """One app of the settings. `flag` is the SDK's message roaming flag, 0 or 1."""
 
     appkey: str
     master_secret: Secret
@@ -32,7 +32,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A masterSecret that signs no more. `retired_ms` is since when, as far as is known here, Unix milliseconds."""
+    """A masterSecret that signs no more. `retired_ms` is the last time at which it may have signed, Unix ms."""
 
     master_secret: Secret
     retired_ms: int
@@ -53,7 +53,7 @@ class Served:
         """
         Yield the secrets that may have signed a payload of this time (Unix ms), newest first.
 
-        A retired one covers only what is older than its retirement, give or take the clocks of the hosts.
+        A retired one covers only payloads from before its retirement, plus the difference of the hosts' clocks.
         """
         yield self.app.master_secret.reveal()
         for old in self.retired:
@@ -62,7 +62,7 @@ class Served:
 
 
 class Apps:
-    """All apps, found by appkey. `replace` swaps them in one step, so a request sees the old ones or the new."""
+    """All apps, by appkey. `replace` swaps them in one step: a request sees the old ones or the new ones."""
 
     def __init__(self, apps: Iterable[App], now_ms: int) -> None:
         self._served: dict[str | None, Served] = {}  # the default app also as None
@@ -74,8 +74,8 @@ class Apps:
         Return the app with this appkey, or the default app if None is named.
 
         Raises:
-            UnknownAppkey: the appkey is not ours.
-            InvalidRequest: none is named and none is the default.
+            UnknownAppkey: no app has this appkey.
+            InvalidRequest: the appkey is None, and no app is the default.
         """
         served = self._served.get(appkey)
         if served is not None:
@@ -90,18 +90,19 @@ class Apps:
 
     def replace(self, apps: Iterable[App], now_ms: int) -> None:
         """
-        Serve these apps from now on (Unix ms); a masterSecret that changed is retired and goes on verifying.
+        Serve these apps from now on (Unix ms). A masterSecret that has changed is retired, and still verifies.
 
-        One that the settings call the previous one does so once the store says that it signed a while ago.
+        The previous masterSecret of the settings verifies as soon as the store has the time at which it signed last.
         """
         self._serve(Served(app, self._retired(app, now_ms)) for app in apps)
         self._noted_ms = None
 
     def reconcile(self, store: Store, now_ms: int) -> None:
         """
-        Note in the store that the masterSecrets in use sign now, and learn until when the retired ones did.
+        Note in the store that the masterSecrets in use sign now, and read until when the retired ones did.
 
-        Does so when the apps have changed, and every NOTE_EVERY_MS; if the store is away, the next time.
+        It does so after the apps have changed, and every NOTE_EVERY_MS. If the store is unavailable, it does so at the
+        next call.
         """
         if self._noted_ms is not None and abs(now_ms - self._noted_ms) < NOTE_EVERY_MS:
             return
@@ -130,11 +131,11 @@ class Apps:
         retired: dict[Secret, int] = {}
         if app.appkey in self._served:
             before = self._served[app.appkey]
-            # What was retired before stays retired since then, however often the settings are read anew.
+            # A secret keeps the time of its retirement, however often the settings are read.
             retired = {old.master_secret: old.retired_ms for old in before.retired}
             retired[before.app.master_secret] = now_ms
         if app.previous_master_secret is not None:
-            # Who starts with it does not know when that was, and must not make good again what has died.
+            # At the start this time is unknown, and an expired payload must not become valid again.
             retired.setdefault(app.previous_master_secret, 0)
         retired.pop(app.master_secret, None)
         newest_first = sorted(retired.items(), key=lambda item: item[1], reverse=True)
@@ -151,5 +152,5 @@ def _learned(served: Served, store: Store) -> Served:
 
 
 def _note(served: Served, master_secret: Secret) -> str:
-    """Return the store's key of when a masterSecret signed last, Unix milliseconds."""
+    """Return the store's key for the time at which a masterSecret signed last, Unix milliseconds."""
     return f"secret:{served.appkey}:{master_secret.fingerprint()}"

@@ -1,11 +1,11 @@
 """
-Issue a payload: with a random_str of our own, or with one that the client brings and that is signed only once.
+Issue a payload: with a random_str of our own, or with one of the client, which is signed only once.
 
-Never waits for the network in the first case. Imports `payload`, `apps`, `ids`, `store` and `errors`.
+The first case never waits for the network. Imports `payload`, `apps`, `ids`, `store` and `errors`.
 
-Both ways of signing what a client brings claim the random_str under one key. `issue` claims it for itself, with a fresh
-id; `sign_chosen` with a word that all its calls share, because jchat-web has one randomStr and signs it with many
-timestamps. So whichever comes first keeps the other out, and each claim is a single call to the store.
+Both functions that sign a client's random_str claim it under the same key. The value of `issue` is a fresh id; that of
+`sign_chosen` is the same for all its calls, because jchat-web has one randomStr and signs it with many timestamps. So
+the first function to claim it excludes the other, and each claim is a single call to the store.
 """
 
 from authsvc.errors import Expired, InvalidRandomStr, NotYetValid, Replayed
@@ -24,13 +24,13 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
     Return a payload of this moment.
 
     Args:
-        random_str: the client's own, or None for 128 random bits of ours, which need no memory.
+        random_str: the client's own, or None for 128 random bits of ours, which need no claim.
         now_ms: Unix milliseconds by the server's clock.
 
     Raises:
         InvalidRandomStr: the client's random_str breaks its rule.
-        Replayed: it was signed before, by either function here, while a payload with it could live.
-        StoreUnavailable: that cannot be known now.
+        Replayed: either function here has signed it, and a payload with it may still be valid.
+        StoreUnavailable: the store cannot answer now.
     """
     if random_str is None:
         random_str = fresh_id()
@@ -45,16 +45,17 @@ def issue(app: Served, *, random_str: str | None, store: Store, now_ms: int) -> 
 
 def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store, now_ms: int) -> AuthPayload:
     """
-    Return a payload whose time and random_str the page chose, as the vendor's front end jchat-web does (its README).
+    Return a payload with the time and the random_str of the page, as the vendor's front end jchat-web needs (its
+    README).
 
-    Only times of this moment are signed, or whoever may call this could lay in payloads for later. What is signed once
-    is the pair: jchat-web has one randomStr for all its pages.
+    Only the current time is signed, or a user could collect payloads for later. The pair is signed once: jchat-web has
+    one randomStr for all its pages.
 
     Raises:
         InvalidRandomStr: it breaks its rule.
         Expired, NotYetValid: the time is more than 30 000 ms from now.
-        Replayed: the pair was signed before, or the random_str by `issue`.
-        StoreUnavailable: that cannot be known now.
+        Replayed: the pair is signed already, or `issue` has signed the random_str.
+        StoreUnavailable: the store cannot answer now.
     """
     try:
         payload.check_random_str(random_str, name="randomStr")

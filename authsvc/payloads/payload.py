@@ -1,9 +1,9 @@
 """
-The auth payload: its four fields, their rules, and the checks of one that comes back.
+The auth payload: its four fields, their rules, and the checks of a presented one.
 
 Pure: time is an argument, nothing here does I/O. Imports only `signature` and `errors`.
-The checks are called in the order parse, check_signature, check_time, and only then may a claim be made, so that
-a forgery can never use up a nonce.
+The order of the checks is parse, check_signature, check_time. Only then the claim is made, so that a forgery never uses
+up a nonce.
 """
 
 import re
@@ -14,7 +14,7 @@ from authsvc.errors import BadSignature, Expired, InvalidRandomStr, InvalidReque
 from authsvc.payloads import signature
 
 MAX_AGE_MS = 600_000  # 10 minutes; vendor's guide
-MAX_SKEW_MS = 30_000  # between two hosts' clocks; ours, the vendor names none
+MAX_SKEW_MS = 30_000  # between two hosts' clocks; our own value, the vendor has none
 FIELDS = ("appkey", "random_str", "signature", "timestamp")
 
 RANDOM_STR = re.compile(r"[A-Za-z0-9_-]{20,36}")
@@ -46,7 +46,7 @@ class AuthPayload:
         }
 
     def to_json(self) -> str:
-        """Return `to_dict` as JSON, fast; nothing in a payload that we issue needs an escape."""
+        """Return `to_dict` as JSON, fast: no character of a payload that we issue needs an escape."""
         return (
             f'{{"appkey":"{self.appkey}","random_str":"{self.random_str}",'
             f'"signature":"{self.signature}","timestamp":"{self.timestamp_ms}"}}'
@@ -54,20 +54,20 @@ class AuthPayload:
 
 
 def issue(*, appkey: str, master_secret: str, random_str: str, now_ms: int) -> AuthPayload:
-    """Return a payload of this moment (Unix milliseconds). The random_str is taken as already checked."""
+    """Return a payload of this moment (Unix milliseconds). The caller has checked the random_str."""
     signed = signature.sign(appkey=appkey, timestamp_ms=now_ms, random_str=random_str, master_secret=master_secret)
     return AuthPayload(appkey=appkey, random_str=random_str, timestamp_ms=now_ms, signature=signed)
 
 
 def parse(fields: Mapping[str, object]) -> AuthPayload:
     """
-    Return the payload that a client sent, its shape checked and nothing else.
+    Return the payload that a client sent. Only its shape is checked.
 
     Args:
         fields: the four fields; the timestamp as a string or as a whole number.
 
     Raises:
-        InvalidRequest: a field is missing, unknown or of the wrong type or form; it names the field and the rule.
+        InvalidRequest: with the field and the rule, if a field is missing, unknown or of the wrong type or form.
         InvalidRandomStr: the random_str breaks its rule.
     """
     for name in fields:
@@ -110,7 +110,7 @@ def check_random_str(random_str: str, *, name: str = "random_str") -> None:
 
 
 def check_signature(payload: AuthPayload, master_secrets: Iterable[str]) -> None:
-    """Raise BadSignature unless one of the secrets, newest first, gives the payload's signature."""
+    """Raise BadSignature unless one of the secrets, newest first, produces the payload's signature."""
     for master_secret in master_secrets:
         if signature.is_valid(
             payload.signature,
@@ -129,7 +129,7 @@ def check_time(payload: AuthPayload, now_ms: int) -> None:
 
     Raises:
         Expired: the payload is 600 000 ms old or older.
-        NotYetValid: the payload is more than 30 000 ms from the future.
+        NotYetValid: the timestamp is more than 30 000 ms in the future.
     """
     age_ms = now_ms - payload.timestamp_ms
     if age_ms >= MAX_AGE_MS:

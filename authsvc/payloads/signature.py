@@ -1,8 +1,8 @@
 """
 The vendor's signature of an auth payload: the sign string, its MD5, and the comparison.
 
-Pure; imports nothing of the project. The rules for the four fields are in `payload`: the vendor's own printed
-example has a random_str of 15 characters, which this module signs and `payload` refuses.
+Pure; imports nothing of the project. The rules for the four fields are in `payload`: the vendor's printed example has a
+random_str of 15 characters, which this module signs and `payload` rejects.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """
-Verify a payload that somebody presents, and use it up.
+Verify a presented payload, and use it up.
 
-The order is shape, appkey, signature, time, replay: a forgery can never use up a nonce.
+The order is shape, appkey, signature, time, replay: a forgery never uses up a nonce.
 Imports `payload`, `apps`, `store`, `secret`, `ids` and `errors`.
 """
 
@@ -24,11 +24,11 @@ _HOLDER = re.compile(r"[\x21-\x7e]{1,128}")
 
 def holder_of(header: str | None, in_body: str | None) -> str | None:
     """
-    Return the holder that the verifier names, by the header or by a member of a body that it has written itself.
+    Return the holder that the verifier names, in the header or in a body that it has written itself.
 
     Raises:
-        InvalidRequest: by both, so that the body is a page's own, which must not choose who presents it; or the header
-            came twice.
+        InvalidRequest: both are present, so the body is the page's, and a page must not choose the holder; or the
+            header is repeated.
     """
     if header is None:
         return in_body
@@ -51,9 +51,9 @@ def verify(presented: AuthPayload, *, holder: str | None, apps: Apps, store: Sto
         now_ms: Unix milliseconds by the server's clock.
 
     Raises:
-        InvalidRequest: the holder's shape.
+        InvalidRequest: the holder has the wrong shape.
         UnknownAppkey, BadSignature, Expired, NotYetValid, Replayed: in this order.
-        StoreUnavailable: whether it was used before cannot be known now.
+        StoreUnavailable: the store cannot answer now.
     """
     if holder is not None and not _HOLDER.fullmatch(holder):
         raise InvalidRequest("holder", "must be 1 to 128 printable ASCII characters without spaces")
@@ -69,12 +69,12 @@ def check(presented: AuthPayload, *, apps: Apps, now_ms: int) -> None:
 
 
 def nonce_key(presented: AuthPayload) -> str:
-    """Return the store's key of the claim on this payload. No part may hold a colon, so no two collide."""
+    """Return the store's key of the claim on this payload. No part may contain a colon, so no two keys are equal."""
     return f"verify:{presented.appkey}:{presented.timestamp_ms}:{presented.random_str}"
 
 
 class Verifiers:
-    """Who may call the verify route: the holders of one of the keys. `replace` swaps the keys in one step."""
+    """The keys of those that may call the verify route. `replace` swaps the keys in one step."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._keys = keys

@@ -1,5 +1,5 @@
 """
-How many requests a user and app may make: counted in the worker, reconciled with the store in the background.
+The rate limit: requests of a user and app, counted in the worker and reconciled with the store in the background.
 
 May import `stores` and the floor.
 """

@@ -1,11 +1,11 @@
 """
 The rate limit of each user and app: counted in the worker, reconciled with the store in the background.
 
-`hit` never waits for the network. `reconcile` tells the store in a few round trips what this worker has let through
-for all users since the last time, and learns what the others have. Imports only `rate`, `store` and `errors`.
+`hit` never waits for the network. `reconcile` adds, in a few round trips, what this worker has accepted since the last
+call to the counts in the store, and reads the totals of all workers. Imports only `rate`, `store` and `errors`.
 
 The bound: in one window a user gets at most `limit + workers x what arrives between two exchanges`. While the store is
-away each worker holds the limit by itself, which makes it `limit x workers`.
+unavailable each worker enforces the limit by itself, so a user gets at most `limit x workers`.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from authsvc.errors import StoreUnavailable, TooManyRequests
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores.store import Store
 
-MAX_USERS = 65_536  # remembered in one worker, some 60 MB; past that, those who have spent least are forgotten early
+MAX_USERS = 65_536  # counted in one worker, some 60 MB; beyond that, those with the fewest requests are dropped early
 
-# Counts are exchanged in pieces with a pause between them, because requests wait while Python handles a piece: some two
-# milliseconds for two hundred users. However many users there are, a slow store is asked a few times only.
+# Counts are exchanged in batches with a pause between them, because requests wait while Python handles a batch: some
+# two milliseconds for two hundred users. However many users there are, a slow store gets only a few calls.
 PIECE = 200
 PIECES = 5
 PAUSE_S = 0.005
@@ -41,7 +41,7 @@ class _Tally:
     """
     One user's window, from `begins_ms` to before `ends_ms`.
 
-    `shared` is what the store knows of, `pending` what it has yet to be told; `level` is where `Limiter` keeps it.
+    `shared` is the count in the store, `pending` what is to be added to it; `level` is the index in `Limiter._levels`.
     """
 
     __slots__ = ("begins_ms", "ends_ms", "level", "pending", "shared", "window")
@@ -66,8 +66,8 @@ class Limiter:
         Take the rate and the store to reconcile with.
 
         Args:
-            what: a word that tells these counts in the store from others.
-            max_users: how many users are remembered.
+            what: a word that distinguishes these counts in the store from others.
+            max_users: how many users are counted.
         """
         self.rate = rate
         self._max_users = max_users
@@ -75,24 +75,24 @@ class Limiter:
         self._store = store
         self._lock = threading.Lock()
         self._tallies: dict[_Key, _Tally] = {}
-        # The same by the number of bits of what was spent when that was last looked at, the longest known first. It is
-        # looked at only when somebody has to be forgotten: a hit moves nobody.
+        # The same tallies by the number of bits of their count when it was last looked at, the oldest first. It is
+        # looked at only when a user has to be dropped: a hit moves no tally.
         self._levels: list[OrderedDict[_Key, _Tally]] = [OrderedDict() for _ in range(rate.limit.bit_length() + 1)]
         self._dirty: dict[_Key, _Tally] = {}
 
     def __len__(self) -> int:
-        """Return how many users are remembered."""
+        """Return how many users are counted."""
         return len(self._tallies)
 
     def hit(self, user_id: str, appkey: str, now_ms: int) -> Quota:
         """
         Count one request and return what is left.
 
-        A refused request is not counted. Each user's windows begin at a moment of his own, so that those who wait for
-        a new window do not all come back at once.
+        A rejected request is not counted. The windows of each user start at a different moment, so that not all users
+        retry at once.
 
         Raises:
-            TooManyRequests: the window is spent.
+            TooManyRequests: the limit of the window is reached.
         """
         rate, key = self.rate, (appkey, user_id)
         with self._lock:
@@ -110,9 +110,9 @@ class Limiter:
 
     def reconcile(self) -> None:
         """
-        Exchange counts with the store; if it is away, keep them for the next time.
+        Exchange counts with the store. If it is unavailable, keep them for the next call.
 
-        A lost answer makes a count be told twice, which errs on the strict side.
+        After a lost answer the counts are added again, which errs on the strict side.
         """
         with self._lock:
             due, self._dirty = list(self._dirty.items()), {}
@@ -130,13 +130,13 @@ class Limiter:
 
     def _exchange(self, some: Sequence[tuple[_Key, _Tally]]) -> None:
         """Exchange the counts of some users, in one round trip."""
-        told = {self._name(key, tally.window): (tally, tally.pending) for key, tally in some}
-        hits = {name: pending for name, (_, pending) in told.items()}
+        sent = {self._name(key, tally.window): (tally, tally.pending) for key, tally in some}
+        hits = {name: pending for name, (_, pending) in sent.items()}
         totals = self._store.count(hits, keep_ms=2 * self.rate.window_ms)
         with self._lock:
-            for name, (tally, pending) in told.items():
+            for name, (tally, pending) in sent.items():
                 tally.pending -= pending
-                # Never below what this worker let through itself, should the store have lost its memory.
+                # Never below what this worker has accepted itself, in case the store has lost its data.
                 tally.shared = max(tally.shared + pending, totals[name])
 
     def _begin(self, key: _Key, now_ms: int) -> _Tally:
@@ -154,9 +154,9 @@ class Limiter:
 
     def _least_spent(self, now_ms: int) -> _Key:
         """
-        Return a user whose window is over, or else one who has spent least of it, to a factor of two.
+        Return a user whose window is over, else one with the fewest requests in it, to a factor of two.
 
-        Were it the longest known, a flood of other users would give whoever has spent his limit a new one.
+        If it were the oldest, a flood of other users would reset the limit of a user who has reached it.
         """
         for level in filter(None, self._levels):
             key, tally = next(iter(level.items()))

@@ -1,5 +1,5 @@
 """
-A rate: so many requests in a second, a minute or an hour.
+A rate: a number of requests in a second, a minute or an hour.
 
 Imports nothing.
 """
@@ -20,7 +20,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `60/minute` and the like; raises ValueError."""
+        """Parse a rate such as `60/minute`. Raises ValueError."""
         match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", text)
         if match is None:
             raise ValueError("must be a number and a unit, like 60/minute (second, minute, hour)")
