@@ -3,29 +3,27 @@ An HTTP request to another service within one deadline: the look-up of its name,
 and head and body of the answer. A time-out of a socket bounds only the wait for the next byte.
 
 The only module that imports `urllib3`. It replaces the method `_new_conn` of its connections. Of the project it imports
-`host_names`, `proxies` and `errors`.
+`deadline`, `host_names`, `proxies` and `errors`.
 """
 
-import os
+import http.client
+import io
 import socket
-import threading
-import time
 from collections.abc import Mapping
-from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from authsvc.errors import AuthsvcError
 from authsvc.outbound import proxies
+from authsvc.outbound.deadline import Deadline, current
 from authsvc.outbound.host_names import HostNames
 
 CONNECT_S = 1.0  # for each address of a host
 PIECE = 16_384
+OVERHEAD_BYTES = 65_536  # of an answer, beside its content: interim answers, head, trailers
 
 _names = HostNames()
 
@@ -83,10 +81,11 @@ class HttpClient:
 
         Raises:
             TooSlow: it is not complete within `within_s` seconds.
-            BadAnswer: it is larger than `max_bytes`, compressed, or an interim response (1xx).
+            BadAnswer: it is larger than `max_bytes`, has much more beside its content, is compressed, or is an
+                interim response (1xx).
             NoAnswer: there is none.
         """
-        with _Deadline(within_s) as deadline:
+        with Deadline(within_s, 2 * max_bytes + OVERHEAD_BYTES) as deadline:
             try:
                 response = self._pools.request(
                     method,
@@ -135,70 +134,43 @@ def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     return content
 
 
-class _Deadline:
-    """
-    Shuts the connection of one request down at its deadline, in whatever state it is.
+class _Counted(io.RawIOBase):
+    """What a server sends: http.client reads interim answers, and urllib3 trailers, for as long as they come."""
 
-    It has a duplicate of the socket, because TLS and `http.client` pass the socket on between themselves.
-    """
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
 
-    def __init__(self, within_s: float) -> None:
-        self._ends_s = time.monotonic() + within_s
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(within_s, self._shut_down)
-        self._timer.daemon = True
+    def readable(self) -> bool:
+        return True
 
-    def __enter__(self) -> Self:
-        self._former = _deadline.set(self)
-        self._timer.start()
-        return self
+    def readinto(self, buffer: Any) -> int | None:
+        received = self._raw.readinto(buffer)
+        if current.get().is_too_much(received or 0):
+            raise BadAnswer(f"has more than {OVERHEAD_BYTES} bytes beside its content")
+        return received
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        self._timer.cancel()
-        _deadline.reset(self._former)
-        with self._lock:
-            self._close()
-
-    def left_s(self) -> float:
-        """Return the seconds that are left, at least a millisecond."""
-        return max(0.001, self._ends_s - time.monotonic())
-
-    def is_over(self) -> bool:
-        """Return whether the deadline has passed."""
-        return time.monotonic() >= self._ends_s
-
-    def watch(self, connected: Any) -> None:
-        """Shut this connection down at the deadline, in place of the one before."""
-        with self._lock:
-            self._close()
-            self._socket = socket.socket(fileno=os.dup(connected.fileno()))
-        if self.is_over():
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        with self._lock, suppress(OSError):  # it is closed already
-            if self._socket is not None:
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
-_deadline: ContextVar[_Deadline] = ContextVar("authsvc-http-deadline")
+class _Response(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = io.BufferedReader(_Counted(self.fp.detach()))
 
 
 class _Http(HTTPConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
         connected = _connect(self)
-        _deadline.get().watch(connected)
+        current.get().watch(connected)
         return connected
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:  # kept from an earlier request
-            _deadline.get().watch(self.sock)
+        if self.sock is not None:  # it is kept from an earlier request
+            current.get().watch(self.sock)
         super().request(*args, **kwargs)
 
 
@@ -215,7 +187,7 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 def _connect(connection: HTTPConnection) -> socket.socket:
     """Connect to the first address that accepts a connection, as urllib3 does; here the look-up is bounded too."""
-    deadline = _deadline.get()
+    deadline = current.get()
     failure: OSError = TimeoutError("the deadline has passed")
     try:
         addresses = _names.find(connection.host, deadline.left_s())

@@ -14,10 +14,14 @@ class RawServer:
 
     Args:
         listens_first: whether it waits for a request's head before it sends, as a server of TLS would not.
+        repeats: what it sends after that for ever, as fast as it is taken.
     """
 
-    def __init__(self, answer: bytes = b"", *, drips_s: float = 0, listens_first: bool = True) -> None:
+    def __init__(
+        self, answer: bytes = b"", *, drips_s: float = 0, listens_first: bool = True, repeats: bytes = b""
+    ) -> None:
         self.answer = answer
+        self.repeats = repeats
         self.drips_s = drips_s
         self.connections = 0
         self._listens_first = listens_first
@@ -60,6 +64,8 @@ class RawServer:
                 answer, drips_s = self.answer, self.drips_s
                 if not drips_s:
                     client.sendall(answer)
+                    while self.repeats:
+                        client.sendall(self.repeats)
                     if not self._listens_first:
                         return
                     continue
@@ -70,9 +76,11 @@ class RawServer:
 
 
 @contextmanager
-def raw_server(answer: bytes = b"", *, drips_s: float = 0, listens_first: bool = True) -> Iterator[RawServer]:
+def raw_server(
+    answer: bytes = b"", *, drips_s: float = 0, listens_first: bool = True, repeats: bytes = b""
+) -> Iterator[RawServer]:
     """Run one, and close it at the end."""
-    server = RawServer(answer, drips_s=drips_s, listens_first=listens_first)
+    server = RawServer(answer, drips_s=drips_s, listens_first=listens_first, repeats=repeats)
     try:
         yield server
     finally:
