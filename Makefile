@@ -40,18 +40,19 @@ PARSERS := $(patsubst %,tests/%.py,auth/test_authenticator auth/test_session_coo
   settings/test_apps_file settings/test_loader vendor/test_media_url vendor/test_usernames web/test_json_body web/test_presented)
 FUZZ = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 fuzz: $(VENV)/installed-dev
-	FUZZ_CASES=720 $(FUZZ) tests/web/test_fuzz.py tests/processes/test_live_fuzz.py
+	FUZZ_CASES=720 $(FUZZ) tests/web/test_fuzz.py tests/processes/test_live_fuzz.py tests/sandbox/chat/test_hostile.py
 	FUZZ_CASES=4000 $(FUZZ) $(PARSERS)
 
 # The long forms of everything, under half an hour: a million steps of the model, 10 000 connections, a million payloads.
 LONG = AUTHSVC_REQUIRE_SERVICES=1 $(BIN)/pytest --durations=5
 campaign: $(VENV)/installed-dev services modules
-	@echo "1/6 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/payloads/test_model.py
-	@echo "2/6 fuzzing"; $(MAKE) --no-print-directory fuzz
-	@echo "3/6 raw HTTP"; RAW_CASES=5000 $(LONG) tests/processes/test_raw_http.py tests/processes/test_sockets.py
-	@echo "4/6 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/processes/test_faults.py tests/processes/test_siege.py tests/auth/test_ask_app.py tests/processes/test_promises.py tests/processes/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
-	@echo "5/6 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/processes/test_soak.py
-	@echo "6/6 exposure, and the table of all this"; $(LONG) tests/processes/test_exposure.py tests/project/test_canaries.py tests/project/test_table.py
+	@echo "1/7 the model"; MODEL_STEPS=1000000 $(LONG) --numprocesses $(JOBS) tests/payloads/test_model.py
+	@echo "2/7 fuzzing"; $(MAKE) --no-print-directory fuzz
+	@echo "3/7 raw HTTP"; RAW_CASES=5000 $(LONG) tests/processes/test_raw_http.py tests/processes/test_sockets.py
+	@echo "4/7 faults"; DUTIES_S=60 KILLS=8 LOAD_S=30 PAGES=1000 SIEGE_S=120 $(LONG) tests/processes/test_faults.py tests/processes/test_siege.py tests/auth/test_ask_app.py tests/processes/test_promises.py tests/processes/test_vendor_promises.py tests/stores tests/deploy/test_without_downtime.py tests/browser/test_storm.py
+	@echo "5/7 soak"; SOAK_PAYLOADS=1000000 $(LONG) tests/processes/test_soak.py
+	@echo "6/7 a thousand pages in the sandbox"; LOAD_S=60 $(LONG) -s tests/sandbox/test_load.py
+	@echo "7/7 exposure, and the table of all this"; $(LONG) tests/processes/test_exposure.py tests/project/test_canaries.py tests/project/test_table.py
 
 # Whether the tests would notice a change of the code: an hour for all parts of tests/support/mutants.py, half of it for those of
 # Redis. Some of them: make mutants ONLY="limiter sqlite"

@@ -82,9 +82,9 @@ class Control:
             return error(400, 899003, "query: known are since, a number, and username, event, connection")
         wanted = {name: query[name] for name in ("username", "event", "connection") if name in query}
         found = [
-            one
+            one.shown()
             for one in self._core.record
-            if int(str(one["number"])) > int(since) and all(one[name] == value for name, value in wanted.items())
+            if one.number > int(since) and all(getattr(one, name) == value for name, value in wanted.items())
         ]
         return web.json_response({"events": found})
 
@@ -166,7 +166,7 @@ class Control:
                 event_type = seeds.number(data.get("event_type"), "push.data.event_type")
                 self._core.notify([user], self._core.event(event_type) | data)
             else:
-                self._core.push(user, event, data)
+                self._core.push([user], event, data)
 
     def _kick(self, value: object) -> None:
         """Kick a user, by the event for which the SDK logs out, and if asked by closing the connection."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authsvc.sandbox.behaviour import Behaviour
-from authsvc.sandbox.engineio import Socket
+from authsvc.sandbox.connection import Socket, encoded_event
 from authsvc.sandbox.files import Files
+from authsvc.sandbox.record import Recorded
 from authsvc.sandbox.state import KEPT_EVENTS, MAX_USERS, Group, Message, Room, State, User
 
 KEPT_ANSWERS = 64  # of a user, and of a connection that nobody has logged in on
@@ -23,10 +24,10 @@ PROFILE = ("nickname", "avatar", "birthday", "gender", "signature", "region", "a
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{3,127}")
 
 
-class Answers(OrderedDict[int, dict[str, object]]):
+class Answers(OrderedDict[int, bytes]):
     """Answers by what they answer: a packet that comes again is a retransmission, and gets the same one."""
 
-    def keep(self, packet: int, answer: dict[str, object]) -> None:
+    def keep(self, packet: int, answer: bytes) -> None:
         self[packet] = answer
         if len(self) > KEPT_ANSWERS:
             self.popitem(last=False)
@@ -67,7 +68,7 @@ class Core:
         self.clock = clock
         self.behaviour = Behaviour()
         self.refusals: dict[str, list[int]] = {}  # by the name of an event, codes for the next ones
-        self.record: deque[dict[str, object]] = deque(maxlen=KEPT_RECORD)
+        self.record: deque[Recorded] = deque(maxlen=KEPT_RECORD)
         self.recorded = itertools.count(1)
         self.online: dict[int, list[Line]] = {}
         self.answers: dict[int, Answers] = {}
@@ -143,12 +144,16 @@ class Core:
             line.user = None
             line.pushed.clear()
 
-    def push(self, user: User, event: str, data: object, *, but: Line | None = None) -> bool:
-        """Send an event to all connections of a user, but for one; return whether there was any."""
-        lines = self.lines(user, but=but)
-        for line in lines:
-            line.socket.emit(event, data)
-        return bool(lines)
+    def push(self, users: Iterable[User], event: str, data: object, *, but: Line | None = None) -> list[User]:
+        """Send an event to all connections of these users, but for one; return those who have none."""
+        packet, missed = encoded_event(event, data), []
+        for user in users:
+            lines = self.lines(user, but=but)
+            for line in lines:
+                line.socket.send(packet)
+            if not lines:
+                missed.append(user)
+        return missed
 
     def event(
         self, event_type: int, by: User | None = None, group: Group | Room | None = None, **facts: Any
@@ -182,15 +187,14 @@ class Core:
 
     def notify(self, to: Iterable[User], event: dict[str, Any]) -> None:
         """Push an event notification to each of them; who is not online gets it after the next login."""
-        for user in {user.uid: user for user in to}.values():
-            if not self.push(user, "event_notification", event):
-                user.events.append(event)
-                del user.events[:-KEPT_EVENTS]
+        for user in self.push({user.uid: user for user in to}.values(), "event_notification", event):
+            user.events.append(event)
+            del user.events[:-KEPT_EVENTS]
 
     def notify_devices(self, line: Line, event: dict[str, Any]) -> None:
         """Push an event to the other devices of whoever is logged in here."""
         if line.user is not None:
-            self.push(line.user, "event_notification", event, but=line)
+            self.push([line.user], "event_notification", event, but=line)
 
     def kick(self, line: Line, event: dict[str, Any]) -> None:
         """Log a connection out, and let it know why."""

@@ -10,87 +10,23 @@ Source: the protocol pages of engine.io-protocol, revision 3, and socket.io-prot
 
 import asyncio
 import json
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import cast
 
 from aiohttp import WSMsgType, web
 
 from authsvc.sandbox import jsontext
+from authsvc.sandbox.connection import Socket
 
 PING_INTERVAL_MS = 25_000
 PING_TIMEOUT_MS = 60_000  # browsers let a hidden page's timers run once a minute
-MAX_BACKLOG = 4 * 1024 * 1024  # characters that a client has not taken yet
 MAX_CONNECTIONS = 5_000
-POLL_S = 25  # how long a poll waits for something to tell
+POLL_S = 25  # how long a poll waits for something to send
 MAX_PACKET = 1024 * 1024  # beyond it the connection ends; what an event may have is the gateway's rule
 
-_OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = "0123456"
+_OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE = "012345"
 _CONNECT, _DISCONNECT, _EVENT, _ACK = _MESSAGE + "0", _MESSAGE + "1", _MESSAGE + "2", _MESSAGE + "3"
-
-
-class Socket:
-    """One client's connection, whichever way it comes; `sid` names it."""
-
-    def __init__(self) -> None:
-        self.sid = secrets.token_hex(10)
-        self.is_open = True
-        self.cut: Callable[[], None] | None = None  # ends the connection at once
-        self._waiting: asyncio.Queue[str] = asyncio.Queue()
-        self._backlog = 0
-        self._is_polled = False
-        self._is_moving = False
-
-    def emit(self, event: str, data: object) -> None:
-        """Send an event."""
-        self.send(_EVENT + json.dumps([event, data], ensure_ascii=False, separators=(",", ":")))
-
-    def close(self) -> None:
-        """End the connection, after all that is to be sent."""
-        self.is_open = False
-        self._waiting.put_nowait(_CLOSE)
-
-    def send(self, packet: str) -> None:
-        """Send a packet as it is. Who takes nothing off for too long is cut off: the rest would fill the memory."""
-        if self._backlog <= MAX_BACKLOG:
-            self._backlog += len(packet)
-            self._waiting.put_nowait(packet)
-        elif self.cut is not None:
-            cut, self.cut = self.cut, None
-            cut()
-
-    def move(self, *, begins: bool) -> None:
-        """Let polls come back at once while the client moves to a WebSocket: it waits for its last one."""
-        self._is_moving = begins
-        if begins and self._is_polled:
-            self.send(_NOOP)
-
-    async def next(self) -> str:
-        """Wait for the next packet that is to be sent."""
-        return self._taken(await self._waiting.get())
-
-    async def poll(self) -> list[str]:
-        """Wait a while for something to tell, return all of it. Raises BlockingIOError while another poll waits."""
-        if self._is_polled:
-            raise BlockingIOError
-        packets = []
-        if self._waiting.empty() and not self._is_moving:
-            self._is_polled = True
-            try:
-                packets = [await asyncio.wait_for(self.next(), POLL_S)]
-            except TimeoutError:
-                pass  # there is nothing to tell
-            finally:
-                self._is_polled = False
-        while not self._waiting.empty():
-            packets.append(self._taken(self._waiting.get_nowait()))
-        return packets or [_NOOP]
-
-    def _taken(self, packet: str) -> str:
-        self._backlog -= len(packet)
-        return packet
 
 
 class Hub:
@@ -104,7 +40,7 @@ class Hub:
         self.is_closed_to_new = False
         self._on_event = on_event
         self._on_gone = on_gone
-        self._deadlines: dict[Socket, asyncio.TimerHandle] = {}
+        self._watches: dict[Socket, asyncio.TimerHandle] = {}
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the routes at which clients connect."""
@@ -147,21 +83,24 @@ class Hub:
             "pingInterval": PING_INTERVAL_MS,
             "pingTimeout": PING_TIMEOUT_MS,
         }
-        socket.send(_OPEN + json.dumps(told))
-        socket.send(_CONNECT)
-        self._heard(socket)
+        socket.send((_OPEN + json.dumps(told)).encode())
+        socket.send(_CONNECT.encode())
+        socket.heard_s = asyncio.get_running_loop().time()
+        self._watch(socket)
         return socket
 
-    def _heard(self, socket: Socket) -> None:
-        """Let the connection live until it has been silent for too long."""
-        if before := self._deadlines.pop(socket, None):
-            before.cancel()
-        delay_s = (PING_INTERVAL_MS + PING_TIMEOUT_MS) / 1000
-        self._deadlines[socket] = asyncio.get_running_loop().call_later(delay_s, self._forget, socket)
+    def _watch(self, socket: Socket) -> None:
+        """Forget a connection that has been silent for too long, or look again when it could be."""
+        loop = asyncio.get_running_loop()
+        until_s = socket.heard_s + (PING_INTERVAL_MS + PING_TIMEOUT_MS) / 1000
+        if until_s <= loop.time():
+            self._forget(socket)
+        else:
+            self._watches[socket] = loop.call_at(until_s, self._watch, socket)
 
     def _forget(self, socket: Socket) -> None:
         if self.sockets.pop(socket.sid, None) is not None:
-            self._deadlines.pop(socket).cancel()
+            self._watches.pop(socket).cancel()
             socket.close()
             self._on_gone(socket)
 
@@ -204,16 +143,16 @@ class Hub:
 
     async def _poll(self, request: web.Request, socket: Socket) -> web.Response:
         try:
-            packets = await socket.poll()
+            packets = await socket.poll(POLL_S)
         except BlockingIOError:
             self._forget(socket)
             return _refused(request, 3, "Bad request")
         return _text(request, encoded(packets))
 
     def _hear(self, socket: Socket, packet: str) -> None:
-        self._heard(socket)
+        socket.heard_s = asyncio.get_running_loop().time()
         if packet[:1] == _PING:
-            socket.send(_PONG + packet[1:])
+            socket.send((_PONG + packet[1:]).encode())
         elif packet.startswith(_EVENT):
             self._dispatch(socket, packet.removeprefix(_EVENT))
         elif packet[:1] == _CLOSE or packet.startswith(_DISCONNECT):
@@ -226,14 +165,15 @@ class Hub:
         except (ValueError, TypeError):
             return
         if digits:  # the client wants to know that it has arrived
-            socket.send(f"{_ACK}{text[:digits]}[]")
+            socket.send(f"{_ACK}{text[:digits]}[]".encode())
         if isinstance(event, str):
             self._on_event(socket, event, data[0] if data else None, text)
 
 
-def encoded(packets: list[str]) -> str:
+def encoded(packets: Iterable[bytes]) -> str:
     """Return the body of a poll: each packet after its length, which JavaScript counts in UTF-16 units."""
-    return "".join(f"{len(packet.encode('utf-16-le')) // 2}:{packet}" for packet in packets)
+    texts = [packet.decode() for packet in packets]
+    return "".join(f"{len(text.encode('utf-16-le')) // 2}:{text}" for text in texts)
 
 
 def decoded(body: str) -> Iterator[str]:
@@ -249,16 +189,7 @@ def decoded(body: str) -> Iterator[str]:
 
 
 def _writing(request: web.Request, ws: web.WebSocketResponse, socket: Socket) -> asyncio.Task[None]:
-    """Begin to send what is to be sent; who does not read it can be cut off."""
-    socket.cut = cast("asyncio.Transport", request.transport).abort
-    return asyncio.create_task(_write(ws, socket))
-
-
-async def _write(ws: web.WebSocketResponse, socket: Socket) -> None:
-    with suppress(ConnectionError):
-        while (packet := await socket.next()) != _CLOSE:
-            await ws.send_str(packet)
-    await ws.close()
+    return asyncio.create_task(socket.write_to(ws, cast("asyncio.Transport", request.transport)))
 
 
 def _refused(request: web.Request, code: int, message: str) -> web.Response:

@@ -27,9 +27,10 @@ from authsvc.sandbox.chat import (
     transparent,
     users,
 )
+from authsvc.sandbox.connection import Socket, encoded_event
 from authsvc.sandbox.core import Answers, Core, Line
-from authsvc.sandbox.engineio import Socket
 from authsvc.sandbox.errors import Refused
+from authsvc.sandbox.record import Recorded
 from authsvc.sandbox.verification import Service
 
 MAX_EVENT = 65_536  # characters
@@ -37,7 +38,6 @@ RECORDED = 16_384  # characters of an event that are kept on record
 FIELDS = ("appkey", "random_str", "signature", "timestamp")
 INIT = "c_init"
 BEFORE_LOGIN = ("login", "register", "event_notification")
-HIDDEN = ("password", "old_pwd", "new_pwd", "signature")  # in the record
 CALLS: dict[str, Callable[[Call], dict[str, object]]] = {
     **devices.CALLS,
     **users.CALLS,
@@ -69,7 +69,9 @@ class Gateway:
         """Take one event, which came as this text; its answer holds no other up."""
         if not isinstance(data, dict) or not isinstance(data.get("rid"), int) or isinstance(data["rid"], bool):
             return
-        line = self._lines.setdefault(socket.sid, Line(socket))
+        line = self._lines.get(socket.sid)
+        if line is None:
+            line = self._lines[socket.sid] = Line(socket)
         if self._core.behaviour.gateway == "ok" and event != INIT:
             self._answer(line, event, data, text)
             return
@@ -113,26 +115,29 @@ class Gateway:
         if not is_acknowledged:
             line.socket.emit("ack", {"rid": data["rid"]})
         packet = hash(text)
-        told = self._answered(line, packet)
+        answer = self._answered(line, packet)
+        if answer is not None:
+            line.socket.send(answer)
+            return
+        answers = self._answers(line)
         call = Call(self._core, line, data)
-        if told is None:
-            told = _told(lambda: self._handle(call, event, len(text), mode))
-            self._record(line, event, data, text, told)
-            if told["code"] == 0:
-                line.answers.keep(packet, told)
-                if line.user is not None:
-                    self._core.answers.setdefault(line.user.uid, Answers()).keep(packet, told)
-        line.socket.emit(
-            messages.ANSWERED_AS.get(event, event) if told["code"] == 0 else event, told | {"rid": data["rid"]}
-        )
+        told = _told(lambda: self._handle(call, event, len(text), mode))
+        self._record(line, event, data, text, told)
+        name = messages.ANSWERED_AS.get(event, event) if told["code"] == 0 else event
+        answer = encoded_event(name, told | {"rid": data["rid"]})
+        if told["code"] == 0:
+            answers.keep(packet, answer)
+        line.socket.send(answer)
         for do in call.afterwards:
             do()
 
-    def _answered(self, line: Line, packet: int) -> dict[str, object] | None:
+    def _answers(self, line: Line) -> Answers:
+        """Return where answers are kept: with who is logged in, who may send again on another connection."""
+        return line.answers if line.user is None else self._core.answers.setdefault(line.user.uid, Answers())
+
+    def _answered(self, line: Line, packet: int) -> bytes | None:
         """Return the answer to a packet that has come before: what is sent again is not done again."""
-        if packet in line.answers or line.user is None:
-            return line.answers.get(packet)
-        return self._core.answers.get(line.user.uid, line.answers).get(packet)
+        return line.answers.get(packet) or self._answers(line).get(packet)
 
     def _handle(self, call: Call, event: str, size: int, mode: str) -> dict[str, object]:
         if size > MAX_EVENT:
@@ -166,18 +171,17 @@ class Gateway:
         return told
 
     def _record(self, line: Line, event: str, data: dict[str, Any], text: str, told: dict[str, object]) -> None:
-        """Keep on record what a connection has sent, without what is secret in it."""
-        shown = {name: value for name, value in data.items() if name != "rid"} if len(text) <= RECORDED else {}
+        """Keep on record what a connection has sent."""
         self._core.record.append(
-            {
-                "number": next(self._core.recorded),
-                "connection": line.socket.sid,
-                "appkey": line.appkey,
-                "username": line.user.username if line.user else None,
-                "event": event,
-                "data": {name: "***" if name in HIDDEN else value for name, value in shown.items()},
-                "code": told["code"],
-            }
+            Recorded(
+                next(self._core.recorded),
+                line.socket.sid,
+                line.appkey,
+                line.user.username if line.user else None,
+                event,
+                data if len(text) <= RECORDED else {},
+                told["code"],
+            )
         )
 
 

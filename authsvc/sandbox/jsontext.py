@@ -4,25 +4,29 @@ JSON from outside, read so that whatever is accepted can be written again: to a 
 Imports nothing of the project.
 """
 
-import json
-import math
-from typing import Any, Never
+from typing import Any
+
+import orjson
 
 MAX_DEPTH = 50
-_LONGEST_NUMBER = 19
 
 
 def parse(text: str) -> Any:
     """Return what a JSON text says. Raises ValueError: no JSON, too deep, no finite number, half a surrogate pair."""
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
+    value = orjson.loads(text)
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def written(value: object) -> bytes:
+    """Return a value as JSON in UTF-8."""
+    return orjson.dumps(value)
+
+
+def embedded(text: str) -> object:
+    """Return JSON as it may stand in what is written."""
+    return orjson.Fragment(text)
 
 
 def _check_depth(value: Any) -> None:
@@ -32,23 +36,3 @@ def _check_depth(value: Any) -> None:
         level = [one for one in inner if isinstance(one, dict | list)]
     if level:
         raise ValueError("is nested too deeply")
-
-
-def _whole(text: str) -> int:
-    if len(text) > _LONGEST_NUMBER:
-        raise ValueError("has a number that is too long")
-    return int(text)
-
-
-def _real(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("has a number that is too large")
-    return value
-
-
-def _none(text: str) -> Never:
-    raise ValueError(f"{text} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_none)

@@ -3,6 +3,7 @@ The sandbox as one server on a loopback address.
 """
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -58,6 +59,8 @@ async def _serve(
     await runner.setup()
     try:
         await web.TCPSite(runner, bind.host, bind.port).start()
+        gc.collect()
+        gc.freeze()  # a full collection stops all pages: it need not visit what the program consists of
         ready()
         await stopped.wait()
     finally:

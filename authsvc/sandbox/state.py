@@ -115,19 +115,26 @@ class Room:
 
 @dataclass(slots=True)
 class Message:
-    """A message of a single conversation or of a group: `to` is a uid or a gid."""
+    """
+    A message of a single conversation or of a group: `to` is a uid or a gid, `content` JSON as pages get it.
+
+    There are thousands: what it has is of the kinds that the garbage collector does not visit.
+    """
 
     msg_id: int
     is_group: bool
     sender: int
     to: int
     ctime_ms: int
-    content: dict[str, Any]
+    content: str
+    is_across_apps: bool = False
     need_receipt: bool = False
     custom_notification: dict[str, Any] = field(default_factory=dict)
-    unread: set[int] = field(default_factory=set)  # those it went to who have not reported to have read it
-    read: set[int] = field(default_factory=set)
+    receivers: dict[int, bool] = field(default_factory=dict)  # by uid, whether he has reported to have read it
     is_retracted: bool = False
+
+    def unread(self) -> list[int]:
+        return [uid for uid, is_read in self.receivers.items() if not is_read]
 
 
 @dataclass(slots=True)

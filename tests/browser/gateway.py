@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from authsvc.sandbox.engineio import Hub, Socket
+from authsvc.sandbox.connection import Socket
+from authsvc.sandbox.engineio import Hub
 
 T = TypeVar("T")
 KICKED = {"event_id": 7, "event_type": 1, "extra": 0, "from_uid": 0, "gid": 0}

@@ -37,6 +37,11 @@ class SandboxProcess:
             )
         wait_until(lambda: is_listening(self._port), timeout_s=20, what=self._log.read_text)
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def stop(self) -> None:
         """End it and return when it has ended."""
         if self._process is not None:

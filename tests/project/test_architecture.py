@@ -43,7 +43,7 @@ ONLY_IN = {
     "gunicorn": {"server.gunicorn_arbiter", "server.gunicorn_worker", "server.gunicorn_http"},
     "granian": {"server.granian_server"},
     "structlog": {"telemetry.access_log"},
-    "orjson": {"telemetry.access_log", "telemetry.figures"},
+    "orjson": {"sandbox.jsontext", "telemetry.access_log", "telemetry.figures"},
     "prometheus_client": {"telemetry.exposition"},
     "opentelemetry": {"telemetry.spans", "telemetry.span_encoding"},
     "redis": {"stores.redis", "stores.topology", "stores.discovery", "stores.redis_client"},
@@ -61,6 +61,7 @@ ONLY_IN = {
         "sandbox.persistence",
     },
     "aiohttp": {
+        "sandbox.connection",
         "sandbox.control",
         "sandbox.engineio",
         "sandbox.gateway",

@@ -4,8 +4,8 @@ import pytest
 
 from authsvc.sandbox import core as core_module
 from authsvc.sandbox.chat.users import delete, md5_of, set_password
+from authsvc.sandbox.connection import Socket
 from authsvc.sandbox.core import Answers, Clock, Core, Line, is_password
-from authsvc.sandbox.engineio import Socket
 from authsvc.sandbox.files import Files
 from authsvc.sandbox.state import State, Storage
 from tests.support.made_up import APPKEY
@@ -97,5 +97,5 @@ def test_answers_are_bounded() -> None:
     """The latest are kept."""
     answers = Answers()
     for number in range(100):
-        answers.keep(number, {})
+        answers.keep(number, b"")
     assert list(answers) == list(range(100 - core_module.KEPT_ANSWERS, 100))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from authsvc.sandbox import engineio
+from authsvc.sandbox import connection, engineio
 from authsvc.sandbox.engineio import decoded, encoded
 from tests.sandbox.conftest import Line, Sandbox
 from tests.support.running import wait_until
@@ -30,12 +30,12 @@ def opened_by_polling(sandbox: Sandbox) -> str:
 )
 def test_bodies_come_back_as_they_were(packets: list[str]) -> None:
     """Lengths count UTF-16 units, as JavaScript's do."""
-    assert list(decoded(encoded(packets))) == packets
+    assert list(decoded(encoded([packet.encode() for packet in packets]))) == packets
 
 
 def test_a_length_is_javascripts() -> None:
     """An emoji is two."""
-    assert encoded(["4😀"]) == "3:4😀"
+    assert encoded(["4😀".encode()]) == "3:4😀"
 
 
 @pytest.mark.parametrize("body", ["40", ":40", "x:40", "9:40", "0:", "-1:40", "2:402", "2:4😀"])
@@ -111,9 +111,9 @@ def test_a_handshake_is_a_get(sandbox: Sandbox, method: str) -> None:
 def test_polling(sandbox: Sandbox) -> None:
     """Packets go by POST and come by GET, several at once."""
     path = opened_by_polling(sandbox)
-    assert sandbox.ask("POST", path, data=encoded(["2", "2again"])).text == "ok"
+    assert sandbox.ask("POST", path, data=encoded([b"2", b"2again"])).text == "ok"
     assert sandbox.ask("GET", path).text == "1:36:3again"
-    assert sandbox.ask("POST", path, data=encoded(["1"])).text == "ok"
+    assert sandbox.ask("POST", path, data=encoded([b"1"])).text == "ok"
     assert sandbox.ask("GET", path).status_code == 400
 
 
@@ -145,7 +145,7 @@ def test_garbage_ends_a_polling_connection(sandbox: Sandbox) -> None:
 def test_a_packet_that_no_client_sends(sandbox: Sandbox, line: Line) -> None:
     """A megabyte is the end of the connection that it comes from, and of no other."""
     path = opened_by_polling(sandbox)
-    assert sandbox.ask("POST", path, data=encoded(["2" + "x" * engineio.MAX_PACKET])).json()["code"] == 3
+    assert sandbox.ask("POST", path, data=encoded([b"2" + b"x" * engineio.MAX_PACKET])).json()["code"] == 3
     other = Line.opened(sandbox)
     other.say("2" + "x" * engineio.MAX_PACKET)
     assert other.hear() is None
@@ -155,7 +155,7 @@ def test_a_packet_that_no_client_sends(sandbox: Sandbox, line: Line) -> None:
 
 def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory that waits for him is bounded; nobody else is disturbed, whichever way the connection came."""
-    monkeypatch.setattr(engineio, "MAX_BACKLOG", 100_000)
+    monkeypatch.setattr(connection, "MAX_BACKLOG", 100_000)
     path = opened_by_polling(sandbox)
     with socket.create_connection((sandbox.bind.host, sandbox.bind.port)) as other:
         other.sendall(
@@ -179,6 +179,18 @@ def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch:
     assert line.hear() == "3"
 
 
+def test_a_packet_of_any_length(sandbox: Sandbox, line: Line) -> None:
+    """Each side of where the head of a frame becomes longer; all of them in one write, in order."""
+    lengths = [0, 100, 125, 126, 127, 65_535, 65_536, 70_000]
+
+    async def push() -> None:
+        for length in lengths:
+            next(iter(sandbox.hub.sockets.values())).send(b"x" * length)
+
+    sandbox.run(push())
+    assert [line.hear() for _ in lengths] == ["x" * length for length in lengths]
+
+
 def test_connections_are_bounded(sandbox: Sandbox, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is refused, those that are there stay."""
     monkeypatch.setattr(engineio, "MAX_CONNECTIONS", 1)
@@ -194,7 +206,7 @@ def test_from_polling_to_websocket(sandbox: Sandbox) -> None:
     line.say("2")  # too early: nobody reads it yet
     line.say("2probe")
     assert line.hear() == "3probe"
-    sandbox.ask("POST", path, data=encoded(["2late"]))
+    sandbox.ask("POST", path, data=encoded([b"2late"]))
     line.say("5")
     assert line.hear() == "3late"
     line.say("2")

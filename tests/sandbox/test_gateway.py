@@ -50,7 +50,7 @@ def test_what_the_sdk_sends_again(sandbox: Sandbox, line: Line, issued: dict[str
         assert line.ask("c_init", issued) == GOOD
     other = Line.opened(sandbox)
     told = other.ask("c_init", issued)
-    assert told == {"code": 889001, "message": "the payload was used before"}
+    assert told == {"code": 889001, "message": "the payload was already used"}
     assert other.ask("login", {"username": "ming", "password": md5_of("word")}) == NEVER_LOGGED_IN
     other.close()
 

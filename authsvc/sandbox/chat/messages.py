@@ -2,12 +2,13 @@
 Messages between two users and in groups, of all kinds: checked, kept, and pushed to whoever is online.
 """
 
-import json
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from authsvc.sandbox import jsontext
 from authsvc.sandbox.call import Call
+from authsvc.sandbox.connection import encoded_event
 from authsvc.sandbox.core import Core, Line, thread_of
 from authsvc.sandbox.errors import Refused
 from authsvc.sandbox.state import (
@@ -52,7 +53,7 @@ def send_group(call: Call) -> dict[str, object]:
 
 def sent(message: Message) -> dict[str, object]:
     """Return what the answer to a sent message says of it."""
-    unread = len(message.unread) if message.need_receipt else 0
+    unread = len(message.unread()) if message.need_receipt else 0
     return {"msg_id": message.msg_id, "ctime_ms": message.ctime_ms, "unread_count": unread}
 
 
@@ -75,7 +76,7 @@ def check_body(content: dict[str, Any], too_long: int = 880206) -> None:
         raise Refused(880002, "msg_body: must be an object")
     if kind == "text" and not isinstance(body.get("text"), str):
         raise Refused(880003, "msg_body.text: must be a string")
-    if len(json.dumps(body, ensure_ascii=False).encode()) > MAX_BODY:
+    if len(jsontext.written(body)) > MAX_BODY:
         raise Refused(too_long)
 
 
@@ -100,29 +101,28 @@ def kept(core: Core, sender: User, to: User | Group, content: dict[str, Any], as
         sender.uid,
         to.gid if isinstance(to, Group) else to.uid,
         core.clock(),
-        content,
+        jsontext.written(content).decode(),
+        content.get("target_appkey") not in (None, content.get("from_appkey")),
         asked.get("need_receipt") is True,
         notification if isinstance(notification, dict) else {},
     )
     receivers = [to] if isinstance(to, User) else readers(core, to, sender)
-    message.unread = {user.uid for user in receivers if user is not sender}
     add(core, message, sender, receivers)
-    for user in core.users(message.unread):
-        if asked.get("no_offline") is not True or core.lines(user):
-            user.waiting.add(message.msg_id)
+    for user in receivers:
+        if user is not sender:
+            message.receivers[user.uid] = False
+            if asked.get("no_offline") is not True or core.lines(user):
+                user.waiting.add(message.msg_id)
     return message
 
 
 def deliver(core: Core, message: Message, *, but: Line | None = None) -> None:
     """Push a message to whoever is online of those it went to, and of the sender's devices."""
-    for user in core.users({*message.unread, *message.read, message.sender}):
+    packet = encoded_event("msg_sync", {"messages": [shown(message) | origin(message)]})
+    for user in core.users({*message.receivers, message.sender}):
         for line in core.lines(user, but=but):
-            push(line, message)
-
-
-def push(line: Line, message: Message) -> None:
-    line.pushed.add(message.msg_id)
-    line.socket.emit("msg_sync", {"messages": [shown(message) | origin(message)]})
+            line.pushed.add(message.msg_id)
+            line.socket.send(packet)
 
 
 def add(core: Core, message: Message, sender: User, receivers: Iterable[User]) -> None:
@@ -146,7 +146,7 @@ def drop(core: Core, message: Message) -> None:
     thread.remove(message.msg_id)
     if not thread:
         del core.threads[thread_of(message)]
-    for user in core.users(message.unread | message.read):
+    for user in core.users(message.receivers):
         user.waiting.discard(message.msg_id)
 
 
@@ -166,15 +166,14 @@ def readers(core: Core, group: Group, sender: User) -> list[User]:
 
 def shown(message: Message) -> dict[str, object]:
     """Return a message as pages get it."""
-    across = message.content.get("target_appkey") not in (None, message.content.get("from_appkey"))
     return {
         "msg_id": message.msg_id,
         "msg_type": GROUP if message.is_group else SINGLE,
         "ctime_ms": message.ctime_ms,
-        "msg_level": 1 if across else 0,
+        "msg_level": int(message.is_across_apps),
         "need_receipt": message.need_receipt,
         "custom_notification": message.custom_notification,
-        "content": message.content,
+        "content": jsontext.embedded(message.content),
     }
 
 

@@ -24,11 +24,10 @@ def report(call: Call) -> dict[str, object]:
         read = [
             message
             for message in (call.core.state.messages.get(whole(msg_id, "msg_ids")) for msg_id in msg_ids)
-            if message is not None and message.need_receipt and reader.uid in message.unread
+            if message is not None and message.need_receipt and message.receivers.get(reader.uid) is False
         ]
         for message in read:
-            message.unread.discard(reader.uid)
-            message.read.add(reader.uid)
+            message.receivers[reader.uid] = True
         for sender in call.core.users(dict.fromkeys(message.sender for message in read)):
             _tell(call.core, sender, reader, [message for message in read if message.sender == sender.uid])
         described = {name: session.get(name) for name in ("type", "gid", "appkey", "username") if name in session}
@@ -40,8 +39,14 @@ def unread_list(call: Call) -> dict[str, object]:
     message = call.core.state.messages.get(call.number("msg_id"))
     if message is None or message.sender != call.user.uid:
         raise Refused(880008)
-    unread, read = ([short(user) for user in call.core.users(uids)] for uids in (message.unread, message.read))
-    return {"msg_unread_list": {"unread_list": unread, "read_list": read}}
+    unread = message.unread()
+    read = [uid for uid, is_read in message.receivers.items() if is_read]
+    return {
+        "msg_unread_list": {
+            "unread_list": [short(user) for user in call.core.users(unread)],
+            "read_list": [short(user) for user in call.core.users(read)],
+        }
+    }
 
 
 def _tell(core: Core, sender: User, reader: User, messages: list[Message]) -> None:
@@ -50,12 +55,12 @@ def _tell(core: Core, sender: User, reader: User, messages: list[Message]) -> No
         for to in dict.fromkeys(message.to for message in changed):
             receipt: dict[str, object] = (of_group(to) if is_group else of_user(reader)) | {
                 "receipt_msgs": [
-                    {"msg_id": message.msg_id, "unread_count": len(message.unread)}
+                    {"msg_id": message.msg_id, "unread_count": len(message.unread())}
                     for message in changed
                     if message.to == to
                 ]
             }
-            if not core.push(sender, "receipt_change", receipt):
+            if core.push([sender], "receipt_change", receipt):
                 sender.receipts.append(receipt | {"key": core.new_id()})
                 del sender.receipts[:-KEPT_EVENTS]
 

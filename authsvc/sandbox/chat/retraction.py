@@ -28,7 +28,7 @@ def retract(core: Core, sender: User, message: Message | None, *, but: Line | No
     if core.clock() - message.ctime_ms > MAX_AGE_MS:
         raise Refused(881401)
     message.is_retracted = True
-    receivers = core.users(message.unread | message.read)
+    receivers = core.users(message.receivers)
     event = core.event(
         RETRACTED,
         sender,
@@ -39,7 +39,7 @@ def retract(core: Core, sender: User, message: Message | None, *, but: Line | No
     for user in receivers:
         user.waiting.discard(message.msg_id)
     core.notify((user for user in receivers if user is not sender), event)
-    core.push(sender, "event_notification", event, but=but)
+    core.push([sender], "event_notification", event, but=but)
 
 
 CALLS = {"msg_retract": asked}

@@ -55,8 +55,7 @@ def send(call: Call) -> dict[str, object]:
     if call.user.uid in room.silenced:
         raise Refused(881502)
     message = kept(call.core, room, content)
-    for user in call.core.users(room.members):
-        call.core.push(user, "room_msg_sync", message, but=call.line)
+    call.core.push(call.core.users(room.members), "room_msg_sync", message, but=call.line)
     return {"msg_id": message["msg_id"], "ctime_ms": message["ctime_ms"], "room_id": room.id}
 
 

@@ -83,9 +83,9 @@ def _item(core: Core, line: Line, user: User, conversation: str, *, with_history
         "msg_type": int(kind),
         "unsync_count": sum(1 for one in told if one.msg_id in user.waiting),
         "receipt_msgs": [
-            {"msg_id": one.msg_id, "unread_count": len(one.unread), "mtime": one.ctime_ms}
+            {"msg_id": one.msg_id, "unread_count": len(one.unread()), "mtime": one.ctime_ms}
             for one in messages
-            if one.sender == user.uid and one.need_receipt and one.unread
+            if one.sender == user.uid and one.need_receipt and one.unread()
         ],
         "msgs": [shown(one) for one in told],
     }
@@ -96,7 +96,7 @@ def _item(core: Core, line: Line, user: User, conversation: str, *, with_history
 
 
 def _is_visible(message: Message, user: User) -> bool:
-    return user.uid == message.sender or user.uid in message.unread or user.uid in message.read
+    return user.uid == message.sender or user.uid in message.receivers
 
 
 CALLS = {

@@ -13,7 +13,7 @@ MAX_CMD = 4096  # bytes
 
 def to_user(call: Call) -> dict[str, object]:
     told = _command(call, SINGLE)
-    if not call.core.push(call.target("target_username", "target_appkey"), "trans_msg_rec", told, but=call.line):
+    if call.core.push([call.target("target_username", "target_appkey")], "trans_msg_rec", told, but=call.line):
         raise Refused(881602)
     return {}
 
@@ -21,8 +21,7 @@ def to_user(call: Call) -> dict[str, object]:
 def to_group(call: Call) -> dict[str, object]:
     group = call.own_group()
     told = _command(call, GROUP) | {"gid": group.gid}
-    for user in call.core.users(group.members):
-        call.core.push(user, "trans_msg_rec", told, but=call.line)
+    call.core.push(call.core.users(group.members), "trans_msg_rec", told, but=call.line)
     return {}
 
 

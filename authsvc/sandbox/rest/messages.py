@@ -39,8 +39,7 @@ def deliver(
     """Send a message to wherever it is for; return its number and its time."""
     if isinstance(to, Room):
         told = rooms.kept(core, to, content)
-        for user in core.users(to.members):
-            core.push(user, "room_msg_sync", told)
+        core.push(core.users(to.members), "room_msg_sync", told)
         return told["msg_id"], told["ctime_ms"]
     message = messages.kept(core, sender, to, content, asked)
     messages.deliver(core, message)
