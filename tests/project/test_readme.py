@@ -51,7 +51,10 @@ BEGINNINGS = {"en": r"After this page you can [^.]+\.", "zh": "读完本页，�
 def setting_rows() -> list[str]:
     rows = []
     for name, field in Settings.model_fields.items():
-        twin = "[_FILE]" if name in loader.SECRETS else ""
+        variables = [
+            f"`{PREFIX}{name.upper()}`",
+            *([f"`{PREFIX}{name.upper()}_FILE`"] if name in loader.SECRETS else []),
+        ]
         default = "sqlite://…/store.db" if field.default_factory else field.default
         default = ",".join(default) if isinstance(default, tuple) else default
         shown = (
@@ -60,7 +63,7 @@ def setting_rows() -> list[str]:
             else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         )
         if not field.exclude:
-            rows.append(f"| `{PREFIX}{name.upper()}{twin}` | {shown} | {field.description} |")
+            rows.append(f"| {'<br>'.join(variables)} | {shown} | {field.description} |")
     return rows
 
 
