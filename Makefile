@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
 # Many tests wait for processes and sockets, but some measure time: three at once on two cores still leave them room.
 JOBS ?= 3
-NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analyze promtool wrk go php
+NEEDED := redis-server nginx chromium curl node npm openssl strace systemd-analyze promtool wrk go php javac
+# What back ends in tests are made of: a file of each package of Debian's, and its name.
+LIBRARIES := /usr/share/php/Illuminate:php-laravel-framework /usr/share/java/spring3-web.servlet.jar:libspring-web-servlet-java /usr/share/java/jetty9-servlet.jar:libjetty9-java
 MODULES := tests/browser/node_modules
 PEERS := bench/peers/node_modules
 IMAGE := build/image
@@ -115,8 +117,9 @@ lock: $(VENV)/installed-dev
 services:
 	@missing=(); for name in $(NEEDED); do command -v $$name >/dev/null || PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || missing+=($$name); done; \
 	if [ $${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(printf '%s ' "$${missing[@]}" | sed 's/\bnode\b/nodejs/; s/\bgo\b/golang-go/; s/promtool/prometheus/; s/systemd-analyze/systemd/; s/\bphp\b/php-cli/'); \
+	  echo "installing $${missing[*]}"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(printf '%s ' "$${missing[@]}" | sed 's/\bnode\b/nodejs/; s/\bgo\b/golang-go/; s/promtool/prometheus/; s/systemd-analyze/systemd/; s/\bphp /php-cli /; s/javac/default-jdk-headless/'); \
 	elif [ $${#missing[@]} -gt 0 ]; then echo "not installed, their tests are skipped: $${missing[*]}"; fi
+	@for library in $(LIBRARIES); do test -e $${library%:*} || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${library#*:}; } || echo "not installed, its tests are skipped: $${library#*:}"; done
 
 # npm packages that the tests of the browser module run beside it, and the benchmark's peers; without npm they are
 # skipped, visibly.

@@ -18,6 +18,7 @@ from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, TOTAL_S, LoginUrl
 from authsvc.outbound.circuit_breaker import FAILURES
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
+from authsvc.settings.types import PREFIX
 from authsvc.stores.store import Store
 from tests.backends import running as backends
 from tests.conftest import Clock, Seen, bearer_of
@@ -31,7 +32,7 @@ COOKIE = {"Cookie": "sid=ming"}
 TOKEN = {"Authorization": "Token ming"}
 SITE = {"Origin": "http://localhost"}
 OTHER_SITE = {"Origin": "https://evil.example"}
-USERS = int(os.environ.get("PAGES", "200"))
+USERS = int(os.environ.get("PAGES", "1000"))
 
 Issue = Callable[[Mapping[str, str]], TestResponse]
 
@@ -93,7 +94,7 @@ def detail(response: TestResponse) -> str:
     return str(response.get_json()["detail"])
 
 
-@pytest.fixture(params=backends.COMMANDS)
+@pytest.fixture(params=backends.ASKED)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[backends.Backend]:
     """A real one."""
     folder = tmp_path / "backend"
@@ -104,11 +105,11 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[backends
 
 def test_users_of_a_real_back_end(backend: backends.Backend, serve: Callable[..., Flask], clock: Clock) -> None:
     """They get payloads until they are banned, strangers get none, and nobody does while it is down."""
-    field = "data.userId" if "express" in str(backend.process.args) else None
-    issue = issue_of(serve(backend.url, login_user_field=field))
+    settings = {name.removeprefix(PREFIX).lower(): value for name, value in backend.settings.items()}
+    issue = issue_of(serve(settings.pop("login_url"), **settings))
     ming, ana = backend.log_in("ming"), backend.log_in("ana")
     (name,) = ming
-    for stranger in ({}, {name: f"{ming[name][:-3]}xyz"}, {"Cookie": "theme=dark"}):
+    for stranger in ({}, {name: f"{ming[name][:-12]}{'x' * 12}"}, {"Cookie": "theme=dark"}):
         assert issue(stranger).status_code == 401
     for headers in (ming, ana):
         assert issue(headers).status_code == 200

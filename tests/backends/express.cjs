@@ -14,6 +14,6 @@ app.post("/login", (request, response) => {
 
 app.post("/ban", (request, response) => store.clear(() => response.sendStatus(204)));
 
-eval(fs.readFileSync(process.env.AUTH_CHECK, "utf8")); // as docs/login.md has it
+eval(fs.readFileSync(process.env.CODE, "utf8")); // the page's own code
 
 app.listen(Number(process.argv[2]), "127.0.0.1");

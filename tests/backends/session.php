@@ -9,7 +9,7 @@ if ($path === "/login") {
     array_map("unlink", glob(session_save_path() . "/sess_*"));
     http_response_code(204);
 } elseif ($path === "/auth/check") {
-    require getenv("AUTH_CHECK");
+    require getenv("CODE");
 } else {
     return false;
 }

@@ -26,3 +26,9 @@ def program(name: str) -> str:
     if found is None:
         do_without(f"no {name} here")
     return found
+
+
+def file(path: Path, package: str) -> None:
+    """Skip or fail, as `do_without` does, where a file of a package of Debian's is missing."""
+    if not path.exists():
+        do_without(f"no {path} here, which is in {package}")
