@@ -98,6 +98,7 @@ def create_app(
     Raises:
         SettingsError: with every fault in it.
     """
+    variables = dict(variables)  # a server may take the secrets out of the process's environment afterwards
     again = partial(
         create_app,
         settings,

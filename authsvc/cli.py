@@ -86,8 +86,9 @@ def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
       AUTHSVC_APPKEY=... AUTHSVC_MASTER_SECRET_FILE=/run/secrets/master \\
       AUTHSVC_SESSION_KEY_FILE=/run/secrets/flask authsvc serve --bind 127.0.0.1:8000
     """
-    settings = loader.load(os.environ, Settings)
-    tracing.check(os.environ)
+    variables = loader.take(os.environ)
+    settings = loader.load(variables, Settings)
+    tracing.check(variables)
     access_log.configure(level=settings.log_level, form=settings.log_format)
     check_ways(settings, twins_pass=server == "granian")
     _check_proxies(settings)
@@ -98,6 +99,7 @@ def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
         drain_delay_s=settings.drain_delay_s,
         log_level=settings.log_level,
         metrics_bind=settings.metrics_bind,
+        variables=variables,
         preload=partial(preload, settings),
         about=f"{len(settings.apps)} app(s); ways of logging in: {', '.join(ways_of(settings))};"
         f" store: {settings.store_place}",

@@ -8,10 +8,12 @@ Plain gunicorn takes it too, for a host that starts everything in that way:
 It then has no drain: on SIGTERM it closes at once, and `/readyz` never says "draining". SIGHUP makes new workers.
 """
 
+import os
 from pathlib import Path
 
 from authsvc.server.gunicorn_worker import Worker
 from authsvc.server.limits import BACKLOG, KEPT_S, THREADS
+from authsvc.settings.loader import take
 
 bind = "127.0.0.1:8000"  # behind a gateway on this host; another host's has to be let in on purpose
 workers = 2
@@ -34,6 +36,11 @@ umask = 0o117  # a unix socket is for a gateway of the same group
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- memory, for the heartbeat
 control_socket_disable = True  # signals are enough, and it would need a folder to write to
 proc_name = "authsvc"
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Leave no secret in a worker's environment: its app has read them, and the next worker gets the arbiter's."""
+    take(os.environ)
 
 
 def child_exit(_arbiter: object, worker: Worker) -> None:

@@ -1,5 +1,5 @@
 """
-granian, made to drain before it stops, to lose no signal, and to keep secrets out of requests.
+granian, made to drain before it stops, and to lose no signal.
 
 Imports `bind`, `limits` and `drain`.
 """
@@ -8,10 +8,8 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from granian import wsgi
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -32,8 +30,6 @@ _log = logging.getLogger(__name__)
 def serve(bind: Bind, workers: int, drain: Drain, log_level: str, build: Build) -> None:
     """Serve until stopped; `build` makes the app, in each worker."""
     multiprocessing.set_start_method("fork", force=True)  # the memory that the workers share is not for a new process
-    # It copies this process's variables, secrets among them, into the environ of every request: let it find none.
-    wsgi.os = SimpleNamespace(environ={})  # type: ignore[attr-defined, assignment] # it has no setting for that
     parent = os.getpid()
 
     class Granian(Server):  # type: ignore[misc, valid-type] # a class chosen by the build of Python

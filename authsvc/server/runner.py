@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,6 +50,7 @@ def serve(
     drain_delay_s: int,
     log_level: str,
     metrics_bind: Bind | None = None,
+    variables: Mapping[str, str] = os.environ,
     preload: Callable[[], None] = lambda: None,
     load: Load | None = None,
     about: str = "",
@@ -61,8 +62,9 @@ def serve(
         server: "gunicorn" or "granian".
         drain_delay_s: how long to go on serving after the first signal.
         metrics_bind: where `/metrics` is served; None serves it nowhere.
+        variables: of the environment, which may have no secrets left; each worker reads the settings from them.
         preload: imports what the workers need, before they are made.
-        load: builds the app, in each worker; None builds the service from the environment.
+        load: builds the app, in each worker; None builds the service from the variables.
         about: what the log tells at the start, beside where it serves and how.
 
     Raises:
@@ -75,7 +77,9 @@ def serve(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # all secrets would be in a core file
     listener = None if metrics_bind is None else _listen(metrics_bind)
     slots = Slots(workers)
-    load = load or partial(_load_service, slots=slots, twins_pass=server == "granian", metrics_listener=listener)
+    load = load or partial(
+        _load_service, variables, slots=slots, twins_pass=server == "granian", metrics_listener=listener
+    )
     drain = Drain(delay_s=drain_delay_s)
     preload()
     if about:
@@ -113,7 +117,12 @@ def _listen(bind: Bind) -> socket.socket:
 
 
 def _load_service(
-    drain: Drain, *, slots: Slots, twins_pass: bool, metrics_listener: socket.socket | None
+    variables: Mapping[str, str],
+    drain: Drain,
+    *,
+    slots: Slots,
+    twins_pass: bool,
+    metrics_listener: socket.socket | None,
 ) -> "WSGIApplication":
     """
     Build the service; a worker that is made while a secret file is half written waits for it to be whole.
@@ -123,7 +132,11 @@ def _load_service(
     while True:
         try:
             return create_app(
-                is_draining=drain.is_on, twins_pass=twins_pass, metrics_listener=metrics_listener, slots=slots
+                is_draining=drain.is_on,
+                twins_pass=twins_pass,
+                metrics_listener=metrics_listener,
+                slots=slots,
+                variables=variables,
             )
         except SettingsError as exc:
             for fault in exc.faults:

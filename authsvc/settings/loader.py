@@ -7,7 +7,7 @@ variable and never show a value. Imports `model`, `types`, `escaping` and `error
 
 import difflib
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,19 @@ _NAMES = {PREFIX + field.upper(): field for field in Settings.model_fields if fi
 _TWINS = {f"{PREFIX}{field.upper()}_FILE": field for field in SECRETS}
 _APPS_FILE = f"{PREFIX}APPS_FILE"
 _Model = TypeVar("_Model", bound=AppSettings)
+
+
+def take(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """
+    Return a copy of the environment, and remove authsvc's own variables, secrets among them, from the environment.
+
+    A server or a library may copy the environment into each request, or show it; a child process inherits it.
+    """
+    variables = dict(environ)
+    for name in variables:
+        if name.startswith(PREFIX):
+            del environ[name]
+    return variables
 
 
 def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:

@@ -1,12 +1,14 @@
 """Where a secret of a running service could be looked for from outside: core files, /proc, the history of the code."""
 
 import hashlib
+import json
 import os
 import re
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,62 @@ def test_no_secret_in_proc(service: Service, server: str) -> None:
             assert not canaries.is_shown_in(Path(f"/proc/{pid}/{name}").read_text(errors="replace")), name
     # Others of the same user could read the memory, and the environment where secrets are in it.
     assert {Path(f"/proc/{pid}/mem").stat().st_mode & 0o077 for pid in processes(service)} == {0}
+
+
+def with_secrets_in_variables(service: Service) -> None:
+    """Give the service its secrets as variables, not as files."""
+    for name in [name for name in service.variables if name.endswith("_FILE")]:
+        service.variables[name.removesuffix("_FILE")] = Path(service.variables.pop(name)).read_text().strip()
+    assert canaries.is_shown_in(str(service.variables))
+
+
+def holds_no_secret(service: Service) -> None:
+    """A worker's environment and what it hands each request have none of authsvc's variables, and the others."""
+    shown = service.ask("GET", "/environment").json()
+    assert "PATH" in shown["os.environ"]  # type: ignore[operator] # it is a dict, or this fails
+    assert "PATH_INFO" in shown["request"]  # type: ignore[operator] # the same
+    assert "AUTHSVC_" not in json.dumps(shown)
+
+
+@SERVERS
+def test_no_secret_in_a_workers_environment(service: Service, server: str) -> None:
+    """What was read is taken out of it, and is there when a worker is replaced, or a file changes."""
+    with_secrets_in_variables(service)
+    service.variables["AUTHSVC_SESSION_KEY_FILE"] = str(service.secret_file("session-key", "made-up" * 6))
+    service.command = (sys.executable, "-m", "tests.support.environment_shown", "serve")
+    service.start("--server", server, "--workers", "1")
+    holds_no_secret(service)
+    (worker,) = service.wait_for_workers(1)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in service.workers() and service.is_alive(), timeout_s=20, what=service.log)
+    holds_no_secret(service)
+    service.secret_file("session-key", "made-up" * 7)
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: "changed settings are in use" in service.log(), timeout_s=20, what=service.log)
+    assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
+
+
+def test_no_secret_in_a_plain_gunicorns_workers(service: Service) -> None:
+    """Started by the settings that we ship. Its SIGHUP makes new workers, which have their secrets too."""
+    with_secrets_in_variables(service)
+    app = "tests.support.environment_shown:create()"
+    service.command = (
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        str(ROOT / "deploy" / "gunicorn.conf.py"),
+        "-w",
+        "1",
+        app,
+    )
+    service.start()
+    holds_no_secret(service)
+    workers = service.workers()
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: service.workers().isdisjoint(workers) and service.is_alive(), timeout_s=20, what=service.log)
+    holds_no_secret(service)
+    assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
 
 
 def test_no_secret_in_any_commit() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from authsvc.errors import SettingsError
 from authsvc.secret import Secret
-from authsvc.settings.loader import MAX_FILE_BYTES, SECRETS, load, watched_files
+from authsvc.settings.loader import MAX_FILE_BYTES, SECRETS, load, take, watched_files
 from authsvc.settings.model import AppSettings, Settings
 from tests.support import made_up
 
@@ -22,6 +22,14 @@ GOOD = {
     "AUTHSVC_MASTER_SECRET": made_up.MASTER_SECRET,
     "AUTHSVC_SESSION_KEY": made_up.SESSION_KEY,
 }
+
+
+def test_what_is_taken_is_gone() -> None:
+    """From the environment; a copy has it, and what is not ours stays."""
+    environ = GOOD | {"AUTHSVC_UNKNOWN": "x", "PATH": "/bin"}
+    before = dict(environ)
+    assert take(environ) == before
+    assert environ == {"PATH": "/bin"}
 
 
 def faults(variables: dict[str, str]) -> list[str]:
