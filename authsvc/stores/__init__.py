@@ -1,8 +1,8 @@
 """
-The two stores behind the `Store` protocol, chosen by URL.
+The two stores behind the `Store` protocol, chosen by URL. May import `outbound` and the floor.
 
-A store's module is imported when one is opened: redis alone takes 0.14 s, and most installations do without it.
-Imports `clock`, `errors`, `store` and `redis_url`.
+The module of a store is imported when a store is opened: redis alone takes 0.14 s, and most installations do not use
+it. Imports `clock`, `errors`, `store` and `redis_url`.
 """
 
 import re
@@ -16,7 +16,7 @@ from authsvc.stores.store import Store
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError unless a store can be opened from this URL; the URL is not repeated, it may hold a password."""
+    """Raise ValueError, without the URL and its password, unless a store can be opened from this URL."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         if not re.fullmatch(r"/+[^/?#][^?#]*", rest):
@@ -33,9 +33,9 @@ def check_url(url: str) -> None:
 
 def _check_meant(path: Path) -> None:
     """
-    Raise ValueError for a path after three slashes that whoever wrote it may have meant as a relative one.
+    Raise ValueError for a path after three slashes that may be meant as a relative one.
 
-    SQLAlchemy reads it so, and four slashes as an absolute path, which they are here too.
+    SQLAlchemy reads it as relative, and a path after four slashes as absolute, as this service does.
     """
     _, top, *more = path.parts
     if more and Path("/", top).is_dir():
@@ -49,7 +49,7 @@ def _check_meant(path: Path) -> None:
 
 
 def place(url: str) -> str:
-    """Return the kind of a store and where it is, of a URL that `check_url` accepts; no user, no password."""
+    """Return the kind and the address of a store, without user and password, of a URL that `check_url` accepts."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return f"SQLite file {_path(rest)}"
@@ -62,13 +62,13 @@ def _path(rest: str) -> str:
 
 def open_store(url: str, *, now_ms: Callable[[], int] = clock.now_ms) -> Store:
     """
-    Return the store at this URL. Connects to nothing yet.
+    Return the store at this URL. It connects later.
 
     Args:
-        url: `sqlite:///absolute/path`, with three slashes or four, or a Redis as `redis_url` has it.
+        url: `sqlite:///absolute/path`, with three slashes or four, or that of a Redis, see `redis_url`.
 
     Raises:
-        SettingsError: the URL is none of these.
+        SettingsError: the URL is not one of these.
     """
     try:
         check_url(url)

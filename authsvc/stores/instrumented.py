@@ -1,5 +1,5 @@
 """
-A store whose calls are told of: each with how it ended and how long it took. Imports `store`, `errors` and
+An instrumented store: each call is reported with its outcome and its time. Imports `store`, `errors` and
 `availability`.
 """
 
@@ -19,8 +19,8 @@ class InstrumentedStore:
     Passes every call on to another store.
 
     Args:
-        on_call: is told the operation, "ok", "unavailable" or "memory-lost", and the time in seconds.
-        health: is told of each success and failure.
+        on_call: takes each call: the operation, "ok", "unavailable" or "memory-lost", and the time in seconds.
+        availability: notes each success and failure.
     """
 
     def __init__(self, store: Store, on_call: Callable[[str, str, float], object], availability: Availability) -> None:

@@ -20,26 +20,26 @@ from authsvc.stores.store import Pulse
 from authsvc.stores.topology import Primaries, is_moving
 
 COUNTERS = 5_000  # in one round trip
-WAIT_MS = 150  # for replicas to have a claim; less than a call may wait for an answer
+WAIT_MS = 150  # for the replicas to have a claim; shorter than the time-out of an answer
 
-# A server draws a new replication id when it starts, when it is promoted, and when it no longer keeps the history that
-# a replica would continue from. So memory that was lost is noticed by its id, even if the server has the old mark. That
-# it is not known which scripts a server has means less: one that was demoted and promoted again alive has ours.
-# Asking for it costs the server 3 of the 8 microseconds that a claim takes (Redis 7.0, one core).
+# A server has a new replication id after a start, after a promotion, and when it no longer keeps the history from which
+# a replica would continue. So lost data shows by the id, even if the server has the old mark. A missing script shows
+# less: a server that was demoted and promoted again while running still has it.
+# To read the id costs the server 3 of the 8 microseconds of a claim (Redis 7.0, one core).
 _HISTORY = "local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')"
-# GET tells our own first attempt, whose answer was lost, from somebody else's claim. Setting that again gives WAIT a
-# write to wait for, behind which the first one is.
+# GET distinguishes our own first attempt, whose answer was lost, from another's claim. To set it again gives WAIT a
+# write to wait for, and the first one is before it.
 _CLAIM = f"""
 {_HISTORY}
 local mark = redis.call('GET', KEYS[2])
-if not history then return redis.error_reply('ERR this server tells no master_replid') end
+if not history then return redis.error_reply('ERR this server has no master_replid') end
 if not mark or string.sub(mark, 1, #history + 1) ~= history .. ':' then return history end
 local held = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
 if held == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return {{held, string.sub(mark, #history + 2)}}
 """
-# Only in the history that the claim was told: the time is read after that, so it cannot be from before its beginning.
-# A mark that somebody else was quicker to set stays, and none goes back in time, by whosever clock.
+# Only in the history that the claim returned: the time is read after that, so it cannot be from before its start.
+# A mark that another worker has set in between stays, and no mark goes back in time, by any clock.
 _MARK = f"""
 {_HISTORY}
 local mark = redis.call('GET', KEYS[1]) or ':0'
@@ -55,12 +55,12 @@ class RedisStore:
     """
     A store in the Redis at `url`. Safe to use from many threads, and before and after a fork.
 
-    Beside the claims of a bucket is its birth mark, with the id of the replication history that it was set in. The
-    claim is a script that compares that with the server's: where they differ, the server was restarted, or promoted in
-    the place of the one that had our latest claims, and claims nothing before the mark is set anew.
+    Each bucket has a birth mark beside its claims, with the id of the replication history in which it was set. A claim
+    is a script that compares this id with the server's. If they differ, the server was restarted, or promoted in place
+    of the one with our latest claims; then the script claims nothing until the mark is set again.
 
     Args:
-        url: as `redisurl.parse` takes it.
+        url: as `redis_url.parse` accepts it.
     """
 
     def __init__(self, url: str, *, now_ms: Callable[[], int]) -> None:
@@ -81,16 +81,18 @@ class RedisStore:
 
     def get(self, key: str) -> str | None:
         """See `Store.get`."""
-        value = self._primaries.ask(self._primaries.bucket(key), lambda client: client.tell("GET", self._name(key)))
+        value = self._primaries.ask(self._primaries.bucket(key), lambda client: client.execute("GET", self._name(key)))
         return None if value is None else str(value)
 
     def put(self, key: str, value: str, *, keep_ms: int) -> None:
         """See `Store.put`."""
         name = self._name(key)
-        self._primaries.ask(self._primaries.bucket(key), lambda client: client.tell("SET", name, value, "PX", keep_ms))
+        self._primaries.ask(
+            self._primaries.bucket(key), lambda client: client.execute("SET", name, value, "PX", keep_ms)
+        )
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
-        """See `Store.count`. An answer that is lost on the way makes a hit count twice, never not at all."""
+        """See `Store.count`. After a lost answer a hit counts twice, but never not at all."""
         totals: dict[str, int] = {}
         for buckets in self._primaries.groups():
             counters = [(key, hit) for key, hit in hits.items() if self._primaries.bucket(key) in buckets]
@@ -104,7 +106,7 @@ class RedisStore:
         return totals
 
     def ping(self) -> Pulse:
-        """See `Store.ping`. Of several primaries' clocks, the one that is furthest from ours."""
+        """See `Store.ping`. Of several primaries' clocks, it returns the one furthest from ours."""
         groups = self._primaries.groups()
         pulses = [self._primaries.ask(buckets[0], partial(self._pulse, buckets)) for buckets in groups]
         now_ms = self._now_ms()
@@ -130,16 +132,16 @@ class RedisStore:
         self, client: Client, claims: Sequence[tuple[int, str]], value: str, keep_ms: int, *more: Command
     ) -> list[object]:
         """
-        Return the value that each claim found and its birth mark, in one round trip with what `more` answers.
+        Return the value of each claimed key and its birth mark, in one round trip, with the answers to `more`.
 
-        The first time on a server, and in a history of replication that has no mark yet, it takes some more.
+        The first call on a server, and the first in a replication history without a mark, take more round trips.
         """
         prefixes = self._primaries.prefixes
         names = [(prefixes[bucket] + key, f"{prefixes[bucket]}birth") for bucket, key in claims]
         script: Command = ("EVALSHA", CLAIM_SHA)
         for _ in range(3):
             commands = [(*script, 2, *pair, value, keep_ms) for pair in names]
-            # Where there are several claims, it is a ping, and a slot that is being moved is no reason to be away.
+            # Several claims are a ping, and a ping does not fail because a slot is being moved.
             answers = _all_of(client, [*commands, *self._wait, *more], slots_may_move=len(claims) > 1)
             unmade = [answer for answer in answers[: len(claims)] if not isinstance(answer, list)]
             if any(isinstance(answer, NoScriptError) for answer in unmade):
@@ -150,7 +152,7 @@ class RedisStore:
                 if self._wait and cast(int, answers.pop(len(claims))) < cast(int, self._wait[0][1]):
                     raise redis.RedisError("too few replicas had the claim in time")
                 return answers
-        raise redis.RedisError("the server began another history of replication in the middle of a claim")
+        raise redis.RedisError("the server started another replication history during a claim")
 
     def _mark(self, client: Client, bucket: int, history: str) -> None:
         """Set the birth mark of every bucket that is on the same server."""
@@ -160,7 +162,7 @@ class RedisStore:
 
 
 def _all_of(client: Client, commands: Sequence[Command], *, slots_may_move: bool = False) -> list[object]:
-    """Return the answers to all commands, asked in one round trip. Raises any error but that a script is not known."""
+    """Return the answers to all commands, in one round trip. Raises any error except that of an unknown script."""
     answers = client.ask(commands)
     for answer in answers:
         is_borne = isinstance(answer, NoScriptError) or (slots_may_move and is_moving(answer))

@@ -1,8 +1,8 @@
 """
-How one Redis is asked: all commands in one round trip, on the connection that was used last.
+The client of one Redis: all commands in one round trip, on the connection that was used last.
 
-redis-py makes the connections, and knows of TLS, passwords and time-outs. Its own client and pools are left out: at
-each question they lock, poll the socket and keep figures, which costs more than the question. Imports `host_names`.
+redis-py makes the connections, with TLS, passwords and time-outs. Its own client and pools are not used: for each
+command they lock, poll the socket and count, which costs more than the command. Imports `host_names`.
 """
 
 import os
@@ -24,13 +24,13 @@ _names = HostNames()
 
 class Client:
     """
-    Asks the Redis at `url`, over as many connections as threads ask at once. Safe to use before and after a fork.
+    The client of the Redis at `url`, with one connection for each thread that uses it. Safe before and after a fork.
 
-    Nothing is tried twice. Whether the server has closed an idle connection is not looked at before it is used: one
-    that fails so takes the others with it, so that whoever asks again has a new one.
+    Nothing is tried twice. An idle connection is used without a check whether the server has closed it. If one fails,
+    all idle ones are dropped, so that a second try has a new connection.
 
     Args:
-        timeout_s: how long to wait for a connection, its host's name included, and then for each answer.
+        timeout_s: seconds to wait for a connection, the look-up of its host included, and then for each answer.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -44,8 +44,8 @@ class Client:
             socket_connect_timeout=timeout_s,
             client_name="authsvc",
             decode_responses=True,
-            # With protocol 3 a server may push redis-py to wait ten seconds while it is maintained, and one that does
-            # not know HELLO answers with an error that repeats the password.
+            # With protocol 3 a server under maintenance may make redis-py wait for ten seconds, and a server without
+            # HELLO answers with an error that contains the password.
             protocol=2,
         )
         self._pid = os.getpid()
@@ -53,12 +53,12 @@ class Client:
 
     def ask(self, commands: Sequence[Command]) -> list[object]:
         """
-        Return what each command answers, an error of the server's too, all asked in one round trip.
+        Return the answer to each command, which may be an error of the server, all in one round trip.
 
         Raises:
             redis.ConnectionError, redis.TimeoutError: the connection broke, or the server is still loading.
         """
-        if self._pid != os.getpid():  # those that there are belong to the process that this one was forked from
+        if self._pid != os.getpid():  # the connections belong to the parent process
             self._idle, self._pid = [], os.getpid()
         idle = self._idle
         try:
@@ -75,24 +75,24 @@ class Client:
         idle.append(connection)
         return answers
 
-    def tell(self, *command: str | int) -> object:
-        """Return what one command answers. Raises the same, and redis.ResponseError for an error of the server's."""
+    def execute(self, *command: str | int) -> object:
+        """Return the answer to one command. Raises the same, and redis.ResponseError for an error of the server."""
         (answer,) = self.ask([command])
         if isinstance(answer, redis.ResponseError):
             raise answer
         return answer
 
     def close(self) -> None:
-        """Let go of those that are idle. It may be asked again afterwards."""
+        """Close the idle connections. The client can be used afterwards."""
         while self._idle:
             self._idle.pop().disconnect()  # type: ignore[no-untyped-call] # redis-py's own
 
 
 class _Connection(redis.Connection):
     """
-    Looks its host up within the time for connecting. redis-py leaves that to the name server, and has no setting.
+    Looks its host up within the time-out of the connection, for which redis-py has no setting.
 
-    It relies on `_connect`, `host` and `socket_connect_timeout` of redis-py's.
+    It relies on redis-py's `_connect`, `host` and `socket_connect_timeout`.
     """
 
     def _connect(self) -> socket.socket:
@@ -114,7 +114,7 @@ class _Connection(redis.Connection):
 
 
 class _TlsConnection(redis.SSLConnection, _Connection):
-    """The same by TLS: its certificate is for the name, which stands again when the connection is made."""
+    """The same by TLS. Its certificate is for the name, which is set again when the connection is made."""
 
 
 _BOUNDED = {redis.Connection: _Connection, redis.SSLConnection: _TlsConnection}

@@ -13,20 +13,20 @@ MAX_WAIT = 9
 
 _TLS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 _SENTINELS_OWN = {"sentinel_username", "sentinel_password"}
-_MALFORMED = "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"
+_MALFORMED = "is not the URL of a Redis; in its password, / ? # @ : [ ] % must be percent-encoded"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RedisUrl:
     """
-    Whom to ask, in single URLs as redis-py takes them.
+    The servers to ask, as single URLs for redis-py.
 
     Args:
-        shape: what `redis+` is followed by; "" for one server.
+        shape: "sentinel", "cluster", or "" for one server.
         asked: the server itself, the sentinels, or some nodes of the Cluster.
-        master_name: what the sentinels call the primary.
-        wait: how many replicas have to have a claim before it counts.
-        found: the URL of a server that was found, with `{}` in the place of its host and port.
+        master_name: the name of the primary at the sentinels.
+        wait: how many replicas must have a claim before it counts.
+        found: the URL of a discovered server, with `{}` in place of its host and port.
     """
 
     shape: str
@@ -36,12 +36,12 @@ class RedisUrl:
     found: str
 
     def at(self, host: str, port: int) -> str:
-        """Return the URL of a server that was found there."""
+        """Return the URL of the server at this address."""
         return self.found.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def parse(url: str) -> RedisUrl:
-    """Raise ValueError with the rule that the URL breaks; it does not repeat the URL, which may hold a password."""
+    """Parse the URL. Raises ValueError with the rule that it breaks, without the URL, which may have a password."""
     scheme, _, rest = url.partition("://")
     scheme, _, shape = scheme.partition("+")
     before_query, _, query = rest.partition("?")
@@ -69,11 +69,11 @@ def parse(url: str) -> RedisUrl:
     found = f"{scheme}://{user}{at}{{}}"
     if shape == "cluster":
         if path not in {"", "0"}:
-            raise ValueError("names a database or path, and a Cluster has none")
+            raise ValueError("has a database or path, but a Cluster has none")
         return RedisUrl(shape, tuple(single + tail for single in singles), "", int(wait), found + tail)
     name, _, database = path.partition("/")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        raise ValueError("must name the primary as its sentinels do, like redis+sentinel://host:26379/mymaster/0")
+        raise ValueError("must name the primary as the sentinels do, such as redis+sentinel://host:26379/mymaster/0")
     _check_database(database)
     user = ":".join(quote(own.get(part, ""), safe="") for part in ("sentinel_username", "sentinel_password"))
     sentinels = [f"{user}@{host}" if own else host for host in hosts.split(",")]
@@ -85,7 +85,7 @@ def parse(url: str) -> RedisUrl:
 
 
 def place(url: str) -> str:
-    """Return what kind of Redis a URL that `parse` accepts means, and where it is; no user, no password."""
+    """Return the kind and the address of a Redis, without user and password, of a URL that `parse` accepts."""
     scheme, _, shape = url.partition("://")[0].partition("+")
     parsed = parse(url)
     tls = " by TLS" if scheme == "rediss" else ""
@@ -107,7 +107,7 @@ def _check_well_formed(single: str, *, needs_host: bool) -> None:
         parts = urlsplit(single)
         (parts.hostname or "").encode("idna")
         is_well_formed = parts.port != 0 and bool(parts.hostname or not needs_host) and "{}" not in single
-    except ValueError:  # its text repeats what stands in the port's place, which may be the password
+    except ValueError:  # its message contains the text in the port's place, which may be the password
         is_well_formed = False
     if not is_well_formed:
         raise ValueError(_MALFORMED)
@@ -119,7 +119,7 @@ def _check_parameters(scheme: str, shape: str, parameters: dict[str, list[str]])
         known = known | _SENTINELS_OWN
     elif not shape:
         known = known | {"db"} | ({"password", "username"} if scheme == "unix" else set())
-    # Others, such as socket_timeout, would undo what the store promises.
+    # Others, such as socket_timeout, would break the time-outs of the store.
     if parameters.keys() - known:
         raise ValueError(f"may have only the parameters {', '.join(sorted({*known, 'wait'}))}")
 
@@ -128,7 +128,7 @@ def _check_one(single: str, parameters: dict[str, list[str]]) -> None:
     parts = urlsplit(single)
     if parts.scheme == "unix":
         if not parts.path:
-            raise ValueError("must name the socket's path, like unix:///run/redis/redis.sock")
+            raise ValueError("must name the socket's path, such as unix:///run/redis/redis.sock")
     else:
         _check_database(parts.path.removeprefix("/"))
     for database in parameters.get("db", []):

@@ -1,7 +1,7 @@
 """
 The embedded store: one SQLite file in WAL mode, shared by all workers of one host. All SQL is here.
 
-One module, because a statement is right only in the transaction, and after the way of opening the file, beside it.
+One module, because the statements depend on the transaction around them, and on how the file is opened.
 Imports `errors`, `store` and `sqlite_files`.
 """
 
@@ -20,12 +20,12 @@ from authsvc.errors import MemoryLost, StoreUnavailable
 from authsvc.stores.sqlite_files import File, Files, file_at
 from authsvc.stores.store import Pulse
 
-WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second for all
-CLOSE_WAIT_S = 0.1  # for other processes that close the file, or open it; all workers end at once
+WAIT_S = 0.8  # for other threads and processes together; the protocol allows a second in all
+CLOSE_WAIT_S = 0.1  # for other processes that open or close the file; all workers end at the same time
 FORGOTTEN = 100  # expired entries deleted by one write, which adds one
-LATER_MS = 2_000  # how much later we may read the clock than a claimant who reckoned from it how long a claim is kept
-COUNTERS = 500  # in one transaction, so that a long list keeps nobody waiting
-LOG_BYTES = 32 << 20  # past which no transaction begins; SQLite means to keep a log at 4 MB
+LATER_MS = 2_000  # by which we may read the clock later than a claimant that computed the expiry of its claim
+COUNTERS = 500  # in one transaction, so that other writers do not wait for a long list
+LOG_BYTES = 32 << 20  # above this no transaction begins; SQLite itself aims at 4 MB
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _VERSION = 1
@@ -35,7 +35,7 @@ _SCHEMA = (
     "CREATE TABLE birth (file_and_boot TEXT PRIMARY KEY, born_ms INTEGER NOT NULL, pings INTEGER) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
-# A file from before these tables gets them when it is next opened, and code from before may go on using that file.
+# A file of an earlier version gets these tables when it is opened, and the earlier version can still use it.
 _ADDITIONS = (
     "CREATE TABLE IF NOT EXISTS forgotten (kind TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS born (monotonic_ns INTEGER NOT NULL)",  # with the birth mark
@@ -45,9 +45,9 @@ _ADD = """INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE
 _PUT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 _COUNT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
 _GET = "SELECT value FROM entry WHERE key = ?"
-# A kind is what stands before a key's first colon: what counts hits must not make claims count as forgotten. Nor must
-# what expires in another hour: a clock that was far ahead for a while would have every claim refused for as long.
-# It is a row for each kind and hour.
+# A kind is the part of a key before its first colon: expired counters must not make claims count as forgotten. Nor must
+# entries of another hour: after a clock was far ahead for a while, every claim would be refused for as long. So there
+# is a row for each kind and hour.
 _KIND = "substr({0}, 1, instr({0}, ':')) || ({1} / 3600000)"
 _KINDS = f"{_KIND.format('?1', '?2')}, {_KIND.format('?1', '?3')}"
 _FORGOTTEN = f"SELECT max(until_ms) FROM forgotten WHERE kind IN ({_KINDS})"  # noqa: S608 -- of constants
@@ -64,7 +64,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A connection, what it was opened for: the file, its log and the log's index; and the birth mark."""
+    """A connection, the files that it was opened for (file, log and the log's index), and the birth mark."""
 
     connection: sqlite3.Connection
     files: list[File] | None
@@ -76,9 +76,9 @@ class _Opened:
 
     def forgotten_ms(self, key: str, expires_ms: int) -> int:
         """
-        Return until when entries of this key's kind that have been forgotten were to be kept, Unix ms.
+        Return the latest expiry, Unix ms, of the deleted entries of this key's kind.
 
-        Of those that were to be kept about as long as one that expires at `expires_ms`: they are from the same time.
+        Only those count that expire at about the same time as `expires_ms`: they are from the same time.
         """
         around = (expires_ms - LATER_MS, expires_ms + LATER_MS)
         ((until_ms,),) = self.connection.execute(_FORGOTTEN, (key, *around))
@@ -87,16 +87,16 @@ class _Opened:
 
 class SqliteStore:
     """
-    A store in the file at `path`, which is made when it is first used, as is its folder.
+    A store in the file at `path`. The file and its folder are created at the first use.
 
     Safe to use from many threads, and before and after a fork. If the file or its log is removed or replaced while in
-    use, what is found at the path instead is used from the next call on, with a new birth mark. What is written while
-    that happens raises StoreUnavailable: nobody else may ever see it.
+    use, the next call uses the file at the path then, with a new birth mark. A write during the replacement raises
+    StoreUnavailable: it may be lost.
 
-    A birth mark is of one boot of this machine, because the last commits can be lost when the power is. Where no boot
-    id can be read (another system than Linux, or a sandbox that hides it), the first process to use the file makes a
-    new mark, as if all was lost. Each keeps a share in the file until it ends, so that those that come while others
-    have one, as workers do one after the other, leave the mark as it is.
+    A birth mark is valid for one boot of the machine, because a power failure can lose the last commits. Where there is
+    no boot id (another system than Linux, or a sandbox that hides it), the first process that uses the file makes a new
+    mark, as if all data were lost. Each process keeps a share in the file until it ends, so that a process that starts
+    while others have one, such as the next worker, keeps the mark.
     """
 
     def __init__(self, path: str, *, now_ms: Callable[[], int], boot_id: Path = BOOT_ID) -> None:
@@ -105,12 +105,12 @@ class SqliteStore:
         self._boot_id = boot_id
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
-        self._share: int | None = None  # of the file, where there is no boot id
+        self._share: int | None = None  # in the file, where there is no boot id
         self._is_first = False
         self._last_file: File | None = None
-        self._last_used_ns = 0  # by the clock that is never set, which the processes of a boot share
-        # SQLite keeps account of its file locks by process. A child that inherits an open file, even one that it never
-        # uses, takes its parent's locks for its own, and loses what it writes when another process closes the file.
+        self._last_used_ns = 0  # by the monotonic clock, which all processes of a boot share
+        # SQLite's file locks belong to a process. A child that inherits an open file, even an unused one, takes its
+        # parent's locks for its own, and loses its writes when another process closes the file.
         os.register_at_fork(
             before=self._before_fork, after_in_parent=self._lock.release, after_in_child=self._lock.release
         )
@@ -123,7 +123,7 @@ class SqliteStore:
             won = opened.get(key) == value
             forgotten_ms = opened.forgotten_ms(key, expires_ms)
         if since_ms is not None:
-            # Were the clock set forward and back, an earlier claim that expires when this one does may be forgotten.
+            # If the clock was set forward and back, an earlier claim with the same expiry may be deleted already.
             born_ms = max(opened.born_ms, since_ms + forgotten_ms + LATER_MS - expires_ms)
             if born_ms >= since_ms:
                 raise MemoryLost(born_ms)
@@ -154,7 +154,7 @@ class SqliteStore:
     def ping(self) -> Pulse:
         """See `Store.ping`."""
         with self._transaction() as opened:
-            opened.connection.execute("UPDATE birth SET pings = pings + 1")  # SQLite writes only what differs
+            opened.connection.execute("UPDATE birth SET pings = pings + 1")  # SQLite writes only changed values
         return Pulse(self._now_ms())
 
     def close(self) -> None:
@@ -178,10 +178,10 @@ class SqliteStore:
                 opened.connection.execute(statement, (now_ms, forgotten))
             opened.connection.execute("COMMIT")
             if not self._is_current(opened):
-                raise StoreUnavailable from FileNotFoundError("the file was removed or replaced meanwhile")  # noqa: TRY301 -- drops it
+                raise StoreUnavailable from FileNotFoundError("the file was removed or replaced in between")  # noqa: TRY301 -- drops it
             self._last_used_ns = time.monotonic_ns()
         except BaseException as exc:
-            self._drop()  # be it an exception from a signal handler: it must not leave the transaction open
+            self._drop()  # even an exception from a signal handler must not leave the transaction open
             if isinstance(exc, sqlite3.Error | OSError):
                 raise StoreUnavailable from exc
             raise
@@ -200,39 +200,39 @@ class SqliteStore:
 
     def _shorten_log(self, opened: _Opened) -> None:
         """
-        Put all of the log into the file and cut it off.
+        Copy all of the log into the file and truncate it.
 
-        SQLite does the first after a commit, but never ends while other processes go on writing. As none of them
-        begins a transaction while the log is too long, one soon finds it at rest.
+        SQLite copies after a commit, but does not finish while other processes write. As no process begins a
+        transaction while the log is too long, one of them soon succeeds.
 
         Raises:
-            BlockingIOError: somebody is still reading, writing or shortening it.
+            BlockingIOError: another process still reads, writes or truncates it.
         """
         ((is_busy, _, _),) = opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
-            raise BlockingIOError("the log is too long, and cannot be shortened while another program reads the file")
+            raise BlockingIOError("the log is too long, and cannot be truncated while another program reads the file")
 
     def _open(self, former: list[File] | None) -> _Opened:
         files = self._files
         files.make_folder()
-        with self._locked():  # one process at a time makes the file and its tables
+        with self._locked():  # one process at a time creates the file and its tables
             files.make_private()
             is_new = not files.store.exists()
             if is_new or (former is not None and former[0] != file_at(files.store) and former[1] == file_at(files.log)):
-                # SQLite would take the log that a removed or replaced file leaves behind for the new one's.
+                # SQLite would read the log of a removed or replaced file as that of the new one.
                 files.log.unlink(missing_ok=True)
             if is_new:
                 files.make_store()
             log = file_at(files.log)
             if log is None:
-                files.index.unlink(missing_ok=True)  # which is of another log
+                files.index.unlink(missing_ok=True)  # it belongs to another log
             boot_id = self._read_boot_id()
             if not boot_id and self._share is None:
                 self._share, self._is_first = files.share()
             is_whole = (log is not None or files.was_closed()) and not self._is_first
-            # Looked up before SQLite opens it: were it replaced in between, the next call would see that.
+            # Looked up before SQLite opens it: if it is replaced in between, the next call finds out.
             file = file_at(files.store)
-            # A file or a log that comes back after another was in its place knows nothing of what that was told.
+            # A file or a log that returns to its place does not have the writes of the one in between.
             is_other = self._last_file not in {None, file} or (former is not None and former[1] != log)
             born_from_ns = self._last_used_ns if is_other else 0
             connection = sqlite3.connect(files.store, timeout=0, isolation_level=None, check_same_thread=False)
@@ -262,7 +262,7 @@ class SqliteStore:
             os.close(lock)
 
     def _prepare(self, connection: sqlite3.Connection, file_and_boot: str, *, is_whole: bool, born_from_ns: int) -> int:
-        """Make what is missing, and return the birth mark, which is made anew if a part of the past is missing."""
+        """Create what is missing, and return the birth mark. It is a new one if earlier data may be missing."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchall() == []
         if not is_empty and version != _VERSION:
@@ -272,8 +272,8 @@ class SqliteStore:
         connection.execute("BEGIN IMMEDIATE")
         for statement in (*(_SCHEMA if is_empty else ()), *_ADDITIONS):
             connection.execute(statement)
-        # With synchronous=NORMAL the last commits can be lost when the power is, so a mark does not outlive a boot. Nor
-        # does it move with the file's content: a copy that is put back knows nothing of what came after it was made.
+        # With synchronous=NORMAL a power failure can lose the last commits, so a mark is valid for one boot only. Nor
+        # does it move with the file's content: a restored copy does not have the writes after it was made.
         connection.execute(
             "DELETE FROM birth WHERE file_and_boot <> ? OR NOT ? OR ifnull((SELECT monotonic_ns FROM born), 0) < ?",
             (file_and_boot, is_whole, born_from_ns),
@@ -299,7 +299,7 @@ class SqliteStore:
             opened.connection.close()
 
     def _is_current(self, opened: _Opened) -> bool:
-        """Whether it is what others find at the path too."""
+        """Whether other processes find the same file at the path."""
         return opened.files is not None and opened.files == self._files.found()
 
     def _before_fork(self) -> None:
@@ -309,10 +309,10 @@ class SqliteStore:
 
 def _patiently(attempt: Callable[[], T], deadline_s: float) -> T:
     """
-    Return what the attempt returns, trying again while another process has the lock, until the deadline.
+    Return the result of the attempt; retry while another process has the lock, until the deadline.
 
-    SQLite's own way of waiting sleeps up to 0.1 s at a time and lets latecomers pass: with four processes at full load
-    the longest waits were two to ten times as long with it.
+    SQLite's own busy handler sleeps up to 0.1 s at a time and lets later processes go first: with four processes at
+    full load the longest waits were two to ten times as long with it.
     """
     while True:
         try:
@@ -321,4 +321,4 @@ def _patiently(attempt: Callable[[], T], deadline_s: float) -> T:
             is_busy = isinstance(exc, BlockingIOError) or exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
             if not is_busy or time.monotonic() > deadline_s:
                 raise
-        time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311 -- it parts processes that wait, nothing more
+        time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311 -- it spreads waiting processes, nothing more

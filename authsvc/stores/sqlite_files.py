@@ -1,7 +1,7 @@
 """
-The files of the SQLite store: who may open them, which ones they are, and who may open them now.
+The files of the SQLite store: their names, their rights, and the locks around opening and closing them.
 
-Nothing here reads or writes what is in the store. Imports nothing of the project.
+Nothing here reads or writes the content of the store. Imports nothing of the project.
 """
 
 import fcntl
@@ -16,24 +16,24 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 class Files:
     """
-    The store's file at `path`, or where the symbolic links there lead, and the files beside it.
+    The store's file at `path`, or at the target of symbolic links there, and the files beside it.
 
-    Every one is of mode 0600: whoever may open one for reading can lock it, and so keep the store from its owner.
+    All have mode 0600: a user who can open one for reading can lock it, and so block the store.
     """
 
     def __init__(self, path: str) -> None:
-        # SQLite follows links too, and puts its log beside the file that they lead to.
+        # SQLite follows links too, and has its log beside the target.
         self.store = Path(os.path.realpath(path))
         self.log = self._beside("wal")
         self.index = self._beside("shm")
-        # There while nobody has the file open whose log is gone because SQLite put all of it into the file.
+        # Present while no process has the file open, and SQLite has copied all of the log into it.
         self._closed = self._beside("closed")
-        self._lock = self.store.with_name(f".{self.store.name}-lock")  # which `rm store.db*` leaves
-        # SQLite's own locks on its files would be lost if these were opened and closed here.
+        self._lock = self.store.with_name(f".{self.store.name}-lock")  # `rm store.db*` does not match it
+        # A file of its own: to open and close SQLite's files here would release SQLite's locks.
         self._shares = self.store.with_name(f".{self.store.name}-open")
 
     def found(self) -> list[File] | None:
-        """Return which file, log and index of the log are there, or None unless all three are."""
+        """Return the file, the log and the index of the log; None unless all three exist."""
         files = [file for path in (self.store, self.log, self.index) if (file := file_at(path)) is not None]
         return files if len(files) == 3 else None
 
@@ -44,10 +44,10 @@ class Files:
 
     def lock(self) -> int:
         """
-        Keep other processes out that open or close the files, until the descriptor that is returned is closed.
+        Lock out other processes that open or close the files, until the returned descriptor is closed.
 
         Raises:
-            BlockingIOError: one of them keeps us out.
+            BlockingIOError: another process has the lock.
         """
         lock = self._open(self._lock, os.O_RDONLY | os.O_CREAT)
         try:
@@ -59,9 +59,9 @@ class Files:
 
     def share(self) -> tuple[int, bool]:
         """
-        Take a share in the file, to be called under `lock`; return it, and whether no other process has one.
+        Take a share in the file. Return its descriptor, and whether no other process has one. Call it under `lock`.
 
-        It lasts until its descriptor is closed, also by the end of the process and of those forked from it.
+        It lasts until its descriptor is closed, or until the process and those forked from it end.
         """
         share = self._open(self._shares, os.O_RDONLY | os.O_CREAT)
         try:
@@ -74,10 +74,10 @@ class Files:
 
     def make_folder(self) -> None:
         """
-        Make the folder with mode 0700 if there is none.
+        Create the folder with mode 0700 if there is none.
 
         Raises:
-            PermissionError: every user may write to it, and so put a file of his own in the place of the store's.
+            PermissionError: every user may write to it, and could replace the store's file.
         """
         folder = self.store.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,15 +89,15 @@ class Files:
             )
 
     def make_store(self) -> None:
-        """Make an empty file."""
+        """Create an empty file."""
         os.close(self._open(self.store, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
     def make_private(self) -> None:
         """
-        Take from everybody but the owner what rights they have in a file: it may be a copy, or an administrator's.
+        Remove the rights of all users but the owner: a file may be a copy, or an administrator may have created it.
 
         Raises:
-            PermissionError: others have rights in a file that is not ours to change.
+            PermissionError: others have rights in a file, and this user may not change that.
         """
         for path in (self.store, self.log, self.index, self._closed, self._lock, self._shares):
             with suppress(FileNotFoundError):
@@ -113,23 +113,23 @@ class Files:
                     ) from None
 
     def mark_closed(self) -> None:
-        """Note that all of the log is in the file, as it is now."""
+        """Note that all of the log is in the file in its present state."""
         with os.fdopen(self._open(self._closed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as closed:
             closed.write(self._content())
 
     def was_closed(self) -> bool:
-        """Whether the file is, as far as can be seen, the one that `mark_closed` was called for, unchanged."""
+        """Whether the file is unchanged since `mark_closed`, by its time and size."""
         try:
             return self._closed.read_text() == self._content()
         except FileNotFoundError:
             return False
 
     def mark_open(self) -> None:
-        """Take the mark of `mark_closed` away."""
+        """Remove the mark of `mark_closed`."""
         self._closed.unlink(missing_ok=True)
 
     def _content(self) -> str:
-        """Return what tells the file's content from that of a copy which is written over it, made earlier."""
+        """Return what distinguishes the file's content from that of an earlier copy written over it."""
         status = self.store.stat()
         return f"{status.st_mtime_ns} {status.st_size}\n"
 
@@ -138,7 +138,8 @@ class Files:
 
     def _open(self, path: Path, flags: int) -> int:
         file = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        # What root makes, such as `authsvc check`, is for the folder's owner to use; SQLite does so with its files.
+        # A file that root creates, by `authsvc check`, belongs to the folder's owner, as SQLite does with its own
+        # files.
         folder = path.parent.stat()
         if os.geteuid() == 0 and folder.st_uid != 0:
             with suppress(PermissionError):
@@ -147,7 +148,7 @@ class Files:
 
 
 def file_at(path: Path) -> File | None:
-    """Return which file is at the path, or None."""
+    """Return the identity of the file at the path; None if there is none."""
     status = _stat(path)
     return None if status is None else (status.st_dev, status.st_ino)
 

@@ -1,8 +1,8 @@
 """
-What the rules ask of a store; `stores` has the two that answer.
+The protocol of a store.
 
-Expiry is a rule of the callers of a store, from their own numbers: a store is told how long to keep an entry and may
-keep it longer, never shorter. Imports nothing of the project.
+Expiry is a rule of the callers, by their own numbers: a store gets the time to keep an entry, and may keep it longer,
+but never shorter. Imports nothing of the project.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """
-    What a store that is there tells of itself.
+    The answer of a store to a ping.
 
     Args:
         clock_ms: its clock, Unix milliseconds.
-        worry: how it is set up so that it could lose claims without a sign, in a few words.
+        worry: in a few words, a setting by which it could lose claims without notice.
     """
 
     clock_ms: int
@@ -34,32 +34,32 @@ class Store(Protocol):
 
     def add(self, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:
         """
-        Claim a key and return whether it is ours: True if the key now holds this very value.
+        Claim a key. Return True if the key has this value now, so that the claim is ours.
 
-        The first value stays. A claimant brings a fresh id as its value, so exactly one wins, and one whose answer was
-        lost on the way finds its own id when it asks again and has won, not lost.
+        The first value stays. The value of a claimant is a fresh id, so exactly one wins. After a lost answer a
+        claimant retries, finds its own id and has won.
 
         Args:
-            keep_ms: how long the claim must be remembered, milliseconds; from the latest time that it was ours.
-            since_ms: the moment (Unix ms) from which an earlier claim on this key must not have been forgotten.
+            keep_ms: milliseconds to keep the claim, from the last successful call.
+            since_ms: the time (Unix ms) since which the store must have kept every claim on this key.
 
         Raises:
-            MemoryLost: the store's birth mark is `since_ms` or later, so an earlier claim may have been lost with
-                the store's memory. The claim may or may not have been recorded.
-            StoreUnavailable: whether the claim was made is not known; making it again is safe.
+            MemoryLost: the store's birth mark is `since_ms` or later, so it may have lost an earlier claim. This claim
+                may be recorded or not.
+            StoreUnavailable: the claim may be recorded or not; a retry is safe.
         """
 
     def get(self, key: str) -> str | None:
         """Return the key's value, or None."""
 
     def put(self, key: str, value: str, *, keep_ms: int) -> None:
-        """Set the key's value, whatever it was, and keep it for `keep_ms` milliseconds."""
+        """Set the key's value, and keep it for `keep_ms` milliseconds."""
 
     def count(self, hits: Mapping[str, int], *, keep_ms: int) -> dict[str, int]:
-        """Add to many counters in one round trip, each starting from 0; return their totals under the same keys."""
+        """Add to many counters, which start at 0, in one round trip. Return their totals by the same keys."""
 
     def ping(self) -> Pulse:
-        """Take a write, make sure of the birth mark, and tell the store's clock and worry."""
+        """Write, ensure that there is a birth mark, and return the store's clock and worry."""
 
     def close(self) -> None:
-        """Let go of connections. A store may be used again afterwards."""
+        """Close connections. The store can be used again afterwards."""

@@ -1,5 +1,6 @@
 """
-Where the primaries are, and how they are asked: one Redis, the one that sentinels name, or those of a Cluster.
+The topology of Redis: one server, the primary that sentinels name, or the primaries of a Cluster; and the calls to
+them.
 
 Imports `errors`, `redis_client`, `discovery` and `redis_url`.
 """
@@ -26,10 +27,10 @@ from authsvc.stores.redis_client import Client
 from authsvc.stores.redis_url import RedisUrl
 
 PREFIX = "authsvc:"
-BUCKETS = 64  # in a Cluster; each is one slot, so it is also the number of primaries that can share the work
+BUCKETS = 64  # in a Cluster; each is one slot, so at most so many primaries share the work
 
-# Against hosts that swallow everything a call waits for a connection and for an answer, looks where the primary is now,
-# and waits for an answer again. Together that stays within the second that the protocol allows.
+# With a host that drops all packets, a call waits for a connection and for an answer, discovers the primary, and waits
+# for an answer again. In all that is less than the second that the protocol allows.
 TIMEOUT_S = 0.25
 RETRY_WITHIN_S = 0.5
 AWAY_S = 0.25
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 
 class Server:
-    """A Redis: its connections, and until when nobody should try them. Without a URL, one that is not found yet."""
+    """A Redis: its client, and until when it is not to be tried. Without a URL, one that is not discovered yet."""
 
     def __init__(self, url: str = "") -> None:
         self.url = url
@@ -50,9 +51,9 @@ class Server:
 
     def begin_anew(self, failed: Client) -> None:
         """
-        Make connections anew: a failed-over host name may mean another server by now.
+        Replace the connections: after a failover the host name may have another address.
 
-        Only for the first of those that the same connections failed, or each would throw away what the others made.
+        Only the first caller of those that the same client failed replaces it, or they would close each other's.
         """
         if self.client is failed:
             self.client = self._anew()
@@ -61,18 +62,18 @@ class Server:
         """
         Return whether this caller is the one that tries the server again; raise StoreUnavailable if it should wait.
 
-        A Redis that hangs must not hold every thread of the process.
+        A Redis that hangs must not block every thread of the process.
         """
         now_s = time.monotonic()
         if now_s < self._away_until_s:
             raise StoreUnavailable(self._remedy) from TimeoutError("Redis was unavailable a moment ago")
         is_trying = self._away_until_s > 0
         if is_trying:
-            self._away_until_s = now_s + 1  # longer than the one call that tries can take
+            self._away_until_s = now_s + 1  # longer than the trying call can take
         return is_trying
 
     def leave(self, *, failed: bool, remedy: str | None = None) -> None:
-        """Tell what came of it; `remedy` is what those who wait are told too."""
+        """Note the outcome of a call; `remedy` is for the callers that wait, too."""
         self._remedy = remedy
         now_s = time.monotonic()
         self._away_until_s = now_s + AWAY_S if failed else 0.0
@@ -81,10 +82,10 @@ class Server:
 
     def is_slow(self, failure: Exception, since_s: float) -> bool:
         """
-        Whether a failure is that of one connection, because others had answers meanwhile.
+        Whether only one connection has failed, because others had answers in between.
 
-        Many connections that are made at once, by TLS and with few cores, may take too long for some of them. Were all
-        thrown away then, it would begin again.
+        When many TLS connections are made at once on few cores, some take too long. To close all of them would start
+        that again.
         """
         return isinstance(failure, redis.ConnectionError | redis.TimeoutError) and self._answered_s > since_s
 
@@ -117,22 +118,22 @@ class Primaries:
         return crc32(key.encode()) % len(self.prefixes)
 
     def beside(self, bucket: int) -> list[int]:
-        """Return the buckets that are on the same primary, as far as is known; itself among them."""
+        """Return the buckets on the same primary, as far as is known, including this one."""
         servers = self._servers
         return [other for other, server in enumerate(servers) if server is servers[bucket]]
 
     def groups(self) -> list[list[int]]:
-        """Return the buckets by primary. Raises StoreUnavailable if no primary was found so far, and none is."""
+        """Return the buckets by primary. Raises StoreUnavailable if no primary is known or found."""
         if not self._servers[0].url:
             self.ask(0, lambda _: None)
         return sorted(self.beside(bucket) for bucket in range(len(self.prefixes)) if self.beside(bucket)[0] == bucket)
 
     def ask(self, bucket: int, question: Callable[[Client], T]) -> T:
         """
-        Return what the primary of a bucket answers.
+        Return the answer of a bucket's primary to a question.
 
-        A question whose connection broke is asked again, once, of the primary that there is then. After a failure
-        others fail at once for a moment; then one at a time looks where the primary is, and asks.
+        If the connection broke, the primary is discovered and asked once more. After a failure other calls fail at once
+        for a moment; then one call at a time discovers the primary and asks it.
 
         Raises:
             StoreUnavailable: from redis-py's error or an OSError.
@@ -169,7 +170,7 @@ class Primaries:
         return answer
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for server in set(self._servers):
             server.client.close()
 
@@ -182,11 +183,11 @@ class Primaries:
 
 
 def is_clusters_own(failure: object) -> bool:
-    """Whether only a node of a Cluster answers so."""
+    """Whether this is an error that only a node of a Cluster returns."""
     is_own = isinstance(failure, AskError | ClusterCrossSlotError | ClusterDownError)
     return is_own and not isinstance(failure, MasterDownError)
 
 
 def is_moving(failure: object) -> bool:
-    """Whether this is what a node of a Cluster says of one slot that is being moved; with others it goes on."""
+    """Whether this is the error of a node of a Cluster for a slot that is being moved; other slots work."""
     return isinstance(failure, AskError | TryAgainError) and not isinstance(failure, MovedError)

@@ -19,8 +19,8 @@ from tests.stores.calls import CALLS, check_away
 from tests.support import made_up
 
 BEGIN = "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
-ENCODED = "is not a URL of Redis; in its password, / ? # @ : [ ] % are to be percent-encoded"
-NAME = "must name the primary as its sentinels do, like redis+sentinel://host:26379/mymaster/0"
+ENCODED = "is not the URL of a Redis; in its password, / ? # @ : [ ] % must be percent-encoded"
+NAME = "must name the primary as the sentinels do, such as redis+sentinel://host:26379/mymaster/0"
 
 
 @pytest.mark.parametrize("slashes", ["/", "//"])
@@ -94,9 +94,9 @@ def test_redis(url: str) -> None:
         ("redis+cluster://one,two:0", ENCODED),
         ("redis+cluster://one{}", ENCODED),
         ("redis+cluster://one#two", ENCODED),
-        ("redis+cluster://one/1", "names a database or path, and a Cluster has none"),
+        ("redis+cluster://one/1", "has a database or path, but a Cluster has none"),
         ("redis+cluster://one?sentinel_password=x", "may have only the parameters wait"),
-        ("unix://?db=1", "must name the socket's path, like unix:///run/redis/redis.sock"),
+        ("unix://?db=1", "must name the socket's path, such as unix:///run/redis/redis.sock"),
     ],
 )
 def test_refused(url: str, rule: str) -> None:

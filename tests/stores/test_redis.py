@@ -228,7 +228,7 @@ def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Re
 
     with closing(RedisStore(redis_server.url, now_ms=promoted)) as store:
         raised = check_away(store, CALLS["add"])
-        assert str(raised.__cause__) == "the server began another history of replication in the middle of a claim"
+        assert str(raised.__cause__) == "the server started another replication history during a claim"
         wait_until(lambda: works(store), timeout_s=15)
 
 
@@ -314,7 +314,7 @@ def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -
 
     def slow(_: Client) -> None:
         if others_are_answered:
-            primaries.ask(0, lambda client: client.tell("PING"))
+            primaries.ask(0, lambda client: client.execute("PING"))
         raise redis.TimeoutError
 
     with pytest.raises(StoreUnavailable):

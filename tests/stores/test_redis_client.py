@@ -43,7 +43,7 @@ def ask_at_once(client: Client) -> None:
 
     def ask(_: int) -> object:
         barrier.wait()
-        return client.tell("BLPOP", "nothing", "0.2")
+        return client.execute("BLPOP", "nothing", "0.2")
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert list(pool.map(ask, range(AT_ONCE))) == [None] * AT_ONCE
@@ -53,7 +53,7 @@ def test_one_after_the_other(client: Client, behind: redis.Redis) -> None:
     """Whoever asks takes the connection that was used last."""
     ask_at_once(client)
     assert len(ids(behind)) == AT_ONCE
-    used = {client.tell("CLIENT", "ID") for _ in range(AT_ONCE)}
+    used = {client.execute("CLIENT", "ID") for _ in range(AT_ONCE)}
     assert len(used) == 1
 
 
@@ -62,9 +62,9 @@ def test_one_that_broke_takes_the_others_with_it(client: Client, behind: redis.R
     ask_at_once(client)
     behind.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(redis.ConnectionError):
-        client.tell("PING")
+        client.execute("PING")
     for _ in range(AT_ONCE):
-        assert client.tell("PING") == "PONG"
+        assert client.execute("PING") == "PONG"
     assert len(ids(behind)) == 1
 
 
@@ -74,8 +74,8 @@ def test_an_error_is_an_answer(client: Client, behind: redis.Redis) -> None:
     assert isinstance(first, redis.ResponseError)
     assert second == "text"
     with pytest.raises(redis.ResponseError):
-        client.tell("NONSENSE")
-    assert client.tell("PING") == "PONG"
+        client.execute("NONSENSE")
+    assert client.execute("PING") == "PONG"
     assert len(ids(behind)) == 1
 
 
@@ -83,8 +83,8 @@ def test_one_that_is_slow_is_let_go(redis_server: RedisServer, behind: redis.Red
     """An answer that comes too late is nobody's: the next question has a connection of its own."""
     with closing(Client(redis_server.url, 0.1)) as client:
         with pytest.raises(redis.TimeoutError):
-            client.tell("BLPOP", "nothing", "0.5")
-        assert client.tell("PING") == "PONG"
+            client.execute("BLPOP", "nothing", "0.5")
+        assert client.execute("PING") == "PONG"
         wait_until(lambda: len(ids(behind)) == 1, timeout_s=15)
 
 
@@ -93,7 +93,7 @@ def test_close(client: Client, behind: redis.Redis) -> None:
     ask_at_once(client)
     client.close()
     wait_until(lambda: not ids(behind), timeout_s=15)
-    assert client.tell("PING") == "PONG"
+    assert client.execute("PING") == "PONG"
 
 
 def test_after_a_fork(client: Client, behind: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_after_a_fork(client: Client, behind: redis.Redis, monkeypatch: pytest.M
     ask_at_once(client)
     before, forked = ids(behind), os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: forked)
-    used = {str(client.tell("CLIENT", "ID")) for _ in range(3)}
+    used = {str(client.execute("CLIENT", "ID")) for _ in range(3)}
     assert len(used) == 1
     assert not used & before
 
@@ -129,7 +129,7 @@ def test_a_connection_that_breaks_is_not_made_again(listener: socket.socket) -> 
         assert client.host == "127.0.0.1"
         heard = pool.submit(hear)
         with pytest.raises(redis.ConnectionError):
-            client.tell("PING")
+            client.execute("PING")
         assert heard.result().split() == [b"*3", b"$6", b"CLIENT", b"$7", b"SETNAME", b"$7", b"authsvc"]
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):
@@ -145,5 +145,5 @@ def test_a_host_that_swallows_everything(listener: socket.socket) -> None:
             queued.connect_ex(listener.getsockname())
         began_s = time.monotonic()
         with pytest.raises(redis.TimeoutError):
-            client.tell("PING")
+            client.execute("PING")
         assert time.monotonic() - began_s < 1

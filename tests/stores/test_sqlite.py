@@ -472,7 +472,7 @@ def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> No
             store.ping()
         is_time.set()
         raised = check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
-        assert str(raised.__cause__) == "the file was removed or replaced meanwhile"
+        assert str(raised.__cause__) == "the file was removed or replaced in between"
         is_time.clear()
         assert works(store)
 

@@ -107,7 +107,7 @@ def test_read_by_another_program(store: SqliteStore, path: Path, log: Path) -> N
     with too_long(store, path, log):
         raised = check_away(store, CALLS["add"])
         assert str(raised.__cause__) == (
-            "the log is too long, and cannot be shortened while another program reads the file"
+            "the log is too long, and cannot be truncated while another program reads the file"
         )
         assert log.stat().st_size < 64 * MB
     store.ping()

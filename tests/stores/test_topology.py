@@ -65,7 +65,7 @@ def test_asked_again_over_new_connections(redis_server: RedisServer) -> None:
         asked.append(client)
         if len(asked) == 1:
             raise redis.TimeoutError
-        return client.tell("PING")
+        return client.execute("PING")
 
     primaries = Primaries(redis_url.parse(redis_server.url))
     assert primaries.ask(0, question) == "PONG"
