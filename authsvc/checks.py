@@ -88,7 +88,7 @@ def _notes(settings: Settings) -> Iterator[Finding]:
     }
     for name, secrets in lists.items():
         if any(len(secret.reveal()) < ADVISED_LENGTH for secret in secrets):
-            yield Finding("note", name, f"shorter than {ADVISED_LENGTH} characters; draw one: openssl rand -hex 32")
+            yield Finding("note", name, f"shorter than {ADVISED_LENGTH} characters; generate one: openssl rand -hex 32")
     if (settings.jwt_key or settings.jwt_jwks_url) and not settings.jwt_audience:
         yield Finding(
             "note",

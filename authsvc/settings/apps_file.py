@@ -29,17 +29,17 @@ class _AppTable(BaseModel):
 
 
 def read(path: Path) -> tuple[App, ...]:
-    """Return the apps in the file's order. Raises ValueError with a line for each fault; none shows a secret."""
+    """Return the apps in the file's order. Raises ValueError with a line for each fault, without any secret."""
     tables = _tables(path)
     found = tables.pop("apps", None)
     if tables or not isinstance(found, dict) or not found:
-        raise ValueError("AUTHSVC_APPS_FILE: must hold tables named [apps.<appkey>], and nothing else")
+        raise ValueError("AUTHSVC_APPS_FILE: must contain tables named [apps.<appkey>], and nothing else")
     apps, faults = [], []
     for appkey, table in found.items():
         try:
             check_appkey(appkey)
             if not isinstance(table, dict):
-                raise ValueError("must be a table")  # noqa: TRY004, TRY301 -- the file's fault, told with the others
+                raise ValueError("must be a table")  # noqa: TRY004, TRY301 -- a fault of the file, reported with the others
             app = App(appkey, **dict(_AppTable.model_validate(table)))
             for secret in filter(None, (app.master_secret, app.previous_master_secret)):
                 check_master_secret(secret)
@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[App, ...]:
         except ValueError as exc:
             faults.append(f"AUTHSVC_APPS_FILE: apps.{escaped(appkey)}: {exc}")
     if sum(app.default for app in apps) > 1:
-        faults.append("AUTHSVC_APPS_FILE: only one app may say default = true")
+        faults.append("AUTHSVC_APPS_FILE: only one app may have default = true")
     if faults:
         raise ValueError("\n".join(faults))
     return tuple(apps)
@@ -61,7 +61,11 @@ def _tables(path: Path) -> dict[str, Any]:
             content = file.read(MAX_BYTES + 1)
         if len(content) <= MAX_BYTES:
             return tomllib.loads(content.decode())
-    except (OSError, ValueError, RecursionError) as exc:  # also for a number of too many digits, and tables too deep
-        # A parse error quotes a line and column or a name, never the text.
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as exc:  # also for too many digits or levels
+        # A parse error has a line and column or a name, never the text.
         raise ValueError(f"AUTHSVC_APPS_FILE: cannot be read: {exc}") from None
     raise ValueError(f"AUTHSVC_APPS_FILE: is larger than {MAX_BYTES} bytes")

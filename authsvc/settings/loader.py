@@ -1,8 +1,8 @@
 """
-Read the settings from the environment and from the files that it names.
+Load the settings from the environment and from the files that it names.
 
-Every secret `NAME` may be given as `NAME_FILE` instead. All faults are reported together, in sentences that name the
-variable and never show a value. Imports `model`, `types`, `escaping` and `errors`.
+Each secret `NAME` may be set as `NAME_FILE` instead. All faults are reported together, in sentences with the name of
+the variable and without its value. Imports `model`, `types`, `escaping` and `errors`.
 """
 
 import difflib
@@ -27,7 +27,7 @@ SECRETS = frozenset(
         "master_secret",
         "previous_master_secret",
         "session_key",
-        "store_url",  # it may hold a password
+        "store_url",  # it may contain a password
         "verifier_keys",
     }
 )
@@ -52,13 +52,13 @@ def take(environ: MutableMapping[str, str]) -> dict[str, str]:
 
 def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
     """
-    Return the settings that the environment gives.
+    Return the settings of the environment.
 
     Args:
-        model: `Settings` for the service, `AppSettings` for what needs no more; other known names are then let be.
+        model: `Settings` for the service, `AppSettings` for commands that need no more; other known names are ignored.
 
     Raises:
-        SettingsError: with every fault in it.
+        SettingsError: with every fault.
     """
     values: dict[str, object] = {}
     unknown = []
@@ -72,7 +72,7 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
         elif field in values:
             values[field] = ValueError(f"{PREFIX}{field.upper()}: is set together with its _FILE twin; set one of them")
         elif file is not None and issubclass(model, Settings) and not can_be_watched(file):
-            values[field] = ValueError(f"{name}: is a pipe or a device, and the service looks at it again and again")
+            values[field] = ValueError(f"{name}: is a pipe or a device, but the service must read it repeatedly")
         elif path is not None:
             values[field] = _read(name, path)
         else:
@@ -89,7 +89,7 @@ def load(environ: Mapping[str, str], model: type[_Model]) -> _Model:
 
 
 def watched_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the files that hold settings: every secret's and the apps file."""
+    """Return the files of settings: those of secrets, and the apps file."""
     pairs = (_field_and_path(name, value) for name, value in environ.items() if name.startswith(PREFIX))
     return tuple(path for field, path in pairs if path is not None) + tuple(
         Path(environ[name]) for name in (_APPS_FILE,) if name in environ
@@ -97,22 +97,22 @@ def watched_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def can_be_watched(path: Path) -> bool:
-    """Return whether it can be read again and again: a pipe gives its content once, and may keep its reader waiting."""
+    """Return whether the file can be read repeatedly: a pipe has its content once, and may block its reader."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return True  # what reads it tells why it cannot
+        return True  # the reader reports the reason
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _field_and_path(name: str, value: str) -> tuple[str | None, Path | None]:
-    """Return the field that a variable is for, and the file it names if it is a `_FILE` twin."""
+    """Return the field of a variable, and the file that it names if it is a `_FILE` twin."""
     field, twin = _NAMES.get(name), _TWINS.get(name)
     return (field, None) if twin is None else (twin, Path(value))
 
 
 def _read(name: str, path: Path) -> str | ValueError:
-    """Return the file's text less one trailing newline, or what is wrong with it."""
+    """Return the file's text without one trailing newline, or its fault."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -125,13 +125,13 @@ def _read(name: str, path: Path) -> str | ValueError:
     except UnicodeDecodeError:
         return ValueError(f"{name}: is not UTF-8 text")
     if text.startswith("\ufeff"):
-        return ValueError(f"{name}: begins with a byte order mark; save it as UTF-8 without one")
+        return ValueError(f"{name}: starts with a byte order mark; save it as UTF-8 without one")
     text = text.removesuffix("\n").removesuffix("\r")
     return text or ValueError(f"{name}: is empty")
 
 
 def _is_text(value: str) -> bool:
-    """Return whether an environment variable was UTF-8; Python keeps other bytes as lone surrogates."""
+    """Return whether an environment variable is UTF-8; Python decodes other bytes as lone surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in value)
 
 

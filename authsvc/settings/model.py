@@ -45,10 +45,10 @@ MIN_ACCOUNT_KEY = 32
 
 class AppSettings(BaseModel):
     """
-    Which apps are served and where the memory is: all that `authsvc sign` and `authsvc verify` need.
+    The apps and the store: all that `authsvc sign` and `authsvc verify` need.
 
-    The environment variable of a field is its name in capitals after `AUTHSVC_`. The order matters: a rule over
-    several settings stands at the last of them, so that it is reported together with the faults of all the others.
+    The environment variable of a field is its name in capitals after `AUTHSVC_`. The order matters: a rule over several
+    settings belongs to the last of them, so that its fault is reported together with those of all the others.
     """
 
     model_config = ConfigDict(
@@ -59,7 +59,7 @@ class AppSettings(BaseModel):
     master_secret: SecretText | None = Field(None, description="Its masterSecret.")
     previous_master_secret: SecretText | None = Field(
         None,
-        description="The masterSecret before this one: verifies what workers on this store signed with it lately.",
+        description="The previous masterSecret: verifies what workers with this store have signed with it.",
     )
     flag: int = Field(0, ge=0, le=1, description="The SDK's message roaming flag, 0 or 1.")
     apps_file: FilePath | None = Field(
@@ -91,11 +91,11 @@ class AppSettings(BaseModel):
     def _gather_apps(cls, value: object, info: ValidationInfo) -> object:
         given = info.data
         if value or "apps_file" not in given:
-            return value  # given by the caller, or a fault in it is reported already
+            return value  # set by the caller, or its fault is reported already
         if given["apps_file"] is not None:
             if any(given.get(name) for name in ("appkey", "master_secret", "previous_master_secret")):
                 raise ValueError(
-                    "AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"
+                    "AUTHSVC_APPS_FILE: replaces AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET; set only one of the two"
                 )
             return apps_file.read(given["apps_file"])
         missing = [name for name in ("appkey", "master_secret") if name in given and given[name] is None]
@@ -119,7 +119,7 @@ class AppSettings(BaseModel):
 
     @property
     def store_place(self) -> str:
-        """Which store it is and where, without a password; and who else has it, if nobody chose it."""
+        """The kind and the address of the store, without a password; and who shares it, if it is the default."""
         place = stores.place(self.store_url.reveal())
         if "store_url" in self.model_fields_set:
             return place
@@ -127,7 +127,7 @@ class AppSettings(BaseModel):
 
 
 class SandboxSettings(AppSettings):
-    """All that `authsvc sandbox` needs: the apps, and a key for the service's verify route."""
+    """The settings of `authsvc sandbox`: the apps, and a key for the service's verify route."""
 
     verifier_keys: SecretWords = Field(
         (), description="Bearer keys that may call the verify route; comma-separated or one a line."
@@ -139,15 +139,15 @@ class Settings(SandboxSettings):
 
     rate_limit: RateText = Field(
         Rate.parse("60/minute"),
-        description="Requests a user and app may make: a number and `second`, `minute` or `hour`.",
+        description="Requests allowed for a user and app: a number and `second`, `minute` or `hour`.",
     )
     allowed_origins: Origins = Field(
         frozenset(),
-        description="Other origins whose pages may call, such as `https://app.example` or `capacitor://localhost`;"
+        description="Other origins whose pages may send requests, such as `https://app.example` or `capacitor://localhost`;"
         " comma-separated.",
     )
     allowed_headers: HeaderNames = Field(
-        (), description="Headers that such a page may send beside its token and those of tracing; comma-separated."
+        (), description="Headers that such a page may send, besides its token and those of tracing; comma-separated."
     )
     jwt_key: SecretText | None = Field(
         None,
@@ -155,7 +155,7 @@ class Settings(SandboxSettings):
         " form.",
     )
     jwt_jwks_url: Text | None = Field(
-        None, description="Instead of a key: where the login service publishes its keys (JWKS)."
+        None, description="Instead of a key: the URL at which the login service publishes its keys (JWKS)."
     )
     jwt_algorithms: Words = Field(
         (), description="Algorithms accepted in tokens, such as `HS256` or `RS256,ES256`; required with a key."
@@ -163,16 +163,16 @@ class Settings(SandboxSettings):
     jwt_audience: Words = Field((), description="Audiences (`aud`) of which a token must have one; comma-separated.")
     jwt_issuer: Text | None = Field(None, description="The issuer (`iss`) that a token must have.")
     jwt_leeway_s: int = Field(
-        0, ge=0, le=300, description="Seconds that the login service's clock may be off; ahead it may be 5 anyway."
+        0, ge=0, le=300, description="Seconds that the login service's clock may be off; it may always be 5 ahead."
     )
     jwt_user_claim: Text = Field(
-        "sub", description="The claim that says who the user is: a string, or a whole number, whose text counts."
+        "sub", description="The claim with the user's id: a string, or a whole number, which is used as text."
     )
     jwt_allowed_types: Words = Field(
         (),
-        description="Types of token that log in though they are no access tokens, such as `id`; comma-separated.",
+        description="Types of token that may log in though they are not access tokens, such as `id`; comma-separated.",
     )
-    jwt_single_use: bool = Field(default=False, description="`true`: a token's `jti` is good for one request.")
+    jwt_single_use: bool = Field(default=False, description="`true`: each `jti` is accepted once.")
     jwt_header: HeaderName | None = Field(
         None, description="Header in which a gateway passes a signed assertion, such as `X-Pomerium-Jwt-Assertion`."
     )
@@ -186,58 +186,60 @@ class Settings(SandboxSettings):
     )
     session_cookie: CookieName = Field("session", description="Name of that cookie.")
     session_user_field: Text = Field("_user_id", description="Where the session keeps the user's id.")
-    session_max_age_s: int = Field(2_678_400, ge=1, description="Seconds after which the cookie counts no more.")
+    session_max_age_s: int = Field(2_678_400, ge=1, description="Seconds after which the cookie expires.")
     gateway_secret: SecretLines = Field(
-        (), description="What the gateway sends as `X-Gateway-Secret` to be believed; several lines: any of them."
+        (), description="The value of the gateway's `X-Gateway-Secret`; several lines: any of them."
     )
     gateway_user_header: HeaderName = Field(
         "X-Forwarded-User", description="The header in which that gateway names the user."
     )
     login_url: Text | None = Field(
-        None, description="Where your app answers who is logged in, by the `Cookie` and `Authorization` of a request."
+        None, description="The URL at which your app returns the user of a `Cookie` and an `Authorization`."
     )
     login_user_header: HeaderName = Field("X-User", description="The header in which that answer names the user.")
     login_user_field: MemberPath | None = Field(
         None, description="Instead of the header: the member of a JSON answer, such as `data.userId`."
     )
-    login_cache_s: int = Field(5, ge=0, le=60, description="Seconds for which an answer counts; 0 asks each time.")
+    login_cache_s: int = Field(
+        5, ge=0, le=60, description="Seconds for which an answer is cached; 0 asks for each request."
+    )
     vendor_url: VendorUrl = Field("https://api.im.jpush.cn", description="The vendor's REST API.")
     vendor_budget: RateText = Field(
-        Rate.parse("540/minute"), description="REST calls an app may make; the vendor's free plan allows 600."
+        Rate.parse("540/minute"), description="REST calls allowed for an app; the vendor's free plan allows 600."
     )
     media_hosts: Hosts = Field(
         ("*.im.jiguang.cn", "media.file.jpush.cn"),
-        description="Hosts that a media URL may name; comma-separated, `*` stands for one label.",
+        description="Hosts allowed in a media URL; comma-separated, `*` matches one label.",
     )
-    sdk_script: Text | None = Field(None, description="Where the page finds the vendor's SDK file, for bootstrap.")
+    sdk_script: Text | None = Field(None, description="The URL of the vendor's SDK file, for bootstrap.")
     sdk_integrity: Integrity | None = Field(None, description="Its subresource integrity, `sha384-…`.")
     sdk_options: JsonObject = Field(
         {}, description='Options for `new JMessage(…)`, a JSON object such as `{"debug": true}`.'
     )
     account_key: SecretText | None = Field(
-        None, description="Turns IM accounts on: their passwords are derived from it. 32 characters or more."
+        None, description="Turns IM accounts on. Their passwords are derived from it. 32 characters or more."
     )
     account_adopt: bool = Field(
         default=False,
-        description="`true`: an IM account that exists already, whose ever it is, is given our password.",
+        description="`true`: set our password for an IM account that already exists, whoever registered it.",
     )
     account_names: Literal["readable", "derived"] = Field(
         "readable",
-        description="`readable`: an IM username is the user's id, or a readable form. `derived`: it comes from the key,"
-        " and nobody guesses it.",
+        description="`readable`: an IM username is the user's id, or a readable form. `derived`: it is derived from the"
+        " key, and nobody can guess it.",
     )
     signature_route: bool = Field(
         default=False, description="`true`: serve `POST /v1/signature`, which the vendor's front end jchat-web calls."
     )
     drain_delay_s: int = Field(
-        5, ge=0, le=300, description="Seconds to go on serving after SIGTERM, while `/readyz` says no."
+        5, ge=0, le=300, description="Seconds to continue serving after SIGTERM, while `/readyz` fails."
     )
     metrics_bind: HostPort | None = Field(
-        None, description="Where `/metrics` is served, such as `127.0.0.1:9100`; nowhere if not set."
+        None, description="The address of `/metrics`, such as `127.0.0.1:9100`; if not set, it is off."
     )
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO",
-        description="`DEBUG`, `INFO`, `WARNING` or `ERROR`; from `WARNING` on, requests that go well are silent.",
+        description="`DEBUG`, `INFO`, `WARNING` or `ERROR`; from `WARNING` on, successful requests are not logged.",
     )
     log_format: Literal["json", "console"] = Field(
         "json", description="`json`: one object a line; `console`: for people."
@@ -251,7 +253,7 @@ class Settings(SandboxSettings):
     def _check_algorithms(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         key, url = info.data.get("jwt_key"), info.data.get("jwt_jwks_url")
         if key and url:
-            raise ValueError("AUTHSVC_JWT_JWKS_URL: stands instead of AUTHSVC_JWT_KEY, not beside it")
+            raise ValueError("AUTHSVC_JWT_JWKS_URL: replaces AUTHSVC_JWT_KEY; set only one of the two")
         if not value:
             if key or url:
                 raise ValueError("is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256")
@@ -270,7 +272,7 @@ class Settings(SandboxSettings):
     @classmethod
     def _check_carrier(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and not (info.data.get("jwt_key") or info.data.get("jwt_jwks_url")):
-            raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with")
+            raise ValueError("needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token")
         return value
 
     @field_validator("jwt_allowed_types")
@@ -284,7 +286,7 @@ class Settings(SandboxSettings):
     @classmethod
     def _check_account_key(cls, value: Secret | None) -> Secret | None:
         if value is not None and len(value.reveal()) < MIN_ACCOUNT_KEY:
-            raise ValueError(f"is shorter than {MIN_ACCOUNT_KEY} characters; draw one: openssl rand -hex 32")
+            raise ValueError(f"is shorter than {MIN_ACCOUNT_KEY} characters; generate one: openssl rand -hex 32")
         return value
 
     @field_validator("account_adopt")
@@ -303,6 +305,6 @@ class Settings(SandboxSettings):
         if not value and all(way in info.data and not info.data[way] for way in others):
             raise ValueError(
                 "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET, "
-                "AUTHSVC_LOGIN_URL: none is set, so nobody could log in; set at least one"
+                "AUTHSVC_LOGIN_URL: none is set, so nobody can log in; set at least one"
             )
         return value

@@ -1,5 +1,5 @@
 """
-How the text of one setting becomes its value, and how its faults read.
+The types of settings: how a text becomes a value, and the sentences of its faults.
 
 Imports `secret`, `same_site`, `bind` and `rate` for the values, and `escaping`.
 """
@@ -26,7 +26,7 @@ _MASTER_SECRET = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def _given(value: object) -> object:
-    if isinstance(value, ValueError):  # what went wrong while it was read, see `loader`
+    if isinstance(value, ValueError):  # the fault of reading it, see `loader`
         raise value
     if value == "":
         raise ValueError(_EMPTY)
@@ -38,7 +38,7 @@ def _words(value: object) -> object:
 
 
 def _lines(value: object) -> object:
-    # Python's own splitlines() would split at ten other characters, which may be in a key.
+    # Python's splitlines() also splits at ten other characters, which may be in a key.
     return _some(re.split(r"\r?\n", value)) if isinstance(value, str) else value
 
 
@@ -60,15 +60,15 @@ def _origin_set(value: object) -> object:
 
 def default_store() -> Secret:
     """
-    Return the URL of a SQLite file in the user's state folder, or in the one that systemd made for the service.
+    Return the URL of a SQLite file in the user's state folder, or in that of the systemd service.
 
-    It is empty where there is no such folder: for a user without a home directory, as a container may have.
+    It is empty if there is no such folder: for a user without a home directory, as in some containers.
     """
     folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's StateDirectory=
     if not folder:
         state = Path(os.environ.get("XDG_STATE_HOME", ""))
         try:
-            # A relative one is to be ignored (XDG Base Directory Specification).
+            # A relative path must be ignored (XDG Base Directory Specification).
             folder = str((state if state.is_absolute() else Path.home() / ".local" / "state") / "authsvc")
         except RuntimeError:
             return Secret("")
@@ -80,12 +80,12 @@ def _json_object(value: object) -> object:
         return value
     try:
         parsed = json.loads(value)
-        # Python reads NaN, 1e999 and half surrogate pairs, and then writes what no browser reads.
+        # Python reads NaN, 1e999 and unpaired surrogates, but writes them in a form that no browser reads.
         json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ValueError(_JSON_OBJECT) from None
     if not isinstance(parsed, dict):
-        raise ValueError(_JSON_OBJECT)  # noqa: TRY004 -- the setting's fault
+        raise ValueError(_JSON_OBJECT)  # noqa: TRY004 -- a fault of the setting
     return parsed
 
 
@@ -100,7 +100,7 @@ def _vendor_url(value: str) -> str:
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     for host in value:
         if not re.fullmatch(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*", host):
-            raise ValueError("must be lower-case host names without port; * may stand for the first label")
+            raise ValueError("must be lower-case host names without port; * may replace the first label")
     return value
 
 
@@ -138,19 +138,19 @@ RateText = Annotated[Rate, BeforeValidator(_rate), BeforeValidator(_given)]
 
 
 def check_appkey(appkey: str) -> None:
-    """Raise ValueError unless it can stand in a sign string and in a store's key without ambiguity."""
+    """Raise ValueError unless it is unambiguous in a sign string and in a store's key."""
     if not _APPKEY.fullmatch(appkey):
         raise ValueError("an appkey is 1 to 64 characters of A-Z a-z 0-9 _ - (the vendor's have 24)")
 
 
 def check_master_secret(secret: Secret) -> None:
-    """Raise ValueError for what a file saved wrongly brings: spaces, line breaks, a byte order mark."""
+    """Raise ValueError for the contents of a wrongly saved file: spaces, line breaks, a byte order mark."""
     if not _MASTER_SECRET.fullmatch(secret.reveal()):
         raise ValueError("a masterSecret is 1 to 128 visible ASCII characters: no space, line break or BOM")
 
 
 def sentences(exc: ValidationError) -> list[str]:
-    """Return every fault as `field: what is wrong`, without the value."""
+    """Return each fault as `field: rule`, without the value."""
     faults = []
     for error in exc.errors(include_url=False, include_input=False):
         reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]

@@ -1,5 +1,5 @@
 """
-Watch the files that hold settings, and read all settings anew when one has changed.
+The watcher of the files of settings: it loads all settings again after one has changed.
 
 Imports `loader`, `model`, `apps_file` and `errors`.
 """
@@ -14,18 +14,18 @@ from authsvc.settings import apps_file
 from authsvc.settings.loader import can_be_watched, load, watched_files
 from authsvc.settings.model import Settings
 
-LOOKED_AT_BYTES = apps_file.MAX_BYTES + 1  # of a file that is watched
-SETTLED_S = 0.2  # a file that stays the same for so long is no longer being written
+LOOKED_AT_BYTES = apps_file.MAX_BYTES + 1  # of a watched file
+SETTLED_S = 0.2  # a file that is unchanged for this long is complete
 
 _log = logging.getLogger(__name__)
 
 
 class Watcher:
     """
-    Looks at the files' content, so that a rename, a symlink swap and a write in place are all seen.
+    Compares the files' content, so that it notices a rename, a symlink swap and a write in place.
 
-    A file that cannot be used, or is still being written, keeps the settings as they are. Each look reads it again,
-    because a read may fail for a moment, and the log says why it cannot be used, once for each content and cause.
+    While a file cannot be used, or is still being written, the settings stay unchanged. Each look reads it again,
+    because a read may fail for a moment. The log has the reason once for each content and cause.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -37,16 +37,16 @@ class Watcher:
         self._broken: tuple[str, ...] = ()
 
     def broken(self) -> tuple[str, ...]:
-        """Return the names of the settings that could not be used at the last look; none, if all could."""
+        """Return the names of the settings that could not be used at the last look."""
         return self._broken
 
     def look(self, apply: Callable[[Settings], None]) -> None:
-        """If a file's content is not in use yet, read all settings anew and apply them."""
+        """If a file's content is not in use yet, load all settings and apply them."""
         content = self._content()
         if content == self._seen and self._is_used:
             return
         if content != self._seen:
-            time.sleep(SETTLED_S)  # half a secret looks like a whole one
+            time.sleep(SETTLED_S)  # half a secret looks like a complete one
             if self._content() != content:
                 _log.warning("changed settings are not used: a file is still being written")
                 return

@@ -1,8 +1,8 @@
 """
-The log: JSON lines on stdout, or lines for people. No secret, token, cookie, signature or sign string is ever in it.
+The access log: JSON lines on stdout, or lines for people, without any secret, token, cookie, signature or sign string.
 
-One line for each request, and one more for each payload issued, verified or refused; health checks leave none. What a
-caller can choose reaches a line only where it was checked, or cut and escaped. The only module that imports `structlog`
+One line for each request, and one more for each payload issued, verified or refused; none for health checks. Text that
+a client can choose is in a line only after a check, or cut and escaped. The only module that imports `structlog`
 and `orjson`; of the project it imports `clock` and `escaping`.
 """
 
@@ -22,11 +22,11 @@ from authsvc import clock
 from authsvc.escaping import escaped
 
 SILENT = frozenset({"/healthz", "/readyz"})
-PREFIX_LENGTH = 8  # of a random_str: enough to find it by, too little to use
+PREFIX_LENGTH = 8  # of a random_str: enough to find it, too little to use it
 STDOUT = 1
-MAX_EVENT = 2_000  # characters of what a library logs; it may quote a request
+MAX_EVENT = 2_000  # characters of a library's log message, which may quote a request
 MAX_TRACEBACK = 16_000  # characters; an exception may quote a body
-REMEMBERED = 8_192  # users whose hash is known already, in one worker
+CACHED_USERS = 8_192  # whose hash is cached in one worker
 
 Format = Literal["json", "console"]
 Write = Callable[[bytes], None]
@@ -38,13 +38,13 @@ class Finished(NamedTuple):
     A request that has been answered.
 
     Attributes:
-        route: as the contract writes it, such as `/v1/resource/{media_id}`; never the path, which may hold anything.
-        asked_ms: when it came, Unix milliseconds.
-        code, refusal: of the refusal, if it was one.
-        took_s: from the first look at the request to its answer, seconds.
-        trace_id: of the W3C trace that it belongs to, 32 hexadecimal characters.
-        action, appkey, user_id, random_str: of the payload that it was about; no action means that it was about none.
-            What the caller chose is escaped already, and cut: a request may wait for its line.
+        route: as in the contract, such as `/v1/resource/{media_id}`; never the path, which may contain anything.
+        asked_ms: when the request arrived, Unix milliseconds.
+        code, refusal: of the refusal, if any.
+        took_s: from the arrival to the answer, seconds.
+        trace_id: of its W3C trace, 32 hexadecimal characters.
+        action, appkey, user_id, random_str: of its payload; no action means no payload. Text of the client is escaped
+            and cut already: a request may wait for its line.
     """
 
     method: str
@@ -63,16 +63,16 @@ class Finished(NamedTuple):
 
 
 class Users(Protocol):
-    """How a user is told in the log."""
+    """The form of a user in the log."""
 
     def __call__(self, user_id: str, /) -> str: ...
 
 
 def hashed(key: bytes) -> Users:
-    """Return what names a user by a hash under this key, 16 hexadecimal characters: one and the same for one user."""
+    """Return a function that hashes a user with this key: 16 hexadecimal characters, always the same for a user."""
     digest_key = hashlib.sha256(b"authsvc log: users\0" + key).digest()
 
-    @lru_cache(maxsize=REMEMBERED)
+    @lru_cache(maxsize=CACHED_USERS)
     def name(user_id: str) -> str:
         return hashlib.blake2s(user_id.encode(), key=digest_key, digest_size=8).hexdigest()
 
@@ -80,12 +80,12 @@ def hashed(key: bytes) -> Users:
 
 
 def plain(user_id: str) -> str:
-    """Return the user's id as it is."""
+    """Return the user's id unmodified."""
     return user_id
 
 
 def to_stdout(lines: bytes) -> None:
-    """Write lines in one piece. A reader who has gone, or is too slow for a pipe that does not wait, stops nobody."""
+    """Write lines at once. A reader that has ended, or is too slow for a non-blocking pipe, blocks nothing."""
     try:
         while lines:
             lines = lines[os.write(STDOUT, lines) :]
@@ -95,11 +95,11 @@ def to_stdout(lines: bytes) -> None:
 
 class RequestLog:
     """
-    Makes the lines of requests, a few microseconds each, and writes many at once.
+    Formats the lines of requests, a few microseconds each, and writes many at once.
 
     Args:
-        level: below `INFO` in severity, such as `WARNING`, only answers of 500 and above are told.
-        users: how a user is named.
+        level: above `INFO`, such as `WARNING`, only answers of 500 and above are logged.
+        users: the form of a user.
     """
 
     def __init__(
@@ -116,8 +116,8 @@ class RequestLog:
         self.write = write
 
     def lines(self, done: Finished) -> bytes:
-        """Return a request's line, and the one of the payload that it was about; nothing if it is not to be told."""
-        # Not by their names: each look at one is a call.
+        """Return a request's line, and that of its payload; nothing if it is not to be logged."""
+        # By position: each access by name is a function call.
         method, route, status, asked_ms, took_s, request_id, trace_id, code, refusal = done[:9]
         action, appkey, user_id, random_str = done[9:]
         is_failure = status >= 500
@@ -157,7 +157,7 @@ class RequestLog:
 
 
 def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> None:
-    """Have everything that is logged by Python's `logging`, in this process and those forked from it, in our form."""
+    """Format all messages of Python's `logging` like the access log, in this process and those forked from it."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -165,7 +165,7 @@ def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> Non
     ]
     render: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,  # without the values of local variables, and with them secrets
+        structlog.processors.format_exc_info,  # without the values of local variables, which may be secrets
         _escape,
     ]
     if form == "json":
@@ -179,7 +179,7 @@ def configure(*, level: str, form: Format, stream: IO[str] | None = None) -> Non
     root.setLevel(level)
 
 
-@lru_cache(maxsize=2)  # of many requests, most come in the same millisecond as another
+@lru_cache(maxsize=2)  # many requests arrive in the same millisecond
 def utc(now_ms: int) -> str:
     """Return the time (Unix ms) as ISO 8601 in UTC with milliseconds."""
     whole_s, ms = divmod(now_ms, 1000)
@@ -196,7 +196,7 @@ def _json_line(line: Mapping[str, Any]) -> bytes:
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
-    # Tracebacks come to it as text; its own choice for them shows the values of local variables too.
+    # Its default formatter of tracebacks shows the values of local variables.
     return structlog.dev.ConsoleRenderer(
         colors=False, timestamp_key="time", sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
@@ -217,17 +217,17 @@ def _add_time(_logger: Any, _name: str, event: structlog.typing.EventDict) -> st
 
 
 def _escape(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Let no text that a caller chose direct a terminal, pass for a line of its own or fill the disk."""
+    """Keep text of a client from controlling a terminal, forging a line or filling the disk."""
     event["event"] = escaped(event["event"], most=MAX_EVENT)
     if "exception" in event:
         lines = "\n  ".join(escaped(line, most=MAX_EVENT) for line in event["exception"].split("\n"))
-        half = MAX_TRACEBACK // 2  # where it was raised is at the begin, the cause of all at the end
+        half = MAX_TRACEBACK // 2  # the start has the place of the exception, the end its cause
         event["exception"] = f"  {lines}" if len(lines) <= 2 * half else f"  {lines[:half]}\n  …  {lines[-half:]}"
     return event
 
 
 def _in_order(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Put what every line has first."""
+    """Put the fields that every line has first."""
     first = {name: event.pop(name) for name in ("time", "level", "event", "logger")}
     return {**first, **event}
 

@@ -1,5 +1,5 @@
 """
-`/metrics` on an address of its own, in every worker: whichever takes the connection tells the figures of all.
+The exporter of `/metrics`, on an address of its own, in each worker: any worker returns the metrics of all.
 
 Imports nothing of the project.
 """
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 PATH = "/metrics"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus's text form
-TIMEOUT_S = 3  # for a request and its answer; they are answered one by one
+TIMEOUT_S = 3  # for a request and its answer; requests are answered one at a time
 BACKLOG = 16
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Return a socket that listens there; processes forked from this one may share it. Raises OSError.
+    Return a listening socket, which forked processes may share. Raises OSError.
 
-    `::` is every address of this host, those of IPv4 too, as it is for the servers.
+    `::` is every address of this host, IPv4 included, as for the servers.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     is_both = host == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_both)
-    listener.settimeout(0)  # several wait, one gets the connection
+    listener.settimeout(0)  # several workers wait, one gets the connection
     return listener
 
 
 def start(listener: socket.socket, text: Callable[[], bytes]) -> None:
-    """Serve what `text` returns, in a thread that ends with the process."""
+    """Serve the result of `text`, in a thread that ends with the process."""
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH:
@@ -58,13 +58,13 @@ def start(listener: socket.socket, text: Callable[[], bytes]) -> None:
 
 class _Server(WSGIServer):
     def handle_error(self, *_about: Any) -> None:
-        """Say nothing of a client that went away."""
+        """Do not log a client that has disconnected."""
 
 
 class _Quiet(WSGIRequestHandler):
     def setup(self) -> None:
         super().setup()
-        # A time-out of the socket's would begin anew with each byte that comes.
+        # A time-out of the socket would start again with each byte.
         self._limit = threading.Timer(TIMEOUT_S, self._give_up)
         self._limit.daemon = True
         self._limit.start()
@@ -74,8 +74,8 @@ class _Quiet(WSGIRequestHandler):
         super().finish()
 
     def _give_up(self) -> None:
-        with suppress(OSError):  # the client has gone
+        with suppress(OSError):  # the client has disconnected
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its name there
-        """Say nothing: a scrape is no news."""
+        """Do not log a scrape."""

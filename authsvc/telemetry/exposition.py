@@ -1,6 +1,6 @@
 """
-The figures of all workers as one text, in Prometheus's form. The only module that imports `prometheus_client`; of the
-project it imports `figures`.
+The exposition of the metrics of all workers, in Prometheus's text form. The only module that imports
+`prometheus_client`; of the project it imports `figures`.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ _UPPER_S = (*map(str, BUCKETS_S), "+Inf")
 
 
 def text(workers: Iterable[Snapshot]) -> bytes:
-    """Return what these have counted together, and the gauges of all."""
+    """Return the sums of these workers' counters, and the gauges of all."""
     registry = CollectorRegistry()
     registry.register(_Merged(workers))
     return generate_latest(registry)
@@ -35,28 +35,28 @@ class _Merged(Collector):
                 self._gauges[series].append(value)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, also one of which nothing has been counted."""
+        """Yield every metric, also those without a value."""
         for name, (kind, words, labels, of_workers) in FAMILIES.items():
-            told = f"authsvc_{name}"
+            full_name = f"authsvc_{name}"
             if kind == "counter":
-                counter = CounterMetricFamily(told, words, labels=labels)
+                counter = CounterMetricFamily(full_name, words, labels=labels)
                 for values, (number,) in _of(name, self._counted):
                     counter.add_metric(values, number)
                 yield counter
             elif kind == "histogram":
-                histogram = HistogramMetricFamily(told, words, labels=labels)
+                histogram = HistogramMetricFamily(full_name, words, labels=labels)
                 for values, (*numbers, sum_s) in _of(name, self._counted):
                     histogram.add_metric(values, list(zip(_UPPER_S, accumulate(numbers), strict=True)), sum_s)
                 yield histogram
             else:
-                gauge = GaugeMetricFamily(told, words, labels=labels)
+                gauge = GaugeMetricFamily(full_name, words, labels=labels)
                 for values, each in _of(name, self._gauges):
                     gauge.add_metric(values, of_workers(each))
                 yield gauge
 
 
 def _of(name: str, figures: Mapping[Series, list[float]]) -> Iterator[tuple[Sequence[str], list[float]]]:
-    """Yield the values of the labels, and the figures, of each series of a metric."""
+    """Yield the label values and the figures of each series of a metric."""
     for (whose, *values), each in figures.items():
         if whose == name:
             yield values, each

@@ -1,5 +1,5 @@
 """
-What is counted and measured: the metrics by name, and what one worker's figures are when another reads them.
+The metrics by name, and the figures of one worker in the form that another worker reads.
 
 Imports nothing of the project.
 """
@@ -17,7 +17,7 @@ Figures = dict[Series, list[float]]  # a counter's sum; or a histogram's number 
 
 
 class Family(NamedTuple):
-    """A metric: its help, its labels, and how a gauge of several workers becomes one."""
+    """A metric: its help, its labels, and how the gauges of several workers are combined."""
 
     kind: Literal["counter", "histogram", "gauge"]
     words: str
@@ -39,15 +39,15 @@ FAMILIES: Mapping[str, Family] = {
     "store_call_duration_seconds": Family("histogram", "Time of a call to the store.", ("operation",)),
     "vendor_calls_total": Family("counter", "Calls to the vendor's REST API.", ("operation", "outcome")),
     "vendor_call_duration_seconds": Family("histogram", "Time of a call to the vendor.", ("operation",)),
-    "login_calls_total": Family("counter", "Questions to the app who is logged in.", ("operation", "outcome")),
-    "login_call_duration_seconds": Family("histogram", "Time of a question to the app.", ("operation",)),
+    "login_calls_total": Family("counter", "Requests to AUTHSVC_LOGIN_URL.", ("operation", "outcome")),
+    "login_call_duration_seconds": Family("histogram", "Time of a request to AUTHSVC_LOGIN_URL.", ("operation",)),
     "media_lookups_total": Family(
-        "counter", "Where a media URL came from: memory, a flight under way, or asked.", ("found",)
+        "counter", "Look-ups of media URLs: cached, joined to a request under way, or requested.", ("found",)
     ),
     "vendor_unavailable": Family("gauge", "1 while the circuit breaker is open.", (), max),
     "vendor_budget_left": Family("gauge", "Calls left in this window.", ("appkey",), min),
     "ready": Family("gauge", "1 if the check of /readyz is ok.", ("check",), min),
-    "clock_offset_seconds": Family("gauge", "This clock against another.", ("against",), _last),
+    "clock_offset_seconds": Family("gauge", "This clock less another.", ("against",), _last),
     "master_secret_workers": Family("gauge", "Workers that sign with this secret.", ("appkey", "fingerprint"), sum),
     "build_info": Family("gauge", "1, with the version.", ("version",), max),
 }
@@ -55,19 +55,19 @@ FAMILIES: Mapping[str, Family] = {
 
 @dataclass(slots=True)
 class Snapshot:
-    """What one worker has counted, and its gauges as they were at a time."""
+    """The counters of one worker, and its gauges at one time."""
 
     counted: Figures
     gauges: dict[Series, float]
     gauged_s: float = 0.0
 
     def written(self) -> bytes:
-        """Return it as bytes that `read` reads."""
+        """Return it as bytes for `read`."""
         return orjson.dumps([list(self.counted.items()), list(self.gauges.items()), self.gauged_s])
 
     @classmethod
     def read(cls, content: bytes) -> "Snapshot":
-        """Return what was written; an empty one of no bytes."""
+        """Return the written snapshot; an empty one for no bytes."""
         counted, gauges, gauged_s = orjson.loads(content or b"[[],[],0]")
         return cls(
             {tuple(key): value for key, value in counted}, {tuple(key): value for key, value in gauges}, gauged_s

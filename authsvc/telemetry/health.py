@@ -1,7 +1,7 @@
 """
-Whether this process can serve, and if not, what is missing.
+The checks behind `/readyz`: whether this process can serve, and if not, the reason.
 
-Imports `payload` for the skew that is allowed, `store` and `errors`.
+Imports `payload` for the allowed skew, `store` and `errors`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ from authsvc.stores.store import Store
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """
-    The checks behind `/readyz`.
+    The state that the checks read.
 
     Args:
-        broken_files: the settings whose files could not be used at the last look at them.
-        is_at_work: whether the threads in the background run.
-        is_draining: whether the server was asked to stop.
+        broken_files: the settings whose files could not be used at the last look.
+        is_at_work: whether the periodic threads run.
+        is_draining: whether the server is stopping.
     """
 
     store: Store
@@ -30,7 +30,7 @@ class Readiness:
     is_draining: Callable[[], bool]
 
     def checks(self, now_ms: int) -> dict[str, str]:
-        """Return a word for each check: "ok", or what is wrong. The store's is a real write."""
+        """Return a word for each check: "ok", or the fault. The check of the store is a real write."""
         store, clock, memory = "ok", "ok", "ok"
         try:
             pulse = self.store.ping()
@@ -55,10 +55,10 @@ class Readiness:
 
 def is_ready(checks: dict[str, str]) -> bool:
     """
-    Return whether nothing is wrong that matters to all.
+    Return whether all checks that decide are ok.
 
-    Told, and not counted: a vendor that is away, because payloads are issued and verified without it; a store that may
-    evict claims, and a secret file that is broken, because all instances have the same one, and none would be left:
-    they serve with the secrets that they have.
+    Three checks are reported but do not decide. Without the vendor, payloads are still issued and verified. A store
+    that may evict claims and a broken secret file are common to all instances, so none would be left; they serve with
+    the secrets that they have.
     """
     return all(word == "ok" for name, word in checks.items() if name not in {"vendor", "memory", "secrets"})

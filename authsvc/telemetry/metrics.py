@@ -1,10 +1,9 @@
 """
-What is counted and measured, for Prometheus; never by user. The names are in `figures`.
+The metrics for Prometheus, never by user. Their names are in `figures`.
 
-Calls pay for an append to a list, requests are told in the background. `publish` counts both, and lets the other
-workers of a service read the sums in its slot; then any of them tells the figures of all. No disk is needed, and
-nothing here raises. Imports `access_log`, for what a finished request is, `figures`, `shared_slots`, and `exposition`
-when the figures are asked for.
+A call costs an append to a list; requests are counted by a periodic thread. `publish` adds both up, and writes the sums
+to the worker's slot, so that any worker can return the metrics of all. It needs no disk, and nothing here raises.
+Imports `access_log` for the finished request, `figures`, `shared_slots`, and for a scrape `exposition`.
 """
 
 import logging
@@ -21,11 +20,11 @@ from authsvc.telemetry.shared_slots import ROOM, Slots
 
 MAX_UNCOUNTED = 65_536  # of calls and of look-ups, some 10 MB each
 
-_HALF = ROOM // 2  # of the room in a slot: one for what is counted, one for gauges
-_NUMBER = 25  # bytes, of the longest number as text
+_HALF = ROOM // 2  # of the room in a slot: one half for counters, one for gauges
+_NUMBER = 25  # bytes of the longest number as text
 
 _Counted = TypeVar("_Counted")
-# Route, status, code and name of the refusal, what was done to a payload and of which app.
+# Route, status, code and name of the refusal, action and appkey.
 _Kind = tuple[str, int, int | None, str | None, str | None, str | None]
 
 _log = logging.getLogger(__name__)
@@ -36,8 +35,8 @@ class Metrics:
     All metrics of one process. Safe to use from many threads.
 
     Args:
-        slots: where the workers of a service publish what they have counted; this process goes on from what is in its
-            own slot. None if there are no others.
+        slots: in which the workers publish their counters; this process continues from those in its own slot. None for
+            a single process.
     """
 
     def __init__(self, slots: Slots | None = None) -> None:
@@ -45,7 +44,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._requests_done: Counter[_Kind] = Counter()
         self._took_s: dict[str, list[float]] = defaultdict(list)
-        # Bounded, because nobody may take from them for a while: the log's reader is stuck.
+        # Bounded, because the periodic thread may be blocked by a stuck reader of the log.
         self._calls: deque[tuple[str, tuple[str, str], float]] = deque(maxlen=MAX_UNCOUNTED)
         self._lookups: deque[str] = deque(maxlen=MAX_UNCOUNTED)
         self._has_warned = False
@@ -56,11 +55,11 @@ class Metrics:
         self._share()
 
     def call(self, whom: str, operation: str, outcome: str, took_s: float) -> None:
-        """Count a call to the "store", the "vendor" or the app ("login"): how it ended, and after how many seconds."""
+        """Count a call to the "store", the "vendor" or the app ("login"): its outcome and its time in seconds."""
         self._calls.append((whom, (operation, outcome), took_s))
 
     def media(self, found: str) -> None:
-        """Count a look-up of a media_id: "cached", "joined" a flight under way, or "requested"."""
+        """Count a look-up of a media_id: "cached", "joined" to a request under way, or "requested"."""
         self._lookups.append(found)
 
     def gauges(
@@ -78,7 +77,7 @@ class Metrics:
         Args:
             checks: of `/readyz`.
             budget_left: calls to the vendor, by appkey.
-            offsets_ms: this clock less another, milliseconds, by whose the other is.
+            offsets_ms: this clock less another, milliseconds, by the name of the other.
             fingerprints: appkey and fingerprint of each masterSecret that signs now.
         """
         gauges: dict[Series, float] = {
@@ -86,7 +85,7 @@ class Metrics:
             **{("ready", name): float(word == "ok") for name, word in checks.items()},
             ("vendor_unavailable",): float(checks["vendor"] != "ok"),
             **{("vendor_budget_left", appkey): left for appkey, left in budget_left.items()},
-            **{("clock_offset_seconds", whose): offset_ms / 1000 for whose, offset_ms in offsets_ms.items()},
+            **{("clock_offset_seconds", name): offset_ms / 1000 for name, offset_ms in offsets_ms.items()},
             **{("master_secret_workers", *signing): 1 for signing in fingerprints},
         }
         left, fitting = _HALF, {}
@@ -99,14 +98,14 @@ class Metrics:
             self._share()
 
     def request(self, done: Finished) -> None:
-        """Count a request that has been answered. Call it from the thread that publishes."""
-        # The appkey of what is refused may be anybody's.
+        """Count an answered request. Call it from the thread that publishes."""
+        # A refused request may have any appkey.
         action, appkey = (None, None) if done.refusal else (done.action, done.appkey)
         self._requests_done[done.route, done.status, done.code, done.refusal, action, appkey] += 1
         self._took_s[done.route].append(done.took_s)
 
     def publish(self) -> None:
-        """Count what has come since the last time, and let the other workers read it. Call it from one thread."""
+        """Count all since the last call, and publish it for the other workers. Call it from one thread."""
         requests, self._requests_done = self._requests_done, Counter()
         took_s, self._took_s = self._took_s, defaultdict(list)
         calls, lookups = list(_taken(self._calls)), Counter(_taken(self._lookups))
@@ -127,7 +126,7 @@ class Metrics:
         """Return the figures of all workers, in Prometheus's text form."""
         with self._lock:
             own = Snapshot.read(self._own.written())
-        from authsvc.telemetry import exposition  # here, because a command that serves nothing has no need of it
+        from authsvc.telemetry import exposition  # here, because commands that do not serve do not need it
 
         return exposition.text([own, *self._others()])
 
@@ -153,7 +152,7 @@ class Metrics:
             figures[-1] += sum(took_s)
 
     def _figures(self, series: Series, number: int) -> list[float] | None:
-        """Return the figures of this series, or None where there is no room for one more."""
+        """Return the figures of this series; None if there is no room for one more."""
         figures = self._own.counted.get(series)
         if figures is None and self._has_room(left := self._left - _cost(series, number)):
             self._left = left
@@ -165,7 +164,7 @@ class Metrics:
             return True
         if not self._has_warned:
             self._has_warned = True
-            _log.error("the memory for metrics is full: what is new is not counted")
+            _log.error("the memory for metrics is full: new series are not counted")
         return False
 
     def _share(self) -> None:
@@ -185,7 +184,7 @@ class Metrics:
 
 
 def _cost(series: Series, numbers: int) -> int:
-    """Return how many bytes a series may take in a slot."""
+    """Return the bytes that a series may take in a slot."""
     return sum(len(part.encode()) + 3 for part in series) + numbers * _NUMBER + 6
 
 

@@ -1,5 +1,5 @@
 """
-A thread beside the requests: it runs a few short jobs, again and again.
+A thread that runs a few short jobs periodically.
 
 Imports nothing of the project.
 """
@@ -12,7 +12,7 @@ PATIENCE_S = 5.0
 
 
 def every(times: int, job: Callable[[], None]) -> Callable[[], None]:
-    """Return what runs the job the first time that it is called, and then once in so many."""
+    """Return a function that runs the job at the first call, and then at each `times`-th call."""
     calls = itertools.count()
 
     def sometimes() -> None:
@@ -26,8 +26,8 @@ class PeriodicThread:
     """
     Runs the jobs every `interval_s` seconds until stopped, and then those of `at_end`.
 
-    A job handles the failures that it expects; one that it does not expect ends the thread with a traceback, and
-    `is_alive` says so for `/readyz`.
+    A job handles the failures that it expects. An unexpected one ends the thread with a traceback, which `/readyz`
+    shows by `is_alive`.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class PeriodicThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread; once only, and after the fork."""
+        """Start the thread, once and after the fork."""
         self._thread.start()
 
     def stop(self) -> None:
         """
-        End the thread, wait for the job that it is in, and do what is left to do; a second time it does nothing.
+        End the thread after its present job, and run the jobs of `at_end`. A second call does nothing.
 
-        A job that hangs is waited for PATIENCE_S seconds; then it is left to the end of the process.
+        If a job hangs for PATIENCE_S seconds, it ends with the process.
         """
         if self._stopping.is_set():
             return

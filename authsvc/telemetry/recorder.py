@@ -1,5 +1,5 @@
 """
-What the service tells its operators: of each request as it ends, and of its own state now and then.
+The recorder of answered requests, for the access log and the metrics; and a sampler of the service's own state.
 
 Imports `access_log` and `metrics`, and for the state `apps`, `budget`, `health` and `client`.
 """
@@ -18,9 +18,9 @@ from authsvc.telemetry.metrics import Metrics
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Vendor
 
-MAX_UNTOLD = 65_536  # requests, some 30 MB
+MAX_UNRECORDED = 65_536  # requests, some 30 MB
 
-# Requests are told in pieces with a pause between them, because others wait while Python handles a piece.
+# Requests are recorded in batches with a pause between them, because others wait while Python handles a batch.
 PIECE = 100
 PAUSE_S = 0.001
 
@@ -29,37 +29,37 @@ _log = logging.getLogger(__name__)
 
 class Recorder:
     """
-    Takes what there is to tell, and tells it when `flush` is called: a request waits for no log and no counter.
+    Keeps answered requests until `flush` logs and counts them, so that no request waits for the log or a counter.
 
-    Many lines made one after the other take half the time that each takes between two requests. Requests that nobody
-    takes, because the log's reader is stuck, are kept up to a bound.
+    Many lines in a row take half the time of single lines between requests. While the log's reader is stuck, requests
+    are kept up to a bound.
     """
 
     def __init__(self, log: RequestLog, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
-        self._untold: deque[Finished] = deque()
+        self._unrecorded: deque[Finished] = deque()
         self._lost = 0
 
     def record(self, done: Finished) -> None:
-        """Tell of a request that has been answered; nobody may change it any more."""
-        if len(self._untold) < MAX_UNTOLD:
-            self._untold.append(done)
+        """Record an answered request, which must not change any more."""
+        if len(self._unrecorded) < MAX_UNRECORDED:
+            self._unrecorded.append(done)
         else:
             self._lost += 1
 
     def flush(self) -> None:
-        """Tell all that there is to tell. Call it from one thread."""
-        for untold in range(len(self._untold), 0, -PIECE):
-            self._tell([self._untold.popleft() for _ in range(min(untold, PIECE))])
-            if untold > PIECE:
+        """Log and count all recorded requests. Call it from one thread."""
+        for left in range(len(self._unrecorded), 0, -PIECE):
+            self._write([self._unrecorded.popleft() for _ in range(min(left, PIECE))])
+            if left > PIECE:
                 time.sleep(PAUSE_S)
         self.metrics.publish()
         lost, self._lost = self._lost, 0
         if lost:
-            _log.error("%d requests are not in the log: its reader was stuck", lost)
+            _log.error("%d requests are not in the log, because its reader was stuck", lost)
 
-    def _tell(self, some: Sequence[Finished]) -> None:
+    def _write(self, some: Sequence[Finished]) -> None:
         for done in some:
             self.metrics.request(done)
         lines = b"".join(map(self.log.lines, some))
@@ -67,21 +67,21 @@ class Recorder:
             self.log.write(lines)
 
     def on_store_call(self, operation: str, outcome: str, took_s: float) -> None:
-        """Tell of a call to the store."""
+        """Count a call to the store."""
         self.metrics.call("store", operation, outcome, took_s)
 
     def on_vendor_call(self, operation: str, outcome: str, took_s: float) -> None:
-        """Tell of a call to the vendor."""
+        """Count a call to the vendor."""
         self.metrics.call("vendor", operation, outcome, took_s)
 
     def on_login_call(self, operation: str, outcome: str, took_s: float) -> None:
-        """Tell of a question to the app who is logged in."""
+        """Count a request to AUTHSVC_LOGIN_URL."""
         self.metrics.call("login", operation, outcome, took_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Looks at the state that the gauges tell."""
+    """Reads the state for the gauges."""
 
     metrics: Metrics
     apps: Apps
@@ -91,7 +91,7 @@ class Sampler:
     now_ms: Callable[[], int]
 
     def sample(self) -> None:
-        """Look once; among others, the store takes a write."""
+        """Read it once; this writes to the store."""
         now_ms = self.now_ms()
         offset_ms = self.vendor.offset_ms
         checks = self.readiness.checks(now_ms)

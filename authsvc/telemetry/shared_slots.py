@@ -1,8 +1,8 @@
 """
-Memory that the workers of one service share: a slot for each, with its heartbeat and what it publishes.
+Memory that the workers of one service share: a slot for each, with its heartbeat and its published bytes.
 
-All of it is there before the fork: no full disk and no cleaner of temporary files takes it away, and no write to it
-can fail later. Imports nothing of the project.
+All of it is allocated before the fork: no full disk and no cleaner of temporary files can remove it, and no later write
+can fail. Imports nothing of the project.
 """
 
 import fcntl
@@ -14,19 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from zlib import crc32
 
-SPARE = 2  # a worker may start before the one that it replaces has ended
+SPARE = 2  # a worker may start before the end of the one that it replaces
 ROOM = 256 * 1024  # bytes that a worker can publish
 
-_PREFIX = struct.Struct("=II")  # length of what is published, and its checksum
+_PREFIX = struct.Struct("=II")  # length of the published bytes, and their checksum
 _HALF = _PREFIX.size + ROOM
 _SIZE = (24 + 2 * _HALF + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-_PID, _BEATS, _PUBLISHED = range(3)  # at the begin of a slot, in 8 bytes each
+_PID, _BEATS, _PUBLISHED = range(3)  # at the start of a slot, 8 bytes each
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """A slot whose worker lives."""
+    """A slot whose worker is alive."""
 
     number: int
     pid: int
@@ -35,14 +35,14 @@ class Living:
 
 class Slots:
     """
-    The slots of one service. Make it before the fork.
+    The slots of one service. Create it before the fork.
 
-    A worker owns its slot by a lock that the kernel releases when the process ends, however it ends. The next worker
-    takes the slot over and finds what was published last.
+    A worker owns its slot by a lock that the kernel releases at the end of the process. The next worker takes the slot
+    over, with the bytes published last.
 
     Attributes:
-        number: how many there are.
-        own: which one this process has; None if it has none.
+        number: of slots.
+        own: the number of this process's slot; None if it has none.
     """
 
     def __init__(self, workers: int) -> None:
@@ -50,13 +50,13 @@ class Slots:
         self.own: int | None = None
         self._memory = mmap.mmap(-1, self.number * _SIZE)
         for page in range(0, len(self._memory), mmap.PAGESIZE):
-            self._memory[page] = 0  # a page that was never written to does not exist yet
+            self._memory[page] = 0  # the kernel allocates a page at the first write
         self._words = memoryview(self._memory).cast("q")
-        # An empty file, for its locks: they belong to a process, and a child does not inherit them.
+        # An empty file, only for its locks: they belong to a process, and a child does not inherit them.
         self._locks = os.memfd_create("authsvc") if hasattr(os, "memfd_create") else _unlinked()
 
     def take(self) -> int | None:
-        """Take the first slot that no process owns, and return its number; None if there is none."""
+        """Take the first slot without an owner, and return its number; None if there is none."""
         for number in range(self.number):
             with suppress(OSError):
                 fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
@@ -66,12 +66,12 @@ class Slots:
         return self.own
 
     def beat(self) -> None:
-        """Show that this process runs."""
+        """Count a heartbeat of this process."""
         if self.own is not None:
             self._words[self._word(self.own, _BEATS)] += 1
 
     def living(self) -> list[Living]:
-        """Return the slots that a process owns."""
+        """Return the slots that have an owner."""
         return [
             Living(number, self._words[self._word(number, _PID)], self._words[self._word(number, _BEATS)])
             for number in range(self.number)
@@ -79,24 +79,24 @@ class Slots:
         ]
 
     def publish(self, content: bytes) -> bool:
-        """Let other processes read this; return False if there is no room for it, or this process has no slot."""
+        """Publish bytes for other processes. Return False if they are too many, or this process has no slot."""
         if self.own is None or len(content) > ROOM:
             return False
         published = self._words[self._word(self.own, _PUBLISHED)] + 1
         start = self._half(self.own, published)
         self._memory[start : start + _PREFIX.size] = _PREFIX.pack(len(content), crc32(content))
         self._memory[start + _PREFIX.size : start + _PREFIX.size + len(content)] = content
-        # From here on this half is read. The other one stays as it is, for who reads it right now.
+        # From here on this half is read. The other one stays unchanged for processes that still read it.
         self._words[self._word(self.own, _PUBLISHED)] = published
         return True
 
     def published(self, number: int) -> bytes:
-        """Return what was last published in a slot; nothing if it changes too fast to be read."""
+        """Return the bytes published last in a slot; none if they change too fast to be read."""
         for _ in range(_ATTEMPTS):
             start = self._half(number, self._words[self._word(number, _PUBLISHED)])
             length, checksum = _PREFIX.unpack_from(self._memory, start)
             content = self._memory[start + _PREFIX.size : start + _PREFIX.size + min(length, ROOM)]
-            if crc32(content) == checksum:  # else it was replaced twice meanwhile
+            if crc32(content) == checksum:  # else it was replaced twice in between
                 return content
         return b""
 
@@ -118,7 +118,7 @@ class Slots:
 
 
 def _unlinked() -> int:
-    """Return a file that has no name any more, where the system has none in memory, as macOS."""
+    """Return a file without a name, for systems without memfd_create, such as macOS."""
     file, name = tempfile.mkstemp()
     os.unlink(name)  # noqa: PTH108 -- a path as text
     return file

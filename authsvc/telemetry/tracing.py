@@ -1,8 +1,8 @@
 """
-OpenTelemetry tracing, an opt-in: the extra `otel`, and the standard `OTEL_*` variables that name where spans go.
+OpenTelemetry tracing, an opt-in: the extra `otel`, and the standard `OTEL_*` variables with the endpoint.
 
-One span for each request, child of the caller's by W3C `traceparent`, and the vendor is told of it in the same way.
-Without the extra, or without a place to send spans to, a request's trace id is still read for the log. Imports
+One span for each request, a child of the client's by W3C `traceparent`, which calls to the vendor carry too. Without
+the extra or an endpoint, a request's trace id is still read for the log. Imports
 `errors`, and `spans` when tracing is on.
 """
 
@@ -18,37 +18,37 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 class Span(Protocol):
-    """What is under way."""
+    """The span of a request."""
 
     @property
     def trace_id(self) -> str | None:
-        """The trace that it belongs to, 32 hexadecimal characters, if any."""
+        """The id of its trace, 32 hexadecimal characters, if any."""
 
     def end(self, *, route: str, status: int) -> None:
-        """The request has been answered."""
+        """End it with the answer to the request."""
 
 
 class Tracing(Protocol):
-    """Begins spans, and passes the current one on."""
+    """Starts spans, and returns the headers of the current one."""
 
     def begin(self, method: str, traceparent: str | None) -> Span:
-        """Begin the span of a request, in this thread."""
+        """Start the span of a request, in this thread."""
 
     def headers(self) -> dict[str, str]:
-        """Return what a request to somebody else has to carry to be part of the same trace."""
+        """Return the headers by which a request to another service becomes part of the trace."""
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Send the remaining spans."""
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C traceparent; None if there is none, or the header is malformed."""
+    """Return the trace id of a W3C traceparent; None if the header is absent or malformed."""
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     return match[1] if match else None
 
 
-def is_asked_for(variables: Mapping[str, str]) -> bool:
-    """Return whether the standard variables say that spans are to be sent somewhere."""
+def is_enabled(variables: Mapping[str, str]) -> bool:
+    """Return whether the standard variables turn tracing on."""
     if variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     exporter = variables.get("OTEL_TRACES_EXPORTER", "")
@@ -56,8 +56,8 @@ def is_asked_for(variables: Mapping[str, str]) -> bool:
 
 
 def check(variables: Mapping[str, str]) -> None:
-    """Raise SettingsError if tracing is asked for and cannot be had."""
-    if not is_asked_for(variables):
+    """Raise SettingsError if tracing is turned on and cannot work."""
+    if not is_enabled(variables):
         return
     if variables.get("OTEL_TRACES_EXPORTER", "otlp") not in ("otlp", "console"):
         raise SettingsError(["OTEL_TRACES_EXPORTER: must be otlp, console or none"])
@@ -67,13 +67,13 @@ def check(variables: Mapping[str, str]) -> None:
 
 def create(variables: Mapping[str, str]) -> Tracing:
     """
-    Return the tracing that the variables ask for. Call it after the fork: it starts a thread.
+    Return the tracing that the variables configure. Call it after the fork: it starts a thread.
 
     Raises:
         SettingsError: as `check`.
     """
     check(variables)
-    if not is_asked_for(variables):
+    if not is_enabled(variables):
         return _Off()
     from authsvc.telemetry.spans import EXPORTERS, Spans  # here, because the extra is installed only where it is used
 
@@ -85,7 +85,7 @@ class _NoSpan:
         self.trace_id = trace_id
 
     def end(self, *, route: str, status: int) -> None:
-        """Nothing was begun."""
+        """There is no span."""
 
 
 class _Off:
@@ -96,4 +96,4 @@ class _Off:
         return {}
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """There are no spans."""

@@ -42,9 +42,9 @@ def test_apps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "must hold tables named [apps.<appkey>]"),
-        ("[apps]\n", "must hold tables"),
-        ('apps = "x"\n', "must hold tables"),
+        ("", "must contain tables named [apps.<appkey>]"),
+        ("[apps]\n", "must contain tables"),
+        ('apps = "x"\n', "must contain tables"),
         (f"{ONE}[other]\n", "and nothing else"),
         ("[apps.a\n", "cannot be read"),
         (b"\xff", "cannot be read"),
@@ -56,7 +56,7 @@ def test_apps(tmp_path: Path) -> None:
         (f'[apps.{APPKEY}]\nmaster_secret = ""\n', f"apps.{APPKEY}: master_secret: is empty"),
         (f'[apps.{APPKEY}]\nmaster_secret = "{MASTER_SECRET} "\n', "no space, line break or BOM"),
         (f'[apps."a b"]\nmaster_secret = "{MASTER_SECRET}"\n', "apps.a b: an appkey is 1 to 64 characters"),
-        (f"{ONE}default = true\n{OTHER}default = true\n", "only one app may say default = true"),
+        (f"{ONE}default = true\n{OTHER}default = true\n", "only one app may have default = true"),
         (f"{ONE}{ONE}", "cannot be read"),
         ("[apps]\na = 1\n", "apps.a: "),
         (f'[apps."a\\nb"]\nmaster_secret = "{MASTER_SECRET}"\n', r"apps.a\nb: an appkey is 1 to 64 characters"),

@@ -111,7 +111,7 @@ def test_one_newline_at_the_end_is_none_of_it(tmp_path: Path, content: bytes, se
         (b"\n", "is empty"),
         (b"made-up\n\n", "no space, line break or BOM"),
         (b" made-up\n", "no space, line break or BOM"),
-        (b"\xef\xbb\xbfmade-up\n", "begins with a byte order mark"),
+        (b"\xef\xbb\xbfmade-up\n", "starts with a byte order mark"),
         (b"\xff", "is not UTF-8 text"),
         (b"x" * (MAX_FILE_BYTES + 1), "is larger than 65536 bytes"),
         (None, "No such file"),
@@ -345,7 +345,7 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(path)
     variables = {name: value for name, value in GOOD.items() if "MASTER" not in name}
     for name in ("AUTHSVC_MASTER_SECRET_FILE", "AUTHSVC_APPS_FILE"):
-        assert f"{name}: is a pipe or a device, and the service looks at it again and again" in faults(
+        assert f"{name}: is a pipe or a device, but the service must read it repeatedly" in faults(
             variables | {name: str(path)}
         )
     writer = threading.Thread(target=path.write_text, args=(f"{made_up.MASTER_SECRET}\n",))

@@ -28,7 +28,7 @@ def faults(variables: dict[str, str]) -> list[str]:
 
 NOBODY = (
     "AUTHSVC_JWT_KEY, AUTHSVC_JWT_JWKS_URL, AUTHSVC_SESSION_KEY, AUTHSVC_GATEWAY_SECRET, "
-    "AUTHSVC_LOGIN_URL: none is set, so nobody could log in; set at least one"
+    "AUTHSVC_LOGIN_URL: none is set, so nobody can log in; set at least one"
 )
 NO_ALGORITHMS = (
     "AUTHSVC_JWT_ALGORITHMS: is required with AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, such as HS256 or RS256"
@@ -50,7 +50,7 @@ NO_ALGORITHMS = (
         *[
             (
                 LOGIN | {"AUTHSVC_APPS_FILE": "/x", name: "made-up"},
-                ["AUTHSVC_APPS_FILE: stands instead of AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET, not beside them"],
+                ["AUTHSVC_APPS_FILE: replaces AUTHSVC_APPKEY and AUTHSVC_MASTER_SECRET; set only one of the two"],
             )
             for name in ("AUTHSVC_APPKEY", "AUTHSVC_MASTER_SECRET", "AUTHSVC_PREVIOUS_MASTER_SECRET")
         ],
@@ -60,21 +60,21 @@ NO_ALGORITHMS = (
         ),
         (
             APP | JWT | {"AUTHSVC_JWT_JWKS_URL": "https://login.example/jwks"},
-            ["AUTHSVC_JWT_JWKS_URL: stands instead of AUTHSVC_JWT_KEY, not beside it"],
+            ["AUTHSVC_JWT_JWKS_URL: replaces AUTHSVC_JWT_KEY; set only one of the two"],
         ),
         (
             APP | LOGIN | {"AUTHSVC_JWT_HEADER": "X-Jwt"},
-            ["AUTHSVC_JWT_HEADER: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with"],
+            ["AUTHSVC_JWT_HEADER: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token"],
         ),
         (
             APP | LOGIN | {"AUTHSVC_JWT_COOKIE": "access_token"},
-            ["AUTHSVC_JWT_COOKIE: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token with"],
+            ["AUTHSVC_JWT_COOKIE: needs AUTHSVC_JWT_KEY or AUTHSVC_JWT_JWKS_URL, to verify the token"],
         ),
         (APP | {"AUTHSVC_SESSION_KEY": "a\nbase64:?"}, ["AUTHSVC_SESSION_KEY: is not base64 after base64:"]),
         (APP | LOGIN | {"AUTHSVC_ACCOUNT_ADOPT": "true"}, ["AUTHSVC_ACCOUNT_ADOPT: needs AUTHSVC_ACCOUNT_KEY"]),
         (
             APP | LOGIN | {"AUTHSVC_ACCOUNT_KEY": "k" * 31},
-            ["AUTHSVC_ACCOUNT_KEY: is shorter than 32 characters; draw one: openssl rand -hex 32"],
+            ["AUTHSVC_ACCOUNT_KEY: is shorter than 32 characters; generate one: openssl rand -hex 32"],
         ),
     ],
 )

@@ -233,7 +233,7 @@ def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixt
             counted.request(done(action="verified", appkey=appkey))
         counted.publish()
         gauged(counted, budget_left=dict.fromkeys(apps, 2**63))
-    assert caplog.messages == ["the memory for metrics is full: what is new is not counted"]
+    assert caplog.messages == ["the memory for metrics is full: new series are not counted"]
     slots.own = None
     told = figures(Metrics(slots).text())
     assert told["payloads_verified_total", apps[0]] == 2

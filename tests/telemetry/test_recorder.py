@@ -70,7 +70,7 @@ def test_counted_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """More than a bounded number of requests is not kept for it; how many were lost is said once it reads again."""
-    monkeypatch.setattr(recorder, "MAX_UNTOLD", 5)
+    monkeypatch.setattr(recorder, "MAX_UNRECORDED", 5)
     written: list[bytes] = []
     recorded = Recorder(RequestLog(write=written.append), Metrics())
     for _ in range(8):
@@ -79,7 +79,7 @@ def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
         recorded.flush()
         recorded.flush()
     assert len(written[0].splitlines()) == 5
-    assert caplog.messages == ["3 requests are not in the log: its reader was stuck"]
+    assert caplog.messages == ["3 requests are not in the log, because its reader was stuck"]
 
 
 @pytest.fixture

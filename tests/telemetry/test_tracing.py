@@ -53,7 +53,7 @@ def test_opt_in(variables: dict[str, str], is_on: bool, monkeypatch: pytest.Monk
     """Only the standard variables turn it on."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")  # nobody takes the spans here
     tracing.check(variables)
-    assert tracing.is_asked_for(variables) == is_on
+    assert tracing.is_enabled(variables) == is_on
     trace = tracing.create(variables)
     assert bool(trace.headers()) is False
     span = trace.begin("GET", None)
