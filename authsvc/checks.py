@@ -134,7 +134,7 @@ def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Cal
             advice = "compare the masterSecret with the vendor's console, and AUTHSVC_VENDOR_URL"
             yield Finding("FAIL", name, f"{exc.detail} ({where}); {advice}")
         except (VendorBusy, VendorSlow) as exc:
-            why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else exc.what
+            why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else str(exc.what)
             yield Finding("FAIL", name, f"{why} ({where}); see AUTHSVC_VENDOR_URL and the way out of this network")
         else:
             yield Finding("ok", name, f"the vendor accepts the credentials ({where})")
@@ -194,7 +194,7 @@ def _login(settings: Settings, url: str) -> Finding:
                 who = "a made-up login" if presented.cookie else "a request without a login"
                 return Finding("FAIL", name, f"the app says that {who} is a user's, so anybody could be one ({where})")
     except LoginUnavailable as exc:
-        why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else exc.what
+        why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else str(exc.what)
         return Finding("FAIL", name, f"{why} ({where})")
     finally:
         app.close()

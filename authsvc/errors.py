@@ -2,10 +2,12 @@
 One leaf for each refusal; its docstring is the condition.
 
 A leaf carries facts with their units, and never a secret, a token or the expected signature. There is no HTTP here:
-`problems` gives each leaf its status, code and help page. Imports nothing of the project.
+`problems` gives each leaf its status, code and help page. Imports only `message`.
 """
 
 import math
+
+from authsvc.message import Message
 
 
 class AuthsvcError(Exception):
@@ -36,23 +38,30 @@ class Refusal(AuthsvcError):
     """
     A request that is answered with a reason instead of its result.
 
-    `detail` is the reason in one sentence, fit for the asker's eyes. `retry_after_s` is set where trying again later
+    `message` is the reason in one sentence, fit for the asker's eyes. `retry_after_s` is set where trying again later
     can help.
     """
 
     retry_after_s: int | None = None
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, template: str, /, **facts: object) -> None:
+        super().__init__(template)
+        self.message = Message(template, **facts)
+
+    def __str__(self) -> str:
+        return self.detail
+
+    @property
+    def detail(self) -> str:
+        """The reason as it is for operators: on the command line, in checks."""
+        return str(self.message)
 
 
 class InvalidRequest(Refusal):
     """The request's shape is wrong: not JSON, not an object, an unknown field, a missing field, a wrong type."""
 
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
-        self.field = field
+    def __init__(self, field: str, rule: str, /, **facts: object) -> None:
+        super().__init__("{field}: {rule}", field=field, rule=Message(rule, **facts))
 
 
 class InvalidRandomStr(Refusal):
@@ -68,8 +77,10 @@ class NotLoggedInYet(Refusal):
 
     retry_after_s: int
 
-    def __init__(self, what: str, *, ahead_s: float) -> None:
-        super().__init__(f"{what}: it is {ahead_s:.0f} s ahead; compare the clocks of both hosts")
+    def __init__(self, what: Message, *, ahead_s: float) -> None:
+        super().__init__(
+            "{what}: it is {ahead_s:.0f} s ahead; compare the clocks of both hosts", what=what, ahead_s=ahead_s
+        )
         self.retry_after_s = min(60, max(1, math.ceil(ahead_s)))
 
 
@@ -109,7 +120,12 @@ class TooManyRequests(Refusal):
     retry_after_s: int
 
     def __init__(self, *, limit: int, window_ms: int, retry_after_s: int) -> None:
-        super().__init__(f"more than {limit} requests in {window_ms // 1000} s; try again in {retry_after_s} s")
+        super().__init__(
+            "more than {limit} requests in {window_s} s; try again in {retry_after_s} s",
+            limit=limit,
+            window_s=window_ms // 1000,
+            retry_after_s=retry_after_s,
+        )
         self.limit = limit
         self.window_ms = window_ms
         self.retry_after_s = retry_after_s
@@ -120,9 +136,9 @@ class Unavailable(Refusal):
 
     retry_after_s: int = 1
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; try again in {self.retry_after_s} s")
-        self.what = what
+    def __init__(self, what: str, /, **facts: object) -> None:
+        self.what = Message(what, **facts)
+        super().__init__("{what}; try again in {retry_after_s} s", what=self.what, retry_after_s=self.retry_after_s)
 
 
 class StoreUnavailable(Unavailable):
@@ -140,7 +156,7 @@ class StoreUnavailable(Unavailable):
 class KeysUnavailable(Unavailable):
     """The key of a token cannot be had now: the JWKS URL cannot be reached, or is not asked again so soon."""
 
-    def __init__(self, what: str = "the login service's JWKS URL is unavailable", *, retry_after_s: int = 5) -> None:
+    def __init__(self, what: str = "the login service's JWKS URL is unavailable", /, *, retry_after_s: int = 5) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(what)
 
@@ -152,10 +168,12 @@ class LoginUnavailable(Unavailable):
     `is_down` if it gave none at all: then it counts as away for everybody, and not for the credential that was sent.
     """
 
-    def __init__(self, what: str, *, retry_after_s: int = 5, is_down: bool = False) -> None:
+    service = Message("the app that checks logins")
+
+    def __init__(self, what: str, /, *, retry_after_s: int = 5, is_down: bool = False, **facts: object) -> None:
         self.retry_after_s = retry_after_s
         self.is_down = is_down
-        super().__init__(what)
+        super().__init__(what, **facts)
 
 
 class InvalidMediaId(Refusal):
@@ -186,9 +204,11 @@ class VendorRefused(Refusal):
 class VendorBusy(Unavailable):
     """The vendor is away or has trouble of its own, its rate limit or our budget is spent."""
 
-    def __init__(self, what: str, *, retry_after_s: int = 5) -> None:
+    service = Message("the vendor")
+
+    def __init__(self, what: str, /, *, retry_after_s: int = 5, **facts: object) -> None:
         self.retry_after_s = retry_after_s
-        super().__init__(what)
+        super().__init__(what, **facts)
 
 
 class VendorSlow(Unavailable):

@@ -108,7 +108,7 @@ def check_ways(settings: Settings, *, twins_pass: bool) -> None:
 
 def ways_of(settings: Settings) -> list[str]:
     """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
-    return [way.brings for way in Logins(settings).ways(settings)]
+    return [str(way.brings) for way in Logins(settings).ways(settings)]
 
 
 def _jwt_settings(settings: Settings) -> tuple[object, ...]:

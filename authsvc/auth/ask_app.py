@@ -3,7 +3,8 @@ Ask the app: the way of logging in for back ends whose sessions and tokens only 
 
 An answer is cached for some seconds, by the digest of the credentials. Requests with the same credentials share one
 request to the app (single flight). At most `AT_ONCE` threads wait for the app, and none while the circuit breaker is
-open. Imports `auth_request`, `token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock` and `errors`.
+open. Imports `auth_request`, `token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock`, `message` and
+`errors`.
 """
 
 import threading
@@ -16,6 +17,7 @@ from authsvc import clock
 from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, LOOP, LoginUrl, Presented
 from authsvc.auth.token_cache import TokenCache
 from authsvc.errors import LoginUnavailable, NotLoggedIn
+from authsvc.message import Message
 from authsvc.outbound.availability import Availability
 from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.outbound.circuit_breaker import CircuitBreaker
@@ -26,7 +28,6 @@ REFUSED_MS = 1000  # a refusal is cached no longer: many apps keep the session's
 OnCall = Callable[[str, str, float], object]
 # Browsers add these by themselves after the user has entered the password. Any other scheme is set by a script.
 _OF_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
-_SERVICE = "the app that checks logins"
 
 
 class Headers(Protocol):
@@ -67,11 +68,11 @@ class AppLogin:
         self._cache_ms = cache_s * 1000
         self._now_ms = now_ms
         self._on_call = on_call
-        self._bulkhead = Bulkhead(AT_ONCE, _SERVICE, LoginUnavailable)
-        self._breaker = CircuitBreaker(_SERVICE, LoginUnavailable)
-        self._availability = Availability(_SERVICE, "AUTHSVC_LOGIN_URL", settled_s=SETTLED_S)
-        self._users = TokenCache()
-        self._refusals = TokenCache()
+        self._bulkhead = Bulkhead(AT_ONCE, LoginUnavailable)
+        self._breaker = CircuitBreaker(LoginUnavailable)
+        self._availability = Availability(str(LoginUnavailable.service), "AUTHSVC_LOGIN_URL", settled_s=SETTLED_S)
+        self._users = TokenCache[str]()
+        self._refusals = TokenCache[Message]()
         self._lock = threading.Lock()
         self._flights: dict[str, Future[str]] = {}
 
@@ -103,7 +104,7 @@ class AppLogin:
         if user_id is None:
             refusal = self._refusals.find(key, now_ms)
             if refusal is not None:
-                raise NotLoggedIn(refusal)
+                raise NotLoggedIn("{refusal}", refusal=refusal)
         return user_id
 
     def _joined(self, key: str, ask: Callable[[int], str]) -> str:
@@ -141,7 +142,7 @@ class AppLogin:
             outcome = "refused"
             self._answered()
             until_ms = asked_ms + min(self._cache_ms, REFUSED_MS)
-            self._refusals.add(key, refusal.detail, expires_ms=until_ms, now_ms=asked_ms)
+            self._refusals.add(key, refusal.message, expires_ms=until_ms, now_ms=asked_ms)
             raise
         except LoginUnavailable as exc:
             self._failed(exc)
@@ -175,7 +176,7 @@ class AppToken:
     """An Authorization header that the page itself sends and the app accepts, such as an opaque token."""
 
     name = "app-token"
-    brings = "an Authorization header that the app accepts"
+    brings = Message("an Authorization header that the app accepts")
     is_ambient = False
 
     def __init__(self, login: AppLogin) -> None:
@@ -194,7 +195,7 @@ class AppCookie:
     """A cookie that the app accepts, or a password that the browser adds by itself."""
 
     name = "app-cookie"
-    brings = "a cookie that the app accepts"
+    brings = Message("a cookie that the app accepts")
     is_ambient = True
 
     def __init__(self, login: AppLogin) -> None:

@@ -2,8 +2,8 @@
 One request to the app, a GET of AUTHSVC_LOGIN_URL, and what its answer means.
 
 Gateways do the same and call it auth_request (nginx), forwardAuth (Traefik) or ext_authz (Envoy). How often the app is
-asked is decided in the module that imports this one. Imports `http_client`, `tokens` for what a user id is, and
-`errors`.
+asked is decided in the module that imports this one. Imports `http_client`, `tokens` for what a user id is,
+`message` and `errors`.
 """
 
 import json
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from authsvc.auth.tokens import checked_user_id
 from authsvc.errors import LoginUnavailable, NotLoggedIn
+from authsvc.message import Message
 from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer, TooSlow
 
 TOTAL_S = 2.0  # for the request, its second try included
@@ -80,15 +81,18 @@ class LoginUrl:
             raise LoginUnavailable(LOOP)
         if answer.status in _REFUSED:
             self._has_warned = False
-            raise NotLoggedIn(f"the app rejects this login (status {answer.status})")
+            raise NotLoggedIn("the app rejects this login (status {status})", status=answer.status)
         if answer.status in _REDIRECTS:
             self._check_form(answer)
             raise NotLoggedIn(
-                f"the app redirects (status {answer.status}), probably to a login form; it should answer 401"
+                "the app redirects (status {status}), probably to a login form; it should answer 401",
+                status=answer.status,
             )
         if answer.status != 200:
             raise LoginUnavailable(
-                f"the app answers AUTHSVC_LOGIN_URL with status {answer.status}", is_down=answer.status in _DOWN
+                "the app answers AUTHSVC_LOGIN_URL with status {status}",
+                status=answer.status,
+                is_down=answer.status in _DOWN,
             )
         if self._user_field is not None:
             return _from_json(answer, self._user_field)
@@ -114,16 +118,19 @@ class LoginUrl:
                     max_bytes=MAX_BYTES,
                 )
             except BadAnswer as exc:
-                raise LoginUnavailable(f"the app's answer from AUTHSVC_LOGIN_URL {exc}") from exc
+                raise LoginUnavailable("the app's answer from AUTHSVC_LOGIN_URL {what}", what=exc.message) from exc
             except NoAnswer as exc:
                 if isinstance(exc, TooSlow) or not tries:
-                    raise LoginUnavailable(f"the app at AUTHSVC_LOGIN_URL {exc}", is_down=True) from exc
+                    raise LoginUnavailable(
+                        "the app at AUTHSVC_LOGIN_URL {what}", what=exc.message, is_down=True
+                    ) from exc
 
     def _check_form(self, answer: Answer) -> None:
         """Raise LoginUnavailable if the redirect is to the same path: with https, or with a slash at its end."""
         if _path(answer.headers.get("Location", "")) == self._path:
             raise LoginUnavailable(
-                f"the app redirects AUTHSVC_LOGIN_URL (status {answer.status}) to another form of it; set that form"
+                "the app redirects AUTHSVC_LOGIN_URL (status {status}) to another form of it; set that form",
+                status=answer.status,
             )
         if not self._has_warned:
             self._has_warned = True
@@ -150,15 +157,15 @@ def _is_of_authsvc(answer: Answer) -> bool:
 def _from_header(answer: Answer, name: str) -> str:
     value = answer.headers.get(name, "")
     if not value:
-        raise _nameless(f"{name} header")
+        raise _nameless(Message("{name} header", name=name))
     if "," in value:
-        raise LoginUnavailable(f"the app's {name} header contains a comma or was sent twice")
+        raise LoginUnavailable("the app's {name} header contains a comma or was sent twice", name=name)
     try:
         # http.client reads headers as Latin-1.
         user_id = value.encode("latin-1").decode()
     except UnicodeDecodeError:
-        raise LoginUnavailable(f"the app's {name} is not UTF-8 text") from None
-    return checked_user_id(user_id, f"the app's {name}")
+        raise LoginUnavailable("the app's {name} is not UTF-8 text", name=name) from None
+    return checked_user_id(user_id, Message("the app's {name}", name=name))
 
 
 def _from_json(answer: Answer, dotted: str) -> str:
@@ -169,14 +176,15 @@ def _from_json(answer: Answer, dotted: str) -> str:
     for name in dotted.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     if found is None or found == "":
-        raise _nameless(dotted)
+        raise _nameless(Message("{name}", name=dotted))
     if isinstance(found, bool) or not isinstance(found, str | int):
-        raise LoginUnavailable(f"the app's {dotted} is neither a string nor a whole number")
-    return checked_user_id(str(found), f"the app's {dotted}")
+        raise LoginUnavailable("the app's {name} is neither a string nor a whole number", name=dotted)
+    return checked_user_id(str(found), Message("the app's {name}", name=dotted))
 
 
-def _nameless(where: str) -> LoginUnavailable:
+def _nameless(where: Message) -> LoginUnavailable:
     return LoginUnavailable(
-        f"the app answers AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; if nobody is logged"
-        " in, it must answer 401"
+        "the app answers AUTHSVC_LOGIN_URL with status 200 and no {where}, which names the user; if nobody is logged"
+        " in, it must answer 401",
+        where=where,
     )

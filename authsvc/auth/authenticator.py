@@ -3,14 +3,16 @@ The authenticator: it tries the ways of logging in, in their order; and the prot
 
 The first way whose credential is present in the request decides. A bad credential is rejected; the next way is not
 tried.
-Imports `same_site` and `errors`; the ways themselves import this one.
+Imports `same_site`, `message` and `errors`; the ways themselves import this one.
 """
 
 from collections.abc import Collection, Iterable
+from functools import reduce
 from typing import NamedTuple, Protocol
 
 from authsvc.auth import same_site
 from authsvc.errors import InvalidRequest, NotLoggedIn
+from authsvc.message import Message
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -60,7 +62,7 @@ class Way(Protocol):
     """
 
     name: str
-    brings: str
+    brings: Message
     is_ambient: bool
 
     def user_id(self, request: RequestLike, now_ms: int, /) -> str | None:
@@ -99,8 +101,7 @@ class Authenticator:
                 # granian passes a header with a non-ASCII byte as an empty one: it may have had a good credential or a
                 # bad one.
                 raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
-        ways = self._ways
-        for way in ways:
+        for way in self._ways:
             user_id = way.user_id(request, now_ms)
             if user_id is not None:
                 if way.is_ambient and request.method not in _READING:
@@ -111,8 +112,13 @@ class Authenticator:
                         allowed=self._allowed_origins,
                     )
                 return Caller(user_id, way.name)
-        raise NotLoggedIn(f"the request has no credentials; accepted: {', or '.join(way.brings for way in ways)}")
+        raise NotLoggedIn("the request has no credentials; accepted: {brings}", brings=self._brings)
 
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
         self._ways = tuple(ways)
+        self._brings = reduce(_either, (way.brings for way in self._ways))
+
+
+def _either(one: Message, other: Message) -> Message:
+    return Message("{one}, or {other}", one=one, other=other)

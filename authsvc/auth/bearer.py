@@ -1,7 +1,7 @@
 """
 Login by a JWT: in the Authorization header, in a cookie, or in a header of the gateway; and its single use.
 
-Imports `authenticator`, `credentials`, `tokens`, `token_cache`, `ids`, `store` and `errors`.
+Imports `authenticator`, `credentials`, `tokens`, `token_cache`, `ids`, `store`, `message` and `errors`.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from authsvc.auth.token_cache import TokenCache
 from authsvc.auth.tokens import MAX_ID_LENGTH, Token, Tokens
 from authsvc.errors import MemoryLost, NotLoggedIn
 from authsvc.ids import fresh_id
+from authsvc.message import Message
 from authsvc.stores.store import Store
 
 # A Bearer credential that is not the header's first, or has no space after it. It must not count as no credential.
@@ -25,7 +26,7 @@ class Bearer:
     """A JWT that the page itself sends. With a store, its `jti` can be used once."""
 
     name = "bearer"
-    brings = "Authorization: Bearer <token>"
+    brings = Message("Authorization: Bearer <token>")
     is_ambient = False
 
     def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
@@ -54,7 +55,7 @@ class TokenCookie:
     is_ambient = True
 
     def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
-        self.brings = f"the cookie {cookie}"
+        self.brings = Message("the cookie {cookie}", cookie=cookie)
         self._cookie = cookie
         self._users = _Users(tokens, single_use)
 
@@ -72,7 +73,7 @@ class Assertion:
     is_ambient = True
 
     def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
-        self.brings = f"{header} from the gateway"
+        self.brings = Message("{header} from the gateway", header=header)
         self._header = header
         self._users = _Users(tokens, single_use)
 
@@ -94,7 +95,7 @@ class _Users:
     def __init__(self, tokens: Tokens, single_use: Store | None) -> None:
         self._tokens = tokens
         self._store = single_use
-        self._cache = TokenCache()
+        self._cache = TokenCache[str]()
         self.find = self._cache.find
 
     def verify(self, credential: str, text: str, now_ms: int) -> str:
@@ -110,7 +111,7 @@ class _Users:
 def _use_up(token: Token, store: Store, now_ms: int) -> None:
     if not token.jti or len(token.jti) > MAX_ID_LENGTH:
         raise NotLoggedIn(
-            f"the token must have a jti of 1 to {MAX_ID_LENGTH} characters, because it can be used only once"
+            "the token must have a jti of 1 to {most} characters, because it can be used only once", most=MAX_ID_LENGTH
         )
     name = json.dumps([token.issuer or "", token.jti])
     try:

@@ -26,7 +26,7 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
     refusals: list[NotLoggedIn | NotLoggedInYet] = []
     different = dict.fromkeys(filter(None, cookies))
     if len(different) > MAX_COOKIES:
-        raise NotLoggedIn(f"the request has more than {MAX_COOKIES} cookies named {name}")
+        raise NotLoggedIn("the request has more than {most} cookies named {name}", most=MAX_COOKIES, name=name)
     for cookie in different:
         try:
             user_id = user_of(cookie)
@@ -35,7 +35,7 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
         else:
             users |= {user_id} if user_id is not None else set()
     if len(users) > 1:
-        raise NotLoggedIn(f"the request has several cookies named {name}, of different users")
+        raise NotLoggedIn("the request has several cookies named {name}, of different users", name=name)
     if not users and refusals:
         raise refusals[0]
     return next(iter(users), None)
@@ -43,7 +43,7 @@ def only_user(cookies: Iterable[str], user_of: Callable[[str], str | None], name
 
 def single(value: str, header: str) -> str:
     if "," in value:
-        raise NotLoggedIn(f"{header} contains a comma or was sent twice")
+        raise NotLoggedIn("{header} contains a comma or was sent twice", header=header)
     return value
 
 

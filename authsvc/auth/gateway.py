@@ -1,7 +1,7 @@
 """
 Login by a gateway, which sends the user in one header and its own secret in another.
 
-Imports `authenticator`, `credentials`, `tokens` and `errors`.
+Imports `authenticator`, `credentials`, `tokens`, `message` and `errors`.
 """
 
 import hmac
@@ -11,6 +11,7 @@ from authsvc.auth.authenticator import RequestLike
 from authsvc.auth.credentials import check_secrets, single
 from authsvc.auth.tokens import checked_user_id
 from authsvc.errors import NotLoggedIn
+from authsvc.message import Message
 
 
 class Gateway:
@@ -28,7 +29,7 @@ class Gateway:
                 that passes the twin could name any user. A header without a hyphen has no twin.
         """
         check_secrets(gateway_secrets)
-        self.brings = f"{user_header} from the gateway"
+        self.brings = Message("{header} from the gateway", header=user_header)
         self._secrets = tuple(secret.encode() for secret in gateway_secrets)
         self._user_header = user_header
         self._has_twin = twins_pass and "-" in user_header
@@ -39,8 +40,9 @@ class Gateway:
             return None
         if self._has_twin:
             raise NotLoggedIn(
-                f"this server cannot distinguish {self._user_header} from its underscore twin; have the gateway send a"
-                " signed assertion, use a header name without a hyphen, or serve with gunicorn"
+                "this server cannot distinguish {header} from its underscore twin; have the gateway send a signed"
+                " assertion, use a header name without a hyphen, or serve with gunicorn",
+                header=self._user_header,
             )
         # Every secret is compared, so that the time does not show which one matches.
         matches = [hmac.compare_digest(_raw(presented, "X-Gateway-Secret"), secret) for secret in self._secrets]
@@ -48,12 +50,12 @@ class Gateway:
             raise NotLoggedIn("the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET")
         user = request.headers.get(self._user_header)
         if user is None:
-            raise NotLoggedIn(f"the gateway names no user: the header {self._user_header} is missing")
+            raise NotLoggedIn("the gateway names no user: the header {header} is missing", header=self._user_header)
         try:
             user_id = _raw(single(user, self._user_header), self._user_header).decode()
         except UnicodeDecodeError as exc:
-            raise NotLoggedIn(f"{self._user_header} is not UTF-8 text") from exc
-        return checked_user_id(user_id, self._user_header)
+            raise NotLoggedIn("{header} is not UTF-8 text", header=self._user_header) from exc
+        return checked_user_id(user_id, Message("{header}", header=self._user_header))
 
 
 def _raw(value: str, header: str) -> bytes:
@@ -61,4 +63,4 @@ def _raw(value: str, header: str) -> bytes:
     try:
         return value.encode("latin-1")
     except UnicodeEncodeError as exc:
-        raise NotLoggedIn(f"the server did not decode {header} as WSGI requires") from exc
+        raise NotLoggedIn("the server did not decode {header} as WSGI requires", header=header) from exc

@@ -2,7 +2,7 @@
 Login by the session cookie of a Flask app.
 
 The only module that imports `itsdangerous`. Of the project it imports `authenticator`, `credentials`, `tokens`,
-`token_cache`, `clock`, `secret` and `errors`.
+`token_cache`, `clock`, `secret`, `message` and `errors`.
 """
 
 import base64
@@ -20,6 +20,7 @@ from authsvc.auth.credentials import check_secrets, only_user
 from authsvc.auth.token_cache import TokenCache
 from authsvc.auth.tokens import check_not_ahead, checked_user_id
 from authsvc.errors import NotLoggedIn
+from authsvc.message import Message
 from authsvc.secret import key_bytes
 
 FS_UNIQUIFIER = (
@@ -53,7 +54,7 @@ class SessionCookie:
             max_age_s: seconds after which a session expires, counted from its last signing.
         """
         check_secrets(keys)
-        self.brings = f"the cookie {cookie}"
+        self.brings = Message("the cookie {cookie}", cookie=cookie)
         self._serializer = URLSafeTimedSerializer(
             [key_bytes(key) for key in keys],
             salt="cookie-session",
@@ -63,7 +64,7 @@ class SessionCookie:
         self._user_field = user_field
         self._max_age_s = max_age_s
         self._has_warned = False
-        self._cache = TokenCache()
+        self._cache = TokenCache[str]()
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
         cookies = request.cookies.getlist(self._cookie)
@@ -74,13 +75,13 @@ class SessionCookie:
         return self._user_of(session), expires_ms
 
     def _user_of(self, session: Mapping[str, object]) -> str | None:
-        what = f"the session's {self._user_field}"
+        what = Message("the session's {field}", field=self._user_field)
         user_id = session.get(self._user_field)
         if user_id is None:
             return None
         user_id = _untagged(user_id)
         if isinstance(user_id, bool) or not isinstance(user_id, str | int):
-            raise NotLoggedIn(f"{what} must be a string, a whole number or a UUID")
+            raise NotLoggedIn("{what} must be a string, a whole number or a UUID", what=what)
         user_id = checked_user_id(str(user_id), what)
         if not self._has_warned and self._user_field == "_user_id" and _is_uniquifier(user_id, session):
             self._has_warned = True
@@ -97,8 +98,8 @@ class SessionCookie:
             raise NotLoggedIn("the session cookie is malformed or signed with another key") from exc
         expires_ms = signed_ms + (self._max_age_s + 1) * 1000
         if clock.now_ms() >= expires_ms:
-            raise NotLoggedIn(f"the session cookie is older than {self._max_age_s} s")
-        check_not_ahead(signed_ms, "the session cookie is dated in the future")
+            raise NotLoggedIn("the session cookie is older than {max_age_s} s", max_age_s=self._max_age_s)
+        check_not_ahead(signed_ms, Message("the session cookie is dated in the future"))
         if not isinstance(session, dict):
             raise NotLoggedIn("the session cookie contains no session")
         return session, expires_ms

@@ -1,30 +1,33 @@
 """
 The token cache: users by their verified credentials, for a minute, so that not every request verifies again.
 
-A credential is a token or a session cookie. Bounded, and by digest: the credential itself is not kept. Imports nothing
-of the project.
+A credential is a token or a session cookie. Bounded, and by digest: the credential itself is not kept. A rejected one
+has the reason in place of its user. Imports nothing of the project.
 """
 
 import hashlib
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 LIFE_MS = 60_000
 MAX_TOKENS = 65_536  # some 15 MB
 
+_Found = TypeVar("_Found")
 
-class TokenCache:
-    """Users by header or cookie. Safe to use from many threads."""
+
+class TokenCache(Generic[_Found]):
+    """Users, or reasons, by header or cookie. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users: dict[bytes, tuple[str, int, int]] = {}
+        self._users: dict[bytes, tuple[_Found, int, int]] = {}
 
     def __len__(self) -> int:
         """Return the number of cached credentials."""
         return len(self._users)
 
-    def find(self, credential: str, now_ms: int) -> str | None:
+    def find(self, credential: str, now_ms: int) -> _Found | None:
         """Return the user of a credential that was verified within the last minute and has not expired."""
         known = self._users.get(_digest(credential))
         if known is None:
@@ -33,7 +36,7 @@ class TokenCache:
         # A clock that is set back must not extend the minute.
         return user_id if since_ms <= now_ms < until_ms else None
 
-    def user(self, credential: str, now_ms: int, verify: Callable[[str], tuple[str | None, int]]) -> str | None:
+    def user(self, credential: str, now_ms: int, verify: Callable[[str], tuple[_Found | None, int]]) -> _Found | None:
         """
         Return the user of a credential; None if it has none.
 
@@ -47,7 +50,7 @@ class TokenCache:
                 self.add(credential, user_id, expires_ms=expires_ms, now_ms=now_ms)
         return user_id
 
-    def add(self, credential: str, user_id: str, *, expires_ms: int, now_ms: int) -> None:
+    def add(self, credential: str, user_id: _Found, *, expires_ms: int, now_ms: int) -> None:
         """Cache a credential that has just been verified, until it expires (Unix ms) or a minute has passed."""
         digest = _digest(credential)
         with self._lock:

@@ -2,7 +2,7 @@
 Verify a JWT: its signature by a fixed key or by the keys behind a JWKS URL, then its claims.
 
 PyJWT reads the clock by itself, for `exp`. Beside `token_keys` the only module that imports `jwt`. Of the project it
-imports `jwks`, `token_keys`, `token_purpose`, `clock` and `errors`.
+imports `jwks`, `token_keys`, `token_purpose`, `clock`, `message` and `errors`.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from authsvc import clock
 from authsvc.auth import jwks, token_keys, token_purpose
 from authsvc.auth.token_keys import Key
 from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
+from authsvc.message import Message
 
 MAX_TOKEN_BYTES = 8192
 MAX_ID_LENGTH = 255
@@ -33,13 +34,13 @@ _OPTIONS: Final[Options] = {
     "verify_sub": False,
     "verify_jti": False,
 }
-_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (  # a subclass before its base
-    (exceptions.ExpiredSignatureError, "the token has expired"),
-    (exceptions.InvalidAudienceError, "the token is for another audience (aud)"),
-    (exceptions.InvalidIssuerError, "the token is from another issuer (iss)"),
-    (exceptions.InvalidSignatureError, "the token's signature does not match"),
-    (exceptions.InvalidAlgorithmError, "the token's algorithm (alg) is not accepted for its key"),
-    (jwt.PyJWTError, "the token is malformed"),
+_REASONS: tuple[tuple[type[jwt.PyJWTError], Message], ...] = (  # a subclass before its base
+    (exceptions.ExpiredSignatureError, Message("the token has expired")),
+    (exceptions.InvalidAudienceError, Message("the token is for another audience (aud)")),
+    (exceptions.InvalidIssuerError, Message("the token is from another issuer (iss)")),
+    (exceptions.InvalidSignatureError, Message("the token's signature does not match")),
+    (exceptions.InvalidAlgorithmError, Message("the token's algorithm (alg) is not accepted for its key")),
+    (jwt.PyJWTError, Message("the token is malformed")),
 )
 
 
@@ -126,7 +127,7 @@ class Tokens:
             KeysUnavailable: the keys cannot be fetched now.
         """
         if len(token) > MAX_TOKEN_BYTES:
-            raise NotLoggedIn(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+            raise NotLoggedIn("the token is longer than {most} bytes", most=MAX_TOKEN_BYTES)
         if not token.isascii():
             raise NotLoggedIn("the token is malformed")
         rules = self._rules
@@ -142,19 +143,19 @@ class Tokens:
                 leeway=rules.leeway_s,
             )
         except jwt.MissingRequiredClaimError as exc:
-            raise NotLoggedIn(f"the token has no {exc.claim}") from exc
+            raise NotLoggedIn("the token has no {claim}", claim=exc.claim) from exc
         except jwt.PyJWTError as exc:
-            raise NotLoggedIn(self._reason(exc)) from exc
+            raise NotLoggedIn("{reason}", reason=self._reason(exc)) from exc
         except KeysUnavailable:
             # A page that was open for long may send a token of a key that is gone. It needs a fresh token, not a retry.
             if _is_expired_unverified(token, rules.leeway_s):
-                raise NotLoggedIn(self._reason(exceptions.ExpiredSignatureError())) from None
+                raise NotLoggedIn("{reason}", reason=self._reason(exceptions.ExpiredSignatureError())) from None
             raise
         return self._read(decoded["header"], decoded["payload"])
 
-    def _reason(self, exc: jwt.PyJWTError) -> str:
+    def _reason(self, exc: jwt.PyJWTError) -> Message:
         if isinstance(exc, exceptions.InvalidAudienceError) and not self._rules.audience:
-            return "the token has an audience (aud), but AUTHSVC_JWT_AUDIENCE is not set"
+            return Message("the token has an audience (aud), but AUTHSVC_JWT_AUDIENCE is not set")
         return next(reason for kind, reason in _REASONS if isinstance(exc, kind))
 
     def _read(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Token:
@@ -162,18 +163,20 @@ class Tokens:
         rules = self._rules
         other = token_purpose.other_purpose(header, claims, allowed=rules.allowed_types)
         if other is not None:
-            raise NotLoggedIn(f"the token's type is {other}; send an access token (see AUTHSVC_JWT_ALLOWED_TYPES)")
+            raise NotLoggedIn(
+                "the token's type is {type}; send an access token (see AUTHSVC_JWT_ALLOWED_TYPES)", type=other
+            )
         issuer = claims.get("iss")
         if not isinstance(issuer, str | None):
             raise NotLoggedIn("the token's iss must be a string")
         issued_ms = None if claims.get("iat") is None else _date_ms(claims, "iat")
         begins_ms = 0 if claims.get("nbf") is None else _date_ms(claims, "nbf")
-        check_not_ahead(max(issued_ms or 0, begins_ms), "the token is not valid yet", leeway_s=rules.leeway_s)
+        check_not_ahead(max(issued_ms or 0, begins_ms), Message("the token is not valid yet"), leeway_s=rules.leeway_s)
         user_id = _id(claims, rules.user_claim)
         if user_id is None:
-            raise NotLoggedIn(f"the token has no {rules.user_claim}")
+            raise NotLoggedIn("the token has no {claim}", claim=rules.user_claim)
         return Token(
-            user_id=checked_user_id(user_id, f"the token's {rules.user_claim}"),
+            user_id=checked_user_id(user_id, Message("the token's {claim}", claim=rules.user_claim)),
             jti=_id(claims, "jti"),
             issuer=issuer,
             issued_ms=issued_ms,
@@ -181,7 +184,7 @@ class Tokens:
         )
 
 
-def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
+def check_not_ahead(moment_ms: int, what: Message, *, leeway_s: int = 0) -> None:
     """Raise NotLoggedInYet if a credential's time, Unix ms, is further ahead than the clocks of hosts may differ."""
     ahead_ms = moment_ms - clock.now_ms()
     allowed_s = max(leeway_s, AHEAD_S)
@@ -189,10 +192,12 @@ def check_not_ahead(moment_ms: int, what: str, *, leeway_s: int = 0) -> None:
         raise NotLoggedInYet(what, ahead_s=ahead_ms / 1000 - allowed_s)
 
 
-def checked_user_id(value: str, what: str) -> str:
+def checked_user_id(value: str, what: Message) -> str:
     """Return the user id if it is valid, for any way of logging in; `what` names it in the refusal."""
     if not 1 <= len(value) <= MAX_ID_LENGTH or not value.isprintable() or value.isspace():
-        raise NotLoggedIn(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters, not spaces alone")
+        raise NotLoggedIn(
+            "{what} must be 1 to {most} printable characters, not spaces alone", what=what, most=MAX_ID_LENGTH
+        )
     return value
 
 
@@ -200,7 +205,7 @@ def _id(claims: Mapping[str, Any], claim: str) -> str | None:
     """Return an id as text; None if there is none."""
     value = claims.get(claim)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise NotLoggedIn(f"the token's {claim} must be a string or a whole number")
+        raise NotLoggedIn("the token's {claim} must be a string or a whole number", claim=claim)
     return None if value is None else str(value)
 
 
@@ -217,5 +222,5 @@ def _date_ms(claims: Mapping[str, Any], name: str) -> int:
     """Return a time claim. PyJWT also accepts digits in a string, and any number."""
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _YEAR_10000_S:
-        raise NotLoggedIn(f"the token's {name} must be a number of seconds since 1970")
+        raise NotLoggedIn("the token's {claim} must be a number of seconds since 1970", claim=name)
     return int(value) * 1000

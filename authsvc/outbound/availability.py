@@ -92,7 +92,7 @@ def _within(failure: BaseException) -> BaseException | None:
 def _text(failure: BaseException) -> str:
     match failure:
         case Unavailable():
-            return failure.what
+            return str(failure.what)
         case socket.gaierror():
             return f"DNS: {failure.strerror}"
         case ssl.SSLError():

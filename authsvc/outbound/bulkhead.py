@@ -17,15 +17,9 @@ PATIENCE_S = 0.3  # to wait for a slot; no request waits while another has had i
 class Bulkhead:
     """At most `size` requests at a time. Safe to use from many threads."""
 
-    def __init__(
-        self,
-        size: int,
-        service: str = "the vendor",
-        refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy,
-    ) -> None:
-        """Take the number of slots, the name of the service, and what to raise for one request too many."""
+    def __init__(self, size: int, refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy) -> None:
+        """Take the number of slots, and what to raise for one request too many."""
         self._free = threading.BoundedSemaphore(size)
-        self._service = service
         self._refusal = refusal
         self._lock = threading.Lock()
         self._taken_s: dict[object, float] = {}
@@ -34,7 +28,7 @@ class Bulkhead:
     def slot(self) -> Iterator[None]:
         """Hold a slot. Raises the refusal if none is free, or gets free soon."""
         if not self._free.acquire(timeout=0 if self._is_slow() else PATIENCE_S):
-            raise self._refusal(f"too many requests are waiting for {self._service}")
+            raise self._refusal("too many requests are waiting for {service}", service=self._refusal.service)
         slot = object()
         with self._lock:
             self._taken_s[slot] = time.monotonic()

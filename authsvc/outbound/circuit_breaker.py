@@ -19,13 +19,11 @@ class CircuitBreaker:
 
     def __init__(
         self,
-        service: str = "the vendor",
         refusal: type[VendorBusy] | type[LoginUnavailable] = VendorBusy,
         *,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the name of the service, what to raise while the breaker is open, and a monotonic clock, in seconds."""
-        self._service = service
+        """Take what to raise while the breaker is open, and a monotonic clock, in seconds."""
         self._refusal = refusal
         self._now_s = now_s
         self._lock = threading.Lock()
@@ -44,7 +42,9 @@ class CircuitBreaker:
                 return
             if now_s < self._probe_at_s:
                 retry_after_s = max(1, round(self._probe_at_s - now_s))
-                raise self._refusal(f"{self._service} is unavailable", retry_after_s=retry_after_s)
+                raise self._refusal(
+                    "{service} is unavailable", service=self._refusal.service, retry_after_s=retry_after_s
+                )
             self._probe_at_s = now_s + PAUSE_S
 
     def succeeded(self) -> None:

@@ -3,7 +3,7 @@ An HTTP request to another service within one deadline: the look-up of its name,
 and head and body of the answer. A time-out of a socket bounds only the wait for the next byte.
 
 The only module that imports `urllib3`. It replaces the method `_new_conn` of its connections. Of the project it imports
-`deadline`, `host_names`, `proxies` and `errors`.
+`deadline`, `host_names`, `proxies`, `message` and `errors`.
 """
 
 import http.client
@@ -17,6 +17,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from authsvc.errors import AuthsvcError
+from authsvc.message import Message
 from authsvc.outbound import proxies
 from authsvc.outbound.deadline import Deadline, current
 from authsvc.outbound.host_names import HostNames
@@ -29,7 +30,14 @@ _names = HostNames()
 
 
 class NoAnswer(AuthsvcError):
-    """The service cannot be reached, or closed the connection early. The text follows its name."""
+    """The service cannot be reached, or closed the connection early. The message follows its name."""
+
+    def __init__(self, template: str, /, **facts: object) -> None:
+        super().__init__(template)
+        self.message = Message(template, **facts)
+
+    def __str__(self) -> str:
+        return str(self.message)
 
 
 class TooSlow(NoAnswer):
@@ -105,14 +113,14 @@ class HttpClient:
                     response.release_conn()  # or the pool loses a connection
             except urllib3.exceptions.HTTPError as exc:
                 if deadline.is_over():
-                    raise TooSlow(f"timed out: no complete answer within {within_s:.1f} s") from None
+                    raise TooSlow("timed out: no complete answer within {within_s:.1f} s", within_s=within_s) from None
                 if isinstance(exc, _UNREACHED):
                     raise NoAnswer("cannot be reached") from exc
                 if isinstance(exc, urllib3.exceptions.TimeoutError):
                     raise TooSlow("did not answer in time") from exc
                 raise NoAnswer("closed the connection early") from exc
             if deadline.is_over():  # an answer without a length ends where the connection was shut down
-                raise TooSlow(f"timed out: no complete answer within {within_s:.1f} s")
+                raise TooSlow("timed out: no complete answer within {within_s:.1f} s", within_s=within_s)
         return Answer(response.status, response.headers, content)
 
 
@@ -121,16 +129,15 @@ _UNREACHED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError
 
 def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     if response.status < 200:
-        raise BadAnswer(
-            f"is an interim response (status {response.status})"
-        )  # the final response would be taken for the next answer
+        # The final response would be taken for the next answer.
+        raise BadAnswer("is an interim response (status {status})", status=response.status)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BadAnswer("is compressed, which was not requested")
     content = b""
     while piece := response.read1(PIECE, decode_content=False):
         content += piece
         if len(content) > max_bytes:
-            raise BadAnswer(f"is larger than {max_bytes} bytes")
+            raise BadAnswer("is larger than {max_bytes} bytes", max_bytes=max_bytes)
     return content
 
 
@@ -146,7 +153,7 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         received = self._raw.readinto(buffer)
         if current.get().is_too_much(received or 0):
-            raise BadAnswer(f"has more than {OVERHEAD_BYTES} bytes beside its content")
+            raise BadAnswer("has more than {max_bytes} bytes beside its content", max_bytes=OVERHEAD_BYTES)
         return received
 
     def close(self) -> None:

@@ -60,13 +60,19 @@ def sign_chosen(app: Served, *, timestamp_ms: int, random_str: str, store: Store
     try:
         payload.check_random_str(random_str, name="randomStr")
     except InvalidRandomStr as exc:
-        raise InvalidRandomStr(f"{exc.detail}; it is set in jchat-web's configuration") from None
+        raise InvalidRandomStr("{what}; it is set in jchat-web's configuration", what=exc.message) from None
     age_ms = now_ms - timestamp_ms
     if age_ms > MAX_SKEW_MS:
-        raise Expired(f"timestamp: is {age_ms} ms old; at most {MAX_SKEW_MS} ms are allowed; check the browser's clock")
+        raise Expired(
+            "timestamp: is {age_ms} ms old; at most {most_ms} ms are allowed; check the browser's clock",
+            age_ms=age_ms,
+            most_ms=MAX_SKEW_MS,
+        )
     if age_ms < -MAX_SKEW_MS:
         raise NotYetValid(
-            f"timestamp: is {-age_ms} ms in the future; at most {MAX_SKEW_MS} ms are allowed; check the browser's clock"
+            "timestamp: is {ahead_ms} ms in the future; at most {most_ms} ms are allowed; check the browser's clock",
+            ahead_ms=-age_ms,
+            most_ms=MAX_SKEW_MS,
         )
     if not _claim(app, random_str, _IN_PAIRS, store):
         raise Replayed("randomStr: was already signed by POST /v1/auth-payload; generate another one for jchat-web")

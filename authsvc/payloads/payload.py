@@ -104,9 +104,11 @@ def parse_timestamp_ms(fields: Mapping[str, object]) -> int:
 def check_random_str(random_str: str, *, name: str = "random_str") -> None:
     """Raise InvalidRandomStr unless it is 20 to 36 characters of A-Z a-z 0-9 _ - (no `&`, no `=`)."""
     if not 20 <= len(random_str) <= 36:
-        raise InvalidRandomStr(f"{name}: must be 20 to 36 characters long, this one has {len(random_str)}")
+        raise InvalidRandomStr(
+            "{name}: must be 20 to 36 characters long, this one has {length}", name=name, length=len(random_str)
+        )
     if not RANDOM_STR.fullmatch(random_str):
-        raise InvalidRandomStr(f"{name}: may contain only A-Z a-z 0-9 _ -")
+        raise InvalidRandomStr("{name}: may contain only A-Z a-z 0-9 _ -", name=name)
 
 
 def check_signature(payload: AuthPayload, master_secrets: Iterable[str]) -> None:
@@ -133,9 +135,17 @@ def check_time(payload: AuthPayload, now_ms: int) -> None:
     """
     age_ms = now_ms - payload.timestamp_ms
     if age_ms >= MAX_AGE_MS:
-        raise Expired(f"timestamp: the payload is {age_ms} ms old and expires after {MAX_AGE_MS} ms")
+        raise Expired(
+            "timestamp: the payload is {age_ms} ms old and expires after {max_age_ms} ms",
+            age_ms=age_ms,
+            max_age_ms=MAX_AGE_MS,
+        )
     if age_ms < -MAX_SKEW_MS:
-        raise NotYetValid(f"timestamp: is {-age_ms} ms in the future; at most {MAX_SKEW_MS} ms are allowed")
+        raise NotYetValid(
+            "timestamp: is {ahead_ms} ms in the future; at most {most_ms} ms are allowed",
+            ahead_ms=-age_ms,
+            most_ms=MAX_SKEW_MS,
+        )
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -34,7 +34,9 @@ def holder_of(header: str | None, in_body: str | None) -> str | None:
         return in_body
     if in_body is not None:
         raise InvalidRequest(
-            "holder", f"must not be in the body together with the header {HOLDER}, which the verifier sets"
+            "holder",
+            "must not be in the body together with the header {header}, which the verifier sets",
+            header=HOLDER,
         )
     if "," in header:
         raise InvalidRequest(HOLDER, "contains a comma or was sent twice")
@@ -106,7 +108,8 @@ def _claim(presented: AuthPayload, holder: str | None, store: Store, now_ms: int
         )
     except MemoryLost as lost:
         raise Expired(
-            f"timestamp: the payload is older than the store's records, which begin at {lost.born_ms}; get a fresh one"
+            "timestamp: the payload is older than the store's records, which begin at {born_ms}; get a fresh one",
+            born_ms=lost.born_ms,
         ) from lost
     if not won:
         raise Replayed("the payload was already used")

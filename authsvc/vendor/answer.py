@@ -1,7 +1,7 @@
 """
 An answer of the vendor's REST API: its error code, its URL, its clock, and the time at which its rate limit is reset.
 
-Pure; imports nothing of the project.
+Pure; imports only `message` and `errors`.
 """
 
 import json
@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Self
+
+from authsvc.errors import VendorRefused
+from authsvc.message import Message
 
 LIMIT_RESET_S = 60  # if the vendor names no time
 USER_EXISTS = 899001
@@ -35,8 +38,18 @@ class Answer:
         except (ValueError, RecursionError):
             return cls(status, headers, None)
 
-    def __str__(self) -> str:
-        return f"status {self.status}, code {self.code}"
+    @property
+    def message(self) -> Message:
+        """What a refusal has of it."""
+        return Message("status {status}, code {code}", status=self.status, code=self.code)
+
+    def refusal(self, appkey: str) -> VendorRefused:
+        """Return the refusal that it is if it refuses this app's credentials."""
+        return VendorRefused(
+            "the vendor refuses this service's credentials for appkey {appkey} ({answer})",
+            appkey=appkey,
+            answer=self.message,
+        )
 
     @property
     def code(self) -> int | None:

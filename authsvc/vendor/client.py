@@ -124,14 +124,14 @@ class Vendor:
             return False
         if answer.status == 201 and answer.code is None:
             return True
-        raise VendorRefused(f"the vendor did not register the user ({answer})")
+        raise VendorRefused("the vendor did not register the user ({answer})", answer=answer.message)
 
     def set_password(self, credentials: Credentials, username: str, password: str) -> None:
         """Give an existing IM account this password."""
         path = f"/v1/users/{quote(username, safe='')}/password"
         answer = self._call("PUT", path, credentials, body={"new_password": password})
         if answer.status != 204:
-            raise VendorRefused(f"the vendor did not set the password ({answer})")
+            raise VendorRefused("the vendor did not set the password ({answer})", answer=answer.message)
 
     def is_sdk_registering(self, credentials: Credentials) -> bool | None:
         """Return whether anybody with a payload can register usernames by the SDK; None if the answer has neither."""
@@ -151,10 +151,14 @@ class Vendor:
         """
         answer = self._call("GET", "/v1/resource?mediaId=authsvc%2Fcheck", credentials)
         if answer.status in (401, 403):
-            raise VendorRefused(_refusal(credentials, answer))
+            raise answer.refusal(credentials.appkey)
         if answer.resource_url is None and not answer.is_error:
             kind = str(answer.headers.get("Content-Type", "no content type"))
-            raise VendorRefused(f"the answer is not from the vendor's API (status {answer.status}, {kind[:100]!a})")
+            raise VendorRefused(
+                "the answer is not from the vendor's API (status {status}, {kind!a})",
+                status=answer.status,
+                kind=kind[:100],
+            )
         return answer.date_ms
 
     def _call(
@@ -221,12 +225,12 @@ class Vendor:
         except TooSlow as exc:
             raise VendorSlow from exc
         except BadAnswer as exc:
-            raise VendorRefused(f"the vendor's answer {exc}") from exc
+            raise VendorRefused("the vendor's answer {what}", what=exc.message) from exc
         except NoAnswer as exc:
-            raise VendorBusy(f"the vendor {exc}") from exc
+            raise VendorBusy("the vendor {what}", what=exc.message) from exc
         answer = Answer.parse(received.status, received.headers, received.content)
         if answer.is_fault:
-            raise VendorBusy(f"the vendor reports an error of its own ({answer})")
+            raise VendorBusy("the vendor reports an error of its own ({answer})", answer=answer.message)
         return answer
 
     def _check(self, answer: Answer, credentials: Credentials) -> None:
@@ -236,15 +240,11 @@ class Vendor:
         if answer.is_limit:
             raise VendorBusy("the vendor's rate limit is exhausted", retry_after_s=answer.limit_reset_s)
         if answer.is_of_credentials:
-            reason = _refusal(credentials, answer)
+            refusal = answer.refusal(appkey)
             if appkey not in self._refused:
                 self._refused.add(appkey)
-                _log.error("%s; compare the masterSecret with the vendor's console", reason)
-            raise VendorRefused(reason)
+                _log.error("%s; compare the masterSecret with the vendor's console", refusal)
+            raise refusal
         if appkey in self._refused:
             self._refused.discard(appkey)
             _log.warning("the vendor accepts the credentials for appkey %s again", appkey)
-
-
-def _refusal(credentials: Credentials, answer: Answer) -> str:
-    return f"the vendor refuses this service's credentials for appkey {credentials.appkey} ({answer})"

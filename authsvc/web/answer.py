@@ -1,7 +1,7 @@
 """
 An answer before it is finished: a handler's result as JSON or text, or a refusal in the one shape of all refusals.
 
-Imports `limiter`, `rate`, `problems`, `english` and `errors`.
+Imports `limiter`, `rate`, `problems`, `message` and `errors`.
 """
 
 import json
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authsvc.errors import InvalidRequest, NotLoggedIn, NotLoggedInYet, Refusal, TooManyRequests
+from authsvc.message import Message
 from authsvc.ratelimit.limiter import Quota
 from authsvc.ratelimit.rate import Rate
 from authsvc.web import problems
-from authsvc.web.english import ENGLISH
 from authsvc.web.problems import Problem
 from authsvc.web.request import Request
 
@@ -54,26 +54,26 @@ def of_json(members: Mapping[str, object], *, headers: Headers = ()) -> Answer:
 def of_problem(
     request: Request,
     problem: Problem,
-    detail: str,
+    message: Message | None = None,
     *,
     retry_after_s: int | None = None,
     headers: Headers = (),
     **members: object,
 ) -> Answer:
-    """Return a refusal, with further members if there are any, and note it for the log."""
-    request.problem = problem
-    title = ENGLISH.problems[problem.name].title
-    told = problems.to_dict(problem, title=title, detail=detail, request_id=request.request_id, now_ms=request.now_ms)
+    """Return a refusal, by default in its general words, with further members if there are any; note it for the log."""
+    request.problem, language = problem, request.language
+    words = language.problems[problem.name]
+    told = problems.to_dict(
+        problem,
+        title=words.title,
+        detail=words.meaning if message is None else message.text(language.details),
+        request_id=request.request_id,
+        now_ms=request.now_ms,
+    )
     if problem.retry == "after":
         headers = (("Retry-After", str(retry_after_s or 5)), *headers)
     content = _encode(told | members).encode()
     return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
-
-
-def of_status(request: Request, status: int) -> Answer:
-    """Return the refusal of a status that Flask has no facts about."""
-    problem = problems.BY_STATUS[status]
-    return of_problem(request, problem, ENGLISH.problems[problem.name].meaning)
 
 
 def of_exception(request: Request, exc: Exception) -> Answer:
@@ -86,12 +86,13 @@ def of_exception(request: Request, exc: Exception) -> Answer:
         is_login = isinstance(exc, NotLoggedIn | NotLoggedInYet)
         headers = (("WWW-Authenticate", 'Bearer realm="authsvc"'),) if is_login else ()
         problem = problems.BY_REFUSAL[type(exc)]
-        return of_problem(request, problem, exc.detail, retry_after_s=exc.retry_after_s, headers=headers)
+        return of_problem(request, problem, exc.message, retry_after_s=exc.retry_after_s, headers=headers)
     if isinstance(exc, MethodNotAllowed):
         methods = sorted(exc.valid_methods or ())
-        detail = f"this path does not accept this method; use {' or '.join(sorted({*methods} - {'HEAD', 'OPTIONS'}))}"
-        return of_problem(request, problems.BY_STATUS[405], detail, headers=(("Allow", ", ".join(methods)),))
+        accepted = ", ".join(name for name in methods if name not in {"HEAD", "OPTIONS"})
+        message = Message("this path does not accept this method; use {accepted}", accepted=accepted)
+        return of_problem(request, problems.BY_STATUS[405], message, headers=(("Allow", ", ".join(methods)),))
     if isinstance(exc, HTTPException):
-        return of_status(request, exc.code or 500)
+        return of_problem(request, problems.BY_STATUS[exc.code or 500])
     _log.error("request %s failed", request.request_id, exc_info=exc)
-    return of_status(request, 500)
+    return of_problem(request, problems.BY_STATUS[500])

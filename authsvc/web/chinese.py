@@ -1,9 +1,10 @@
 """
 Every refusal and its help page in Chinese.
 
-Written from the facts, in the words of Chinese developers' documentation. Imports `language`.
+Written from the facts, in the words of Chinese developers' documentation. Imports `language` and `chinese_details`.
 """
 
+from authsvc.web.chinese_details import DETAILS
 from authsvc.web.language import Language, PageWords, ProblemText
 
 CHINESE = Language(
@@ -19,6 +20,7 @@ CHINESE = Language(
             "after": "等待响应头 `Retry-After` 给出的秒数后重试。",
         },
     ),
+    details=DETAILS,
     problems={
         "invalid-request": ProblemText(
             "请求参数错误",

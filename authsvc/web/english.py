@@ -19,6 +19,7 @@ ENGLISH = Language(
             "after": "Retry after the seconds in `Retry-After`.",
         },
     ),
+    details={},
     problems={
         "invalid-request": ProblemText(
             "Invalid request",

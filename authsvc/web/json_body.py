@@ -43,7 +43,9 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         raise InvalidRequest("body", "must be a JSON object")
     for name in parsed:
         if name not in fields:
-            raise InvalidRequest(name[:64], f"is not a known field; known fields: {', '.join(sorted(fields))}")
+            raise InvalidRequest(
+                name[:64], "is not a known field; known fields: {known}", known=", ".join(sorted(fields))
+            )
     return parsed
 
 
@@ -77,7 +79,7 @@ def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
     """Return a field that must be a list of 1 to `most` strings. Raises InvalidRequest."""
     values = fields.get(name)
     if not isinstance(values, list) or not 1 <= len(values) <= most:
-        raise InvalidRequest(name, f"must be a list of 1 to {most} strings")
+        raise InvalidRequest(name, "must be a list of 1 to {most} strings", most=most)
     for place, value in enumerate(values):
         if not isinstance(value, str):
             raise InvalidRequest(f"{name}[{place}]", "must be a string")

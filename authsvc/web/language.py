@@ -36,9 +36,11 @@ class Language:
         tag: its name for machines (BCP 47).
         name: its name for its readers.
         problems: the words of each refusal, by the refusal's name.
+        details: the templates of its details, by the English ones of `errors`, which stand where they are raised.
     """
 
     tag: str
     name: str
     page: PageWords
     problems: Mapping[str, ProblemText]
+    details: Mapping[str, str]

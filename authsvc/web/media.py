@@ -41,7 +41,7 @@ def resources(services: Services, request: Request) -> Answer:
     media_ids, fresh = json_body.texts(fields, "media_ids", most=MAX_BATCH), json_body.flag(fields, "fresh")
     served = services.apps.find(json_body.text(fields, "appkey"))
     found = services.media.resolve_many(served, user_id, media_ids, request.now_ms, fresh=fresh)
-    results = {media_id: _result(one) for media_id, one in found.items()}
+    results = {media_id: _result(request, one) for media_id, one in found.items()}
     # What a page keeps is aged by this clock, not by its own.
     return of_json({"results": results}, headers=(("X-Server-Time-Ms", str(request.now_ms)),))
 
@@ -53,7 +53,8 @@ def _is_fresh(asked: Mapping[str, str]) -> bool:
     return value == "true"
 
 
-def _result(found: Resource | Refusal) -> dict[str, object]:
+def _result(request: Request, found: Resource | Refusal) -> dict[str, object]:
     if isinstance(found, Refusal):
-        return {"code": problems.BY_REFUSAL[type(found)].code, "message": found.detail}
+        message = found.message.text(request.language.details)
+        return {"code": problems.BY_REFUSAL[type(found)].code, "message": message}
     return found.to_dict()

@@ -138,7 +138,7 @@ class Request:
         for name, value in parse_qsl(text, keep_blank_values=True):
             if name not in names:
                 raise InvalidRequest(
-                    name[:64], f"is not a known parameter; known parameters: {', '.join(sorted(names))}"
+                    name[:64], "is not a known parameter; known parameters: {known}", known=", ".join(sorted(names))
                 )
             if name in found:
                 raise InvalidRequest(name, "is given twice")

@@ -1,7 +1,7 @@
 """
 The routes of the service itself: health, help pages, the contract, and the files that a page loads.
 
-Imports `problems`, `help_page`, `accept_language` and `health`.
+Imports `problems`, `help_page`, `accept_language`, `health` and `message`.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 
 from werkzeug.http import generate_etag, parse_etags
 
+from authsvc.message import Message
 from authsvc.telemetry import health
 from authsvc.web import accept_language, help_page, problems
-from authsvc.web.answer import Answer, of_json, of_problem, of_status
+from authsvc.web.answer import Answer, of_json, of_problem
 from authsvc.web.request import Request
 from authsvc.web.services import Services
 
@@ -27,13 +28,13 @@ def readyz(services: Services, request: Request) -> Answer:
     if health.is_ready(checks):
         return of_json({"ready": True, "checks": checks})
     wrong = ", ".join(f"{name}: {word}" for name, word in checks.items() if word != "ok")
-    return of_problem(request, problems.NOT_READY, wrong, checks=checks)
+    return of_problem(request, problems.NOT_READY, Message("{wrong}", wrong=wrong), checks=checks)
 
 
 def problem(_services: Services, request: Request) -> Answer:
     found = problems.BY_NAME.get(request.rest)
     if found is None:
-        return of_status(request, 404)
+        return of_problem(request, problems.BY_STATUS[404])
     asked = dict(parse_qsl(request.environ.get("QUERY_STRING", ""))).get("lang")
     if asked is not None:
         request.answered_in = accept_language.preferred(asked)

@@ -9,9 +9,9 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def remembered() -> TokenCache:
+def remembered() -> TokenCache[str]:
     """Nothing yet."""
-    return TokenCache()
+    return TokenCache[str]()
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def remembered() -> TokenCache:
         (5_000, 5_000, False),
     ],
 )
-def test_for_a_minute(remembered: TokenCache, expires_ms: int, later_ms: int, *, is_known: bool) -> None:
+def test_for_a_minute(remembered: TokenCache[str], expires_ms: int, later_ms: int, *, is_known: bool) -> None:
     """From when it was verified until a minute has passed or it expires, to the millisecond."""
     remembered.add("Bearer a", "ming", expires_ms=NOW_MS + expires_ms, now_ms=NOW_MS)
     assert remembered.find("Bearer a", NOW_MS + later_ms) == ("ming" if is_known else None)
@@ -33,7 +33,7 @@ def test_for_a_minute(remembered: TokenCache, expires_ms: int, later_ms: int, *,
         assert remembered.find(other, NOW_MS) is None
 
 
-def test_verified_again(remembered: TokenCache) -> None:
+def test_verified_again(remembered: TokenCache[str]) -> None:
     """The minute begins anew, and the user is the one that it was found to belong to last."""
     for user_id, at_ms in (("ming", NOW_MS), ("hua", NOW_MS + LIFE_MS)):
         remembered.add("Bearer a", user_id, expires_ms=NOW_MS + HOUR_MS, now_ms=at_ms)
@@ -41,7 +41,7 @@ def test_verified_again(remembered: TokenCache) -> None:
     assert len(remembered) == 1
 
 
-def test_bounded(remembered: TokenCache) -> None:
+def test_bounded(remembered: TokenCache[str]) -> None:
     """Of too many, the one that was verified longest ago is forgotten."""
     for number in (*range(MAX_TOKENS), 0):
         remembered.add(f"Bearer {number}", f"{number}", expires_ms=NOW_MS + HOUR_MS, now_ms=NOW_MS)

@@ -25,6 +25,7 @@ from authsvc.auth.tokens import (
     checked_user_id,
 )
 from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet
+from authsvc.message import Message
 from tests.auth.jwts import by_hand, signed
 from tests.auth.logins import NOW_S
 from tests.support import keys
@@ -384,7 +385,7 @@ def test_claims_of_a_wrong_kind(claims: bytes, expected: str) -> None:
 def test_the_longest_sub_and_one_outside_ascii() -> None:
     """255 characters of any script are a user id."""
     assert Tokens.with_key(HS256, JWT_KEY).verify(signed({"sub": "用" * 255})).user_id == "用" * 255
-    assert checked_user_id("a b", "it") == "a b"
+    assert checked_user_id("a b", Message("it")) == "a b"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tests of real answers: for each operation and each refusal one, held to the contract."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Vendor
+from authsvc.web.chinese import CHINESE
 from tests.conftest import bearer_of
 from tests.support import contract, made_up
 from tests.support.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in
@@ -214,8 +216,8 @@ def answer_to(
     bearer: dict[str, str],
     verifier: dict[str, str],
     stand_in: VendorStandIn,
-) -> Iterator[Callable[[Asked], TestResponse]]:
-    """Ask a service of its own, and give its last answer."""
+) -> Iterator[Callable[..., TestResponse]]:
+    """Ask a service of its own, in English if no Accept-Language is named, and give its last answer."""
     stops: list[Callable[[], None]] = []
     gateway = {"X-Gateway-Secret": made_up.GATEWAY_SECRET, "X-Forwarded-User": "ming"}
     foreign = {"Origin": "https://elsewhere.example"}
@@ -228,7 +230,7 @@ def answer_to(
         "foreign page": gateway | foreign,
     }
 
-    def answer_to(asked: Asked) -> TestResponse:
+    def answer_to(asked: Asked, language: str = "en") -> TestResponse:
         asked_store = open_store(asked.store_url, now_ms=clock) if asked.store_url else store
         used = settings.model_copy(update=asked.settings)
         stand_in.tell = lambda told: asked.vendor or Told.json({"url": url_of(told, now_s=NOW_MS / 1000)})
@@ -248,7 +250,8 @@ def answer_to(
         )
         stops.extend((app.extensions["authsvc"].stop, asked_store.close))
         client = app.test_client()
-        *before, last = [ask(client, asked, headers[asked.who], number) for number in range(asked.times)]
+        sent = headers[asked.who] | {"Accept-Language": language}
+        *before, last = [ask(client, asked, sent, number) for number in range(asked.times)]
         assert all(answer.status_code in {200, 302} for answer in before)
         return last
 
@@ -273,7 +276,7 @@ def path_of(operation: str, *, name: str = "expired", media_id: str = "a/b") -> 
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: f"{asked.operation} {asked.outcome}")
-def test_every_answer_keeps_the_contract(answer_to: Callable[[Asked], TestResponse], asked: Asked) -> None:
+def test_every_answer_keeps_the_contract(answer_to: Callable[..., TestResponse], asked: Asked) -> None:
     """Status, headers, media type and body of a real answer are as written for its operation."""
     answer = answer_to(asked)
     contract.check_answer(answer, asked.operation)
@@ -281,6 +284,18 @@ def test_every_answer_keeps_the_contract(answer_to: Callable[[Asked], TestRespon
         assert answer.status_code in {200, 302}
     else:
         assert answer.get_json()["type"] == f"/problems/{asked.outcome}"
+
+
+@pytest.mark.parametrize("asked", {asked.outcome: asked for asked in ASKED if asked.outcome != "ok"}.values())
+def test_every_refusal_in_chinese(answer_to: Callable[..., TestResponse], asked: Asked) -> None:
+    """Its words are Chinese; what programs read, the contract has as constants."""
+    answer = answer_to(asked, "zh-TW,en;q=0.5")
+    contract.check_answer(answer, asked.operation)
+    told = answer.get_json()
+    assert answer.headers["Content-Language"] == CHINESE.tag
+    assert (told["type"], told["title"]) == (f"/problems/{asked.outcome}", CHINESE.problems[asked.outcome].title)
+    assert re.search("[\u4e00-\u9fff]", told["detail"])
+    assert told["message"] == told["detail"]
 
 
 @pytest.mark.parametrize("operation", contract.operations())
@@ -368,7 +383,7 @@ def test_head_and_options_work(client: FlaskClient, operation: str) -> None:
     ids=str,
 )
 def test_an_answer_that_breaks_the_contract_is_noticed(
-    answer_to: Callable[[Asked], TestResponse], change: dict[str, Any]
+    answer_to: Callable[..., TestResponse], change: dict[str, Any]
 ) -> None:
     """The check of this suite fails for a wrong status, header, type or body."""
     answer = answer_to(ASKED[0])

@@ -322,6 +322,30 @@ def test_a_bad_login(pair: Pair, headers: dict[str, str]) -> None:
         assert [loggable(line)["event"] for line in b"".join(lines).splitlines()] == ["request", "refused"]
 
 
+@pytest.mark.parametrize(
+    ("header", "tag"), [("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN"), ("zh-TW,en;q=0.5", "zh-CN"), ("en", "en")]
+)
+def test_refused_in_the_language_asked_for(unlimited: Pair, header: str, tag: str) -> None:
+    """A refusal alone, and one within an answer; an answer without words is the same in all languages."""
+    nobody = {"Accept-Language": header}
+    user = FOREVER | nobody
+    refused: list[dict[str, Any]] = [
+        {"headers": nobody},
+        {"headers": user, "json": {"random_str": "short"}},
+        {"headers": user, "path": BATCH, "json": {"media_ids": [MEDIA_ID, "another"]}},
+        {"headers": nobody, "path": "/nowhere"},
+    ]
+    for options in refused:
+        _, headers, body = unlimited.ask(**options)
+        assert ("Content-Language", tag) in headers
+        assert ("Vary", "Origin, Accept-Language") in headers
+        told = json.loads(body)
+        message = told["results"]["another"]["message"] if "results" in told else told["message"]
+        assert (re.search("[\u4e00-\u9fff]", message) is not None) is (tag == "zh-CN")
+    issued = dict(unlimited.ask(headers=user)[1])
+    assert (issued.get("Content-Language"), issued["Vary"]) == (None, "Origin")
+
+
 USER_HEADERS = st.sampled_from([*USERS * 4, VERIFIER, {}, {"Authorization": "Bearer x"}, FOREVER | GATEWAY])
 NAMES = st.text("abzAZ019._-/ ", max_size=20)
 HEADERS = st.fixed_dictionaries(

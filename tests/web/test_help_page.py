@@ -96,7 +96,7 @@ def test_a_page_escapes_everything() -> None:
     """A text with markup in it is shown as it is, wherever it comes from."""
     hostile = """</p><script>alert("&amp;'")</script>"""
     words = PageWords(hostile, hostile, hostile, {"never": hostile})
-    language = Language("en", hostile, words, {hostile: ProblemText(hostile, hostile, hostile)})
+    language = Language("en", hostile, words, {hostile: ProblemText(hostile, hostile, hostile)}, {})
     html = help_page.render(Problem(hostile, 400, 1), language)
     page = Page(html)
     assert "script" not in page.tags

@@ -8,6 +8,7 @@ from flask import Flask, abort
 
 from authsvc import errors
 from authsvc.errors import Refusal
+from authsvc.message import Message
 from authsvc.web import problems
 from authsvc.web.problems import Problem
 
@@ -55,7 +56,7 @@ RAISED: dict[type[Refusal], Callable[[], Refusal]] = {
     errors.StoreUnavailable: errors.StoreUnavailable,
     errors.KeysUnavailable: errors.KeysUnavailable,
     errors.LoginUnavailable: lambda: errors.LoginUnavailable("the app is unavailable"),
-    errors.NotLoggedInYet: lambda: errors.NotLoggedInYet("the token is not valid yet", ahead_s=7.0),
+    errors.NotLoggedInYet: lambda: errors.NotLoggedInYet(Message("the token is not valid yet"), ahead_s=7.0),
 }
 NAMES = sorted({name for _, name, *_ in ROWS} | {name for name, *_ in OTHER_ROWS})
 
