@@ -25,6 +25,7 @@ MESSAGES = {
     880205: "user not in group",
     880206: "length of message exceed limit",
     880207: "user in blacklist",
+    880208: "message is sensitive",
     880212: "can not chat while silent",
     880403: "amount of group exceed limit",
     880404: "length of group name exceed limit",

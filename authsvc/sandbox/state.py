@@ -138,6 +138,14 @@ class Message:
 
 
 @dataclass(slots=True)
+class SensitiveWords:
+    """What pages of an app may not write while this is on, by word the time since when, Unix milliseconds."""
+
+    words: dict[str, int] = field(default_factory=dict)
+    is_on: bool = True
+
+
+@dataclass(slots=True)
 class Upload:
     """One file with what the vendor returns of it; its content is kept apart."""
 
@@ -166,3 +174,4 @@ class State:
     groups: dict[int, Group] = field(default_factory=dict)
     rooms: dict[int, Room] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)  # oldest first
+    sensitive: dict[str, SensitiveWords] = field(default_factory=dict)  # by appkey

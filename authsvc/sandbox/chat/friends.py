@@ -66,18 +66,24 @@ def remove(call: Call) -> dict[str, object]:
     return {}
 
 
-def note(call: Call) -> dict[str, object]:
+def annotate(call: Call) -> dict[str, object]:
     target = call.target("target_name")
-    friend = call.user.friends.get(target.uid)
-    if friend is None:
-        raise Refused(881303)
-    memo_name, memo_others = call.text("memo_name", friend.memo_name), call.text("memo_others", friend.memo_others)
-    if len(memo_name.encode()) > MAX_MEMO or len(memo_others.encode()) > MAX_OTHERS:
-        raise Refused(881304)
-    friend.memo_name, friend.memo_others, friend.mtime = memo_name, memo_others, call.core.clock() // 1000
-    text = json.dumps({"memo_name": memo_name, "memo_others": memo_others}, ensure_ascii=False)
+    given: dict[str, str] = {name: call.text(name) for name in ("memo_name", "memo_others") if name in call.data}
+    text = json.dumps(note(call.core, call.user, target, given), ensure_ascii=False)
     call.own_devices(OWN_DEVICES, extra=NOTED, to_usernames=[short(target)], description=text)  # the SDK parses it
     return {}
+
+
+def note(core: Core, user: User, target: User, given: dict[str, str]) -> dict[str, str]:
+    """Change what a user has noted of a friend, and return all of it. Raises Refused."""
+    friend = user.friends.get(target.uid)
+    if friend is None:
+        raise Refused(881303)
+    noted = {"memo_name": friend.memo_name, "memo_others": friend.memo_others} | given
+    if len(noted["memo_name"].encode()) > MAX_MEMO or len(noted["memo_others"].encode()) > MAX_OTHERS:
+        raise Refused(881304)
+    friend.memo_name, friend.memo_others, friend.mtime = noted["memo_name"], noted["memo_others"], core.clock() // 1000
+    return noted
 
 
 def listed(call: Call) -> dict[str, object]:
@@ -91,6 +97,6 @@ def shown(user: User, friend: Friend) -> dict[str, object]:
 CALLS = {
     "add_friend": add,
     "del_friend": remove,
-    "update_friend_memo": note,
+    "update_friend_memo": annotate,
     "get_friend_list": listed,
 }

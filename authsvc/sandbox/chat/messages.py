@@ -61,6 +61,7 @@ def content_of(call: Call, too_long: int = 880206) -> dict[str, Any]:
     """Return the content of a message, with what the vendor adds to it."""
     user, content = call.user, dict(call.mapping("content"))
     check_body(content, too_long)
+    check_words(call.core, user.appkey, content)
     if not isinstance(content.get("target_id"), str | int):
         raise Refused(880002, "content.target_id: must be a string")
     return content | signed(user)
@@ -78,6 +79,15 @@ def check_body(content: dict[str, Any], too_long: int = 880206) -> None:
         raise Refused(880003, "msg_body.text: must be a string")
     if len(jsontext.written(body)) > MAX_BODY:
         raise Refused(too_long)
+
+
+def check_words(core: Core, appkey: str, content: dict[str, Any]) -> None:
+    """Raise Refused if a text has a word in it that the app calls sensitive."""
+    sensitive = core.state.sensitive.get(appkey)
+    if sensitive is None or not sensitive.is_on or content["msg_type"] != "text":
+        return
+    if any(word in content["msg_body"]["text"] for word in sensitive.words):
+        raise Refused(880208)
 
 
 def signed(sender: User) -> dict[str, Any]:

@@ -3,7 +3,7 @@ One call of the REST API, read: its methods return what it brings, and raise `Wr
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -71,6 +71,16 @@ class Asked:
         if not isinstance(self.body, dict):
             raise invalid("the body must be a JSON object")
         return self.body
+
+    def parts(self) -> "list[Asked]":
+        """Return the objects of a body that is a list of them."""
+        if not isinstance(self.body, list) or len(self.body) > MAX_PAGE:
+            raise invalid(f"a list of at most {MAX_PAGE} objects")
+        return [replace(self, body=part) for part in self.body]
+
+    def of_app(self) -> "Asked":
+        """Return it as one of the app that a member of the body names: its users are meant."""
+        return replace(self, appkey=self.text("appkey"))
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.fields().get(name, default)

@@ -16,7 +16,7 @@ from aiohttp import web
 from authsvc.sandbox import jsontext
 from authsvc.sandbox.behaviour import REST
 from authsvc.sandbox.core import Core
-from authsvc.sandbox.rest import groups, lists, messages, rooms, users
+from authsvc.sandbox.rest import cross, groups, lists, messages, rooms, users, words
 from authsvc.sandbox.rest.asked import Answer, Asked, Wrong
 
 QUOTA = 600  # calls of an app in a minute: the vendor's free plan
@@ -26,6 +26,8 @@ CALLS: dict[tuple[str, str], Callable[[Asked], Answer]] = {
     **groups.CALLS,
     **rooms.CALLS,
     **lists.CALLS,
+    **cross.CALLS,
+    **words.CALLS,
 }
 EITHER_END = "{slash:/?}"  # the vendor's own clients do not agree on a slash at the end
 

@@ -280,10 +280,17 @@ def test_friends_and_lists(rest: Rest, ming: Page, omar: Page, monkeypatch: pyte
     assert rest.refused("POST", "/v1/users/ming/friends", ["omar"]) == (403, 899070)
     (friend,) = rest.done("GET", "/v1/users/ming/friends", None, 200)
     assert (friend["username"], friend["note_name"], friend["appkey"]) == ("omar", "", APPKEY)
+    rest.done("PUT", "/v1/users/ming/friends", [{"username": "omar", "note_name": "Om", "others": "from work"}])
+    (friend,) = ming.do("get_friend_list")["friend_list"]
+    assert (friend["memo_name"], friend["memo_others"]) == ("Om", "from work")
+    for part in ({"username": "anna"}, {"username": "omar", "note_name": "x" * 65}, {"username": 7}, 7):
+        assert rest.refused("PUT", "/v1/users/ming/friends", [part]) == (400, 899003)
+    assert rest.refused("PUT", "/v1/users/ming/friends", {}) == (400, 899003)
     rest.done("DELETE", "/v1/users/ming/friends", ["omar", "anna"])
     assert ming.do("get_friend_list") == {"friend_list": []}
     rest.done("PUT", "/v1/users/ming/blacklist", ["omar"])
-    assert ming.notified(7)
+    for _ in range(2):
+        assert ming.notified(7)
     assert ming.notified(38)
     assert omar.refused("s_across_single_text", **message("hello", single="ming")[1]) == 880207
     assert [user["username"] for user in rest.done("GET", "/v1/users/ming/blacklist", None, 200)] == ["omar"]
