@@ -53,7 +53,7 @@ def _item(core: Core, conversation: str, mtime_ms: int) -> dict[str, Any] | None
         else {
             "key": number,
             "type": SINGLE,
-            "name": user.nickname or user.username,
+            "name": user.username,  # jchat-web sends to this name
             "username": user.username,
             "nickname": user.nickname,
             "appkey": user.appkey,

@@ -14,7 +14,7 @@ CREATED, LEFT, ADDED, REMOVED, CHANGED = 8, 9, 10, 11, 12  # events
 ASKED = 56
 BY_SELF, BY_MEMBER = 59, 10  # what the event of a request says in `extra`
 DISSOLVED = 69  # what the event of leaving says in `extra`
-MAX_NAME = 64  # bytes
+MAX_NAME = 64  # bytes; a group may have none, and jchat-web then names it by its members
 MAX_DESC = 250
 PAGE = 50
 
@@ -223,7 +223,7 @@ def _without(core: Core, group: Group, users: Sequence[User]) -> dict[str, Any]:
 
 
 def _check(name: str, desc: str) -> None:
-    if not 1 <= len(name.encode()) <= MAX_NAME:
+    if len(name.encode()) > MAX_NAME:
         raise Refused(880404)
     if len(desc.encode()) > MAX_DESC:
         raise Refused(880405)

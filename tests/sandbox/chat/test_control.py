@@ -65,7 +65,7 @@ def test_seed(sandbox: Sandbox, page: Opener) -> None:
         ({"seed": {"users": [{"username": "k", "password": "x"}]}}, "username: must be 4 to 128"),
         ({"seed": {"friends": [["ming"]]}}, "seed.friends: each must be a pair of usernames"),
         ({"seed": {"friends": [["ming", "kate"]]}}, "username: there is no user kate"),
-        ({"seed": {"groups": [{"owner": "ming", "name": ""}]}}, "length of group name exceed limit"),
+        ({"seed": {"groups": [{"owner": "ming", "name": "x" * 65}]}}, "length of group name exceed limit"),
         ({"seed": {"rooms": [{"name": ""}]}}, "name: must be 1 to 128 bytes"),
         ({"seed": {"rooms": [{"name": "x", "description": "x" * 251}]}}, "description: must be at most 250 bytes"),
         (

@@ -19,9 +19,10 @@ def test_the_list(sandbox: Sandbox, ming: Page, omar: Page) -> None:
     ming.says("hello", single="anna")
     group, single, other = ming.do("get_conversations")["conversations"]
     assert (group["key"], group["type"], group["name"]) == (str(gid), 4, "weekend")
-    assert (single["type"], single["name"], single["username"], single["appkey"]) == (3, "Omar", "omar", APPKEY)
+    assert (single["type"], single["nickname"], single["username"], single["appkey"]) == (3, "Omar", "omar", APPKEY)
     assert single["mtime"] == sent["ctime_ms"]
-    assert other["name"] == "anna"
+    assert (single["name"], other["name"]) == ("omar", "anna")  # jchat-web sends to this name
+    ming.says("hello", single=single["name"])
     assert single["key"].isdecimal()
     ming.do("exit_group", gid=gid)
     sandbox.behave(delete={"username": "anna"})

@@ -218,13 +218,13 @@ def test_groups(rest: Rest, ming: Page, omar: Page) -> None:
     assert rest.refused("POST", f"/v1/groups/{gid}/members", {"add": ["anna"]}) == (403, 899011)
     assert rest.refused("POST", f"/v1/groups/{gid}/members", {"remove": ["omar"]}) == (403, 899014)
     assert rest.refused("POST", f"/v1/groups/{gid}/members", {}) == (400, 899003)
-    assert rest.refused("PUT", f"/v1/groups/{gid}", {"name": ""}) == (400, 899003)
+    assert rest.refused("PUT", f"/v1/groups/{gid}", {"name": "x" * 65}) == (400, 899003)
     rest.done("DELETE", f"/v1/groups/{gid}")
     ming.all()
     assert rest.refused("GET", f"/v1/groups/{gid}") == (404, 899006)
     assert rest.refused("GET", "/v1/groups/x") == (404, 899006)
     assert rest.refused("POST", "/v1/groups", {"owner_username": "nobody", "name": "x"}) == (404, 899002)
-    assert rest.refused("POST", "/v1/groups", {"owner_username": "ming", "name": ""}) == (400, 899003)
+    assert rest.refused("POST", "/v1/groups", {"owner_username": "ming", "name": "x" * 65}) == (400, 899003)
 
 
 def test_groups_without_members(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
