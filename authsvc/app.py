@@ -195,8 +195,8 @@ def create_app(
     )
     table = routes(services)
     app = flask_app.create(table, lifecycle)
-    app.wsgi_app = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))  # type: ignore[method-assign] # Flask's documentation has it so
-    app.wsgi_app = PerProcess(app.wsgi_app, again)  # type: ignore[method-assign] # the same
+    direct = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))
+    app.wsgi_app = PerProcess(direct, again)  # type: ignore[method-assign] # Flask's documentation has it so
     # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
     with suppress(StoreUnavailable):
         store.ping()
@@ -207,7 +207,7 @@ def create_app(
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, recorder.metrics.text)
-    app.extensions |= {"authsvc": background, "authsvc.recorder": recorder}
+    app.extensions |= {"authsvc": background, "authsvc.direct": direct, "authsvc.recorder": recorder}
     return app
 
 

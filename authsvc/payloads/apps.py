@@ -8,7 +8,7 @@ Imports only `payload`, `secret`, `store` and `errors`.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from authsvc.errors import InvalidRequest, StoreUnavailable, UnknownAppkey
 from authsvc.payloads.payload import MAX_AGE_MS, MAX_SKEW_MS
@@ -44,10 +44,10 @@ class Served:
 
     app: App
     retired: tuple[Retired, ...]
+    appkey: str = field(init=False)
 
-    @property
-    def appkey(self) -> str:
-        return self.app.appkey
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "appkey", self.app.appkey)
 
     def secrets_for(self, timestamp_ms: int) -> Iterator[str]:
         """

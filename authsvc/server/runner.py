@@ -131,7 +131,7 @@ def _load_service(
     """
     while True:
         try:
-            return create_app(
+            app = create_app(
                 is_draining=drain.is_on,
                 twins_pass=twins_pass,
                 metrics_listener=metrics_listener,
@@ -142,6 +142,10 @@ def _load_service(
             for fault in exc.faults:
                 _log.error("waiting for settings that can be used: %s", fault)
             time.sleep(1)
+        else:
+            # Past what looks for a fork with each request, by a system call: a worker does not fork.
+            direct: WSGIApplication = app.extensions["authsvc.direct"]
+            return direct
 
 
 def _load_apart(load: Load, drain: Drain, slots: Slots, workers: int) -> "WSGIApplication":

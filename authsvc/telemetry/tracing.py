@@ -88,9 +88,12 @@ class _NoSpan:
         """There is no span."""
 
 
+_NO_TRACE = _NoSpan(None)
+
+
 class _Off:
     def begin(self, _method: str, traceparent: str | None) -> Span:
-        return _NoSpan(trace_id(traceparent))
+        return _NoSpan(trace_id(traceparent)) if traceparent else _NO_TRACE
 
     def headers(self) -> dict[str, str]:
         return {}

@@ -2,7 +2,7 @@
 The direct door: a WSGI app before Flask's that calls the handler of a known method and path at once.
 
 Flask takes several times as long to find a view as the handler takes to answer. What the table of routes does not have
-to the letter is left to Flask. Imports `routes`, `answer` and `lifecycle`.
+to the letter is left to Flask. Imports `routes`, `answer`, `lifecycle` and `request`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from authsvc.web.answer import of_exception
 from authsvc.web.lifecycle import Lifecycle
+from authsvc.web.request import Request
 from authsvc.web.routes import Route
 
 _STATUS_LINES = {status: f"{status} {phrase.upper()}" for status, phrase in HTTP_STATUS_CODES.items()}
@@ -33,6 +34,7 @@ class Direct:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, or pass the request on."""
+        lifecycle = self._lifecycle
         if not self._is_open():
             return self.flask(environ, start_response)
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -41,13 +43,13 @@ class Direct:
             route, rest = self._by_beginning(method, path)
         if route is None or environ.get("SCRIPT_NAME") or "HTTP_UPGRADE" in environ:
             return self.flask(environ, start_response)
-        request = self._lifecycle.begin(environ, rest)
+        request = Request(environ, lifecycle.now_ms(), lifecycle.tracing, rest)
         try:
             answer = route.handler(request)
         except Exception as exc:  # noqa: BLE001 -- of which a bug is logged
             answer = of_exception(request, exc)
         headers, status = answer.head(), answer.status
-        self._lifecycle.finish(request, headers, route=route.path, status=status, cache_control=answer.cache_control)
+        lifecycle.finish(request, headers, route=route.path, status=status, cache_control=answer.cache_control)
         start_response(_STATUS_LINES[status], headers)
         return [answer.body]  # granian sends a list at once, and anything else by a channel
 

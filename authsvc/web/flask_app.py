@@ -2,7 +2,8 @@
 Flask's door: a Flask app whose views call the handlers, with all that Flask gives besides.
 
 That is: odd paths, 404 and 405, HEAD and OPTIONS, the test client, a place in another app, and extensions. The only
-module of `web` that imports `flask`; of the project it imports `routes`, `answer` and `lifecycle`.
+module of `web` that imports `flask`; of the project it imports `routes`, `answer`, `lifecycle` and
+`request`.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
 
     @app.before_request
     def begin() -> None:
-        request.environ[_KEY] = lifecycle.begin(request.environ)
+        request.environ[_KEY] = Request(request.environ, lifecycle.now_ms(), lifecycle.tracing)
 
     @app.after_request
     def end(response: Response) -> Response:

@@ -1,5 +1,5 @@
 """
-How every request begins, and what every answer has in common, whichever door it takes.
+What every request and every answer has in common, whichever door it takes.
 
 That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `cors`,
 `access_log`, `tracing` and `request`.
@@ -8,7 +8,6 @@ That is: headers, CORS, what is left of the rate limit, the span and the record 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from wsgiref.types import WSGIEnvironment
 
 from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.tracing import Tracing
@@ -18,17 +17,13 @@ from authsvc.web.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Begins requests and finishes their answers; `record` takes what the log and the metrics are made of."""
+    """What requests begin with and what answers end with; `record` takes what the log and the metrics are made of."""
 
     allowed_origins: frozenset[str]
     allowed_headers: tuple[str, ...]
     record: Callable[[Finished], None]
     tracing: Tracing
     now_ms: Callable[[], int]
-
-    def begin(self, environ: WSGIEnvironment, rest: str = "") -> Request:
-        """Return the request, whose time and span count from here; `rest` is the open part of its path."""
-        return Request(environ, self.now_ms(), self.tracing, rest)
 
     def finish(
         self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int, cache_control: str
@@ -51,7 +46,7 @@ class Lifecycle:
             ("Vary", "Origin" if language is None else "Origin, Accept-Language"),
         )
         origin = request.environ.get("HTTP_ORIGIN")
-        if origin is not None:
+        if origin in self.allowed_origins:
             self._add_cors(request, headers, origin)
         request.span.end(route=route, status=status)
         problem = request.problem

@@ -14,12 +14,14 @@ from authsvc.web.presented import read_json
 from authsvc.web.request import Request
 from authsvc.web.services import Services
 
+_ISSUE_FIELDS = frozenset({"appkey", "random_str"})
+_BOOTSTRAP_FIELDS = frozenset({"appkey", "renew_login"})
 _EXPIRES_IN = ("X-Expires-In-Ms", str(MAX_AGE_MS))
 
 
 def auth_payload(services: Services, request: Request) -> Answer:
     user_id = _authenticate(services, request)
-    fields = request.fields({"appkey", "random_str"}, may_be_empty=True)
+    fields = request.fields(_ISSUE_FIELDS, may_be_empty=True)
     served = _find(services, request, json_body.text(fields, "appkey"))
     request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
     random_str = json_body.text(fields, "random_str")
@@ -31,7 +33,7 @@ def auth_payload(services: Services, request: Request) -> Answer:
 
 def bootstrap(services: Services, request: Request) -> Answer:
     user_id = _authenticate(services, request)
-    fields = request.fields({"appkey", "renew_login"}, may_be_empty=True)
+    fields = request.fields(_BOOTSTRAP_FIELDS, may_be_empty=True)
     served, renews = _find(services, request, json_body.text(fields, "appkey")), json_body.flag(fields, "renew_login")
     request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
     login = None

@@ -7,8 +7,7 @@ Werkzeug's helpers do the reading. Imports `json_body`, `accept_language`, `lang
 
 import re
 import time
-from collections.abc import Collection, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import parse_qsl
 from wsgiref.types import WSGIEnvironment
 
@@ -35,20 +34,24 @@ _WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where only a transfer c
 class _Headers:
     """Header values by name, in any case; Werkzeug's take three times as long, and a login asks for up to nine."""
 
-    __slots__ = ("_environ",)
+    __slots__ = ("_get",)
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        self._environ = environ
+        self._get: Callable[[str], str | None] = environ.get
 
     def get(self, name: str, /) -> str | None:
-        value: str | None = self._environ.get(_variable(name))
-        return value
+        return self._get(_VARIABLES[name])
 
 
-@cache
-def _variable(header: str) -> str:
-    """Return a header's name as WSGI has it; of those that the code and the settings name."""
-    return f"HTTP_{header.upper().replace('-', '_')}"
+class _Variables(dict[str, str]):
+    """Headers' names as WSGI has them, by the names that the code and the settings give them."""
+
+    def __missing__(self, header: str) -> str:
+        variable = self[header] = f"HTTP_{header.upper().replace('-', '_')}"
+        return variable
+
+
+_VARIABLES = _Variables()
 
 
 class Request:
