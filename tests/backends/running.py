@@ -135,13 +135,13 @@ class Backend:
     settings: Mapping[str, str]  # of authsvc beside it
 
     def is_up(self) -> bool:
-        """Return whether it takes connections; fail once it has ended."""
+        """Return whether it answers; fail once it has ended. The first answer may take longer than authsvc waits."""
         assert self.process.poll() is None, f"it ended with {self.process.returncode}"
-        return is_listening(self.port)
+        return is_listening(self.port) and self._send("GET", "/auth/check")[0] < 500
 
     def log_in(self, user_id: str) -> dict[str, str]:
         """Log the user in; return the headers of his requests from then on."""
-        status, headers, content = self._post(f"/login?user={user_id}")
+        status, headers, content = self._send("POST", f"/login?user={user_id}")
         assert status in {200, 204}, content
         if content:
             return {"Authorization": f"Bearer {json.loads(content)['access_token']}"}
@@ -149,17 +149,17 @@ class Backend:
 
     def ban(self, user_id: str) -> None:
         """End what the user was given."""
-        assert self._post(f"/ban?user={user_id}")[0] == 204
+        assert self._send("POST", f"/ban?user={user_id}")[0] == 204
 
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
         self.process.wait(10)
 
-    def _post(self, path: str) -> tuple[int, Message, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    def _send(self, method: str, path: str) -> tuple[int, Message, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", path, headers={"Content-Length": "0"})
+            connection.request(method, path, headers={"Content-Length": "0"})
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         finally:
