@@ -4,9 +4,11 @@ The pages of docs/backends/: apps whose logins authsvc reads by itself, and ever
 Those that it asks are in `tests/auth/test_ask_app.py`, two of them in Chromium in `tests/browser/test_app_login.py`.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import jwt
 import pytest
 from flask import Flask
 
@@ -81,3 +83,15 @@ def test_a_token_of_node(serve: Callable[[Mapping[str, str]], Flask], secrets: P
     token = run_node("-", text=f"{names}{app.code(secrets)}process.stdout.write(token)")
     headers = {"Authorization": f"Bearer {token}"}
     assert serve(app.settings(secrets)).test_client().post(ISSUE, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(("token_type", "status"), [("access", 200), ("refresh", 401)])
+def test_tokens_of_django_rest_framework(
+    token_type: str, status: int, serve: Callable[[Mapping[str, str]], Flask], secrets: Path
+) -> None:
+    """With the claims that the documentation of simplejwt shows."""
+    (block,) = ENGLISH.page("backends/django").find("sh", "AUTHSVC_JWT_USER_CLAIM")
+    claims = {"token_type": token_type, "exp": time.time() + 300, "iat": time.time(), "jti": "0" * 32, "user_id": "7"}
+    token = jwt.encode(claims, made_up.JWT_KEY, algorithm="HS256")
+    answer = serve(block.exports(secrets)).test_client().post(ISSUE, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == status
