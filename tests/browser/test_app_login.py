@@ -1,5 +1,6 @@
 """A page in a real browser behind a real nginx, whose user is known by a cookie that only the app can read."""
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -55,15 +56,15 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, seen: Seen) -> Iterator
         service.variables |= {**backend.settings, "AUTHSVC_LOGIN_CACHE_S": str(CACHE_S)}
         stack.callback(service.stop)
         service.start("--workers", "1")
-        block = next(block for block in ENGLISH.find("nginx") if "auth_request" not in block.text)
+        (block,) = ENGLISH.readme.find("nginx")
+        ports = {"8080": port, "8000": service.port, "5000": backend.port}
+        text = re.sub("|".join(ports), lambda found: str(ports[found[0]]), block.text)
         temporary = "".join(
             f"{name}_temp_path {gateway}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
         )
         (gateway / "nginx.conf").write_text(
             f"""daemon off; master_process off; pid {gateway}/pid; error_log {gateway}/log; events {{}}
-            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port};
-            {block.text.replace("8000", str(service.port))}
-            location / {{ proxy_pass http://127.0.0.1:{backend.port}; proxy_set_header Host $http_host; }} }} }}"""
+            http {{ access_log off; {temporary} {text} }}"""
         )
         command = [needed.program("nginx"), "-p", str(gateway), "-c", f"{gateway}/nginx.conf", "-e", f"{gateway}/log"]
         process = subprocess.Popen(command, env=clean_environment())

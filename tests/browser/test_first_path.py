@@ -47,8 +47,8 @@ class FirstPath:
 
     def __init__(self, folder: Path, docs: Docs, stack: ExitStack) -> None:
         self.folder, self.docs, self._stack = folder, docs, stack
-        self.ports = {"8000": free_port(), "8100": free_port()}
-        self.app, self.gateway = free_port(), free_port()
+        self.ports = {port: free_port() for port in ("8000", "8100", "5000", "8080")}
+        self.gateway = self.ports["8080"]
         self.site = f"http://127.0.0.1:{self.gateway}"
         self._variables = clean_environment() | {"PATH": needed.PATH, "XDG_STATE_HOME": str(folder / "state")}
         (folder / "secrets").mkdir()
@@ -59,7 +59,7 @@ class FirstPath:
         """Return the only block like this of the README or the sandbox's page, with ports and folders of here."""
         blocks = self.docs.readme.blocks + self.docs.page("sandbox").blocks
         (block,) = (block for block in blocks if block.language == language and word in block.text)
-        text = re.sub("8000|8100", lambda found: str(self.ports[found[0]]), block.text)
+        text = re.sub("|".join(self.ports), lambda found: str(self.ports[found[0]]), block.text)
         return text.replace("/run/secrets", str(self.folder / "secrets"))
 
     def write_the_app(self) -> None:
@@ -76,9 +76,7 @@ class FirstPath:
         )
         (self.folder / "nginx.conf").write_text(
             f"""daemon off; master_process off; pid {self.folder}/pid; error_log {self.folder}/nginx.log; events {{}}
-            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{self.gateway};
-            {self.text("nginx", "location")}
-            location / {{ proxy_pass http://127.0.0.1:{self.app}; proxy_set_header Host $http_host; }} }} }}"""
+            http {{ access_log off; {temporary} {self.text("nginx", "listen")} }}"""
         )
 
     def start_all(self) -> None:
@@ -88,7 +86,9 @@ class FirstPath:
         exports = "".join(f"{line}\n" for line in start.splitlines() if line.startswith("export "))
         bind = f"authsvc sandbox --bind 127.0.0.1:{self.ports['8100']}"
         sandbox = self._start("sandbox", ["bash", "-c", exports + terminal.replace("authsvc sandbox", bind)])
-        app = self._start("app", [sys.executable, "-m", "flask", "--app", "app", "run", "--port", str(self.app)])
+        app = self._start(
+            "app", [sys.executable, "-m", "flask", "--app", "app", "run", "--port", str(self.ports["5000"])]
+        )
         program = needed.program("nginx")
         command = [program, "-p", str(self.folder), "-c", f"{self.folder}/nginx.conf", "-e", f"{self.folder}/nginx.log"]
         gateway = self._start("gateway", command)
@@ -97,7 +97,7 @@ class FirstPath:
         given = self.text("sh", "AUTHSVC_SDK_OPTIONS").rpartition("authsvc serve")[0].replace("\\\n", "\n")
         given = "".join(f"export {line}\n" for line in given.splitlines() if line)
         service = self._start("service", ["bash", "-c", given + start])
-        for process, port in ((app, self.app), (gateway, self.gateway), (service, self.ports["8000"])):
+        for process, port in ((app, self.ports["5000"]), (gateway, self.gateway), (service, self.ports["8000"])):
             self._wait_for(process, port)
 
     def log(self) -> str:

@@ -26,7 +26,7 @@ from tests.conftest import Seen
 from tests.deploy.gateway import login_app
 from tests.support import made_up, needed
 from tests.support.docs import CHINESE, ENGLISH, ROOT, Block, Docs, Document
-from tests.support.running import Service, clean_environment, wait_until
+from tests.support.running import Service, clean_environment, is_listening, wait_until
 from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
 
 PROGRAMS = {"PATH": needed.PATH}
@@ -142,6 +142,31 @@ def test_the_index_leads_everywhere_in_two_clicks(docs: Docs) -> None:
     far = {name for one in near for name, _ in pages[one].links()}
     assert pages.keys() - near - far - {index.name} == set()
     assert index.name in {name for name, _ in docs.readme.links()}
+
+
+# What was asked and found nowhere, by page: the chapter that answers it, in both languages.
+ASKED = {
+    "where the SDK comes from": ("page", "The SDK file", "SDK 文件"),
+    "which systems are supported": ("servers", "Systems", "支持的系统"),
+    "other WSGI servers": ("servers", "Another WSGI server", "其他 WSGI 服务器"),
+    "embedding": ("servers", "Inside your own Flask app", "嵌入 Flask 应用"),
+    "outbound proxies": ("network", "Network and proxies", "网络和代理"),
+    "forgetting an account": ("upgrade", "Forget a user", "删除一个用户"),
+    "which file of jchat-web to edit": ("jchat-web", "Which file to edit", "要改哪个文件"),
+    "uninstalling": ("upgrade", "Uninstall", "卸载"),
+    "upgrading": ("upgrade", "Upgrade", "升级"),
+    "which app a media GET means": ("media", "Which app", "属于哪个应用"),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_what_was_asked_is_two_clicks_away(asked: tuple[str, str, str]) -> None:
+    """The index links the page, and the page has a chapter for it."""
+    name, *chapters = asked
+    for docs, chapter in zip((ENGLISH, CHINESE), chapters, strict=True):
+        page = docs.page(name)
+        assert page.name in {path for path, _ in docs.page("index").links()}
+        assert chapter in {title for _, title in page.headings}
 
 
 @BOTH
@@ -376,19 +401,24 @@ def is_open(service: Service, log: Path) -> bool:
 def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: Path, tmp_path: Path) -> None:  # noqa: FBT001
     """A page of the gateway's own site gets a payload and all that it loads; a user whom the client names is nobody."""
     needed.program("nginx")
-    block = docs.find("nginx")[is_gateway]
+    (block,) = (docs.page("login") if is_gateway else docs.readme).find("nginx")
     gateway, log = Service(tmp_path), tmp_path / "error.log"
     (tmp_path / "secret").write_text(f'set $gateway_secret "{made_up.GATEWAY_SECRET}";')
     temporary = "".join(
         f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
     )
     with login_app() as app:
-        here = {"127.0.0.1:8000": f"127.0.0.1:{service.port}", "127.0.0.1:5000": f"127.0.0.1:{app}"}
+        here = {
+            "listen 8080": f"listen 127.0.0.1:{gateway.port}",
+            "127.0.0.1:8000": f"127.0.0.1:{service.port}",
+            "127.0.0.1:5000": f"127.0.0.1:{app}",
+        }
         here["/etc/nginx/gateway-secret"] = str(tmp_path / "secret")
         text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], block.text)
+        server = f"server {{ listen 127.0.0.1:{gateway.port}; {text} }}" if is_gateway else text
         (tmp_path / "nginx.conf").write_text(
             f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {log}; events {{}}
-            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{gateway.port}; {text} }} }}"""
+            http {{ access_log off; {temporary} {server} }}"""
         )
         gateway.process = subprocess.Popen(
             ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(log)],
@@ -397,13 +427,14 @@ def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: P
         try:
             forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
             user = {"Cookie": "session=ming"} if is_gateway else session_cookie(secrets)
-            wait_until(lambda: is_open(gateway, log), timeout_s=15, what=log.read_text)
+            wait_until(lambda: is_listening(gateway.port), timeout_s=15, what=log.read_text)
             for headers, status in (({}, 401), (user, 200)):
                 assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
             for path in ("/problems/expired", "/client.js", "/client.d.ts", "/openapi.yaml"):
                 assert gateway.ask("GET", path).status == 200
-            assert gateway.ask("GET", "/readyz").status == 404
-            assert gateway.ask("GET", "/client.js/x").status == 404
+            for path in ("/readyz", "/client.js/x"):  # are not the service's
+                answer = gateway.ask("GET", path)
+                assert answer.status == 404 if is_gateway else b"\nhost: " in answer.body
         finally:
             gateway.stop()
 
