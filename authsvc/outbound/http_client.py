@@ -2,8 +2,10 @@
 An HTTP request to another service within one deadline: the look-up of its name, the connection, TLS, a proxy's CONNECT,
 and head and body of the answer. A time-out of a socket bounds only the wait for the next byte.
 
-The only module that imports `urllib3`. It replaces the method `_new_conn` of its connections. Of the project it imports
-`deadline`, `host_names`, `proxies`, `message` and `errors`.
+The only module that imports `urllib3`. For the deadline, and the bound on what is received, it relies on more than is
+documented: `_new_conn` of its connections, `pool_classes_by_scheme` and `ConnectionCls`, and of `http.client` on
+`response_class` and the `fp` of a response. tests/project/test_private_parts.py names what has changed. Of the project
+it imports `deadline`, `host_names`, `proxies`, `message` and `errors`.
 """
 
 import http.client

@@ -1,6 +1,9 @@
 """
 granian, made to drain before it stops, and to lose no signal.
 
+For that it relies on two things that granian's documentation does not have, its handlers of signals and how it makes
+workers and replaces them; tests/project/test_private_parts.py fails by the name of what has changed.
+
 Imports `bind`, `limits` and `drain`.
 """
 

@@ -1,12 +1,12 @@
 """
 What gunicorn's worker receives by and answers with: a connection's socket, a request's body, an answer.
 
-They do what gunicorn's own do, with less work for each request. Imports `clock` and `limits`.
+`gunicorn_worker` says what of gunicorn's they rely on. Imports `clock` and `limits`.
 """
 
 import re
+import select
 import socket
-import struct
 import time
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
@@ -105,49 +105,16 @@ def _is_plain(name: str) -> bool:
 
 
 class Socket(socket.socket):
-    """
-    A connection's socket with few system calls, for each of which a thread gives up Python's lock.
-
-    gunicorn sets its time-out several times a request, mostly for nothing: here one is set when it matters, before data
-    is moved. And to wait for a while gunicorn polls, which this one leaves to the kernel.
-    """
+    """A connection's socket, on which no thread waits for a request, and which knows since when it sends."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         super().settimeout(None)
-        self._timeout_s: float | None = None
         self.sends_since_s: float | None = None  # by the monotonic clock; None while nothing is sent
         self.received_since_s: float | None = None  # the same; None while no request is received
         self.received = b""  # what has come of it, and of what follows it
         self.chunks_end = 0  # up to where its body is in whole chunks
         self.missing: Callable[[], BaseException] | None = None  # to raise where more has not come; None to wait for it
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, STAY_MS * 1000))
-
-    def settimeout(self, timeout: float | None) -> None:
-        self._timeout_s = timeout
-
-    def gettimeout(self) -> float | None:
-        return self._timeout_s
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 -- Python's signature
-        self.settimeout(None if flag else 0.0)
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        if self.missing is not None:
-            return self._recv_now(size, self.missing)
-        self._apply()
-        while True:
-            try:
-                return super().recv(size, flags)
-            except BlockingIOError:
-                if self._timeout_s is not None:
-                    raise
-
-    def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
-        self._apply()
-        self.sends_since_s = time.monotonic()
-        super().sendall(data, flags)
-        self.sends_since_s = None
 
     def begin(self, received: bytes, now_s: float) -> float:
         """Receive a request, of which so much has come, without waiting for the rest; return since when it comes."""
@@ -157,22 +124,31 @@ class Socket(socket.socket):
         self.missing = _head_too_large if len(received) > HEAD_BYTES else RequestIncomplete
         return self.received_since_s
 
-    def recv_soon(self) -> bytes:
-        """Return what comes within STAY_MS, or raise BlockingIOError."""
-        self._apply()
-        return super().recv(READ_BYTES)
+    def settimeout(self, timeout: float | None) -> None:
+        if self.missing is None:  # else Python would wait so long before it receives
+            super().settimeout(timeout)
 
-    def _recv_now(self, size: int, missing: "Callable[[], BaseException]") -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.missing is None:
+            return super().recv(size, flags)
         try:
             came = super().recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            raise missing() from None
+            raise self.missing() from None
         self.received += came
         return came
 
-    def _apply(self) -> None:
-        if self._timeout_s != super().gettimeout():
-            super().settimeout(self._timeout_s)
+    def recv_soon(self) -> bytes:
+        """Return what comes within STAY_MS, or raise BlockingIOError."""
+        readable = select.poll()
+        readable.register(self, select.POLLIN)
+        readable.poll(STAY_MS)
+        return super().recv(READ_BYTES, socket.MSG_DONTWAIT)
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        self.sends_since_s = time.monotonic()
+        super().sendall(data, flags)
+        self.sends_since_s = None
 
 
 def receive_body(req: Any, sock: Socket, unreader: Any) -> None:

@@ -219,8 +219,8 @@ def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) ->
     assert {name: getattr(cfg, name) for name in cfg.settings} == before
 
 
-def test_two_system_calls_a_request(service: Service) -> None:
-    """A worker receives and sends, and makes no other call, for who asks one request after the other."""
+def test_few_system_calls_a_request(service: Service) -> None:
+    """A worker receives, sends, and waits for the next request in the same thread, for who asks one after the other."""
     trace, requests = service.folder / "calls", 100
     calls = ("recvfrom", "sendto", "ioctl", "poll", "epoll_ctl")
     service.variables["AUTHSVC_RATE_LIMIT"] = f"{requests}/minute"
@@ -234,7 +234,7 @@ def test_two_system_calls_a_request(service: Service) -> None:
     counted = Counter(re.findall(r"(\w+)\(", trace.read_text()[before:]))
     assert counted["sendto"] >= requests
     assert counted["recvfrom"] >= requests
-    assert counted.total() < 3 * requests, counted
+    assert counted.total() < 5 * requests, counted
 
 
 def test_a_dripping_head_is_given_up(service: Service) -> None:
