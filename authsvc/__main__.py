@@ -1,8 +1,8 @@
 """
 The command `authsvc`, which `python -m authsvc` is too.
 
-It loads everything with the garbage collector at rest: what is imported stays, and to look through it again and again
-while it comes would take a tenth of the start. Frozen, it is not looked through later either.
+It imports everything with the garbage collector off: imported objects stay, and to scan them repeatedly would take a
+tenth of the start. Frozen, they are not scanned later either.
 """
 
 import gc

@@ -1,5 +1,5 @@
 """
-The only wiring: builds everything from the settings and hands it down. Nothing happens at import.
+The wiring: `create_app` builds all parts from the settings and connects them. Nothing happens at import.
 """
 
 import logging
@@ -48,22 +48,22 @@ from authsvc.web.services import Services
 
 _log = logging.getLogger(__name__)
 
-TELL_S = 0.05  # by how much the log is behind, and what of it is lost when a worker is killed
-TICK_S = 0.5  # how often the limiter tells the store, and how soon a changed secret file is seen
-SETTLED_S = 2.0  # without a failure, until the log says that the store is back
-SAMPLE_EVERY = 30  # ticks, from one look at what gauges tell to the next
-BULKHEAD_SLOTS = 24  # of a worker's threads, how many may wait for the vendor; the others are for everything else
-SHARE = 4  # one user may spend one part in so many of the vendor's budget
+RECORD_S = 0.05  # by which the log is late, and what of it is lost when a worker is killed
+TICK_S = 0.5  # between two reconciliations of the limiter, and two looks at the secret files
+SETTLED_S = 2.0  # without a failure, until the log has that the store is available again
+SAMPLE_EVERY = 30  # ticks between two samples of the gauges
+BULKHEAD_SLOTS = 24  # threads of a worker that may wait for the vendor; the others stay free for everything else
+SHARE = 4  # one user may use the vendor's budget divided by this
 
 
 def preload(settings: Settings) -> None:
     """
-    Import what `create_app` imports only when it is called.
+    Import the modules that `create_app` imports only when it is called.
 
-    Before the fork: then the workers share it, and start sooner.
+    Before the fork, so that the workers share them and start faster.
     """
     if settings.metrics_bind is not None:
-        from authsvc.telemetry import exposition  # noqa: F401 -- to have it
+        from authsvc.telemetry import exposition  # noqa: F401 -- preloaded
     if settings.store_url.reveal().startswith("sqlite:"):
         from authsvc.stores import sqlite  # noqa: F401 -- the same
     else:
@@ -83,20 +83,21 @@ def create_app(
     variables: Mapping[str, str] = os.environ,
 ) -> Flask:
     """
-    Return the WSGI app. Best call it in each worker: it starts threads and may connect. A process that is forked from
-    this one later builds an app of its own with its first request, so what is added to this one has to be middleware.
+    Return the WSGI app. Call it in each worker if possible: it starts threads and may connect. A process that is forked
+    later builds its own app at its first request, so additions to this one must be middleware.
 
     Args:
-        settings: None reads them from `variables`, and goes on watching the files that these name.
-        store: None opens the one that the settings name.
-        vendor: None makes a client of the API at the URL that the settings name.
-        is_draining: whether this process has been asked to stop, for `/readyz`.
-        metrics_listener: where `/metrics` is asked for; None serves it nowhere.
-        slots: of all workers, whose figures are told together; None if there are no others.
-        twins_pass: whether the server lets `X_Forwarded_User` pass for `X-Forwarded-User`, which WSGI cannot tell.
+        settings: None loads them from `variables`, and watches the files that these name.
+        store: None opens the store of the settings.
+        vendor: None creates a client of the API at the URL of the settings.
+        is_draining: whether this process is stopping, for `/readyz`.
+        metrics_listener: the socket of `/metrics`; None turns it off.
+        slots: of all workers, for their common metrics; None for a single process.
+        twins_pass: whether the server accepts `X_Forwarded_User`, which WSGI does not distinguish from
+            `X-Forwarded-User`.
 
     Raises:
-        SettingsError: with every fault in it.
+        SettingsError: with every fault.
     """
     variables = dict(variables)  # a server may take the secrets out of the process's environment afterwards
     again = partial(
@@ -111,7 +112,7 @@ def create_app(
         slots=slots,
         variables=variables,
     )
-    watch = Watcher(variables) if settings is None else None  # before they are read, or a change could be missed
+    watch = Watcher(variables) if settings is None else None  # before they are loaded, or a change could be missed
     used = settings or loader.load(variables, Settings)
     recorder = Recorder(_request_log(used), Metrics(slots))
     trace = tracing.create(variables)
@@ -147,7 +148,7 @@ def create_app(
     def apply(changed: Settings) -> None:
         nonlocal used
         if changed.store_url != used.store_url:
-            _log.warning("AUTHSVC_STORE_URL: the new one is used after a restart")
+            _log.warning("AUTHSVC_STORE_URL: the new store is used after a restart")
         used = changed
         recorder.log.users = _users(changed)
         _replace(apps, changed, now_ms())
@@ -156,18 +157,18 @@ def create_app(
         if accounts is not None and changed.account_key is not None:
             accounts.replace(changed.account_key)
 
-    telling = PeriodicThread("authsvc-telling", [recorder.flush], interval_s=TELL_S, at_end=[recorder.flush])
+    recording = PeriodicThread("authsvc-recorder", [recorder.flush], interval_s=RECORD_S, at_end=[recorder.flush])
     jobs: list[Callable[[], None]] = [limiter.reconcile, vendor_limiter.reconcile, store_availability.look]
     if watch is not None:
         jobs.append(partial(watch.look, apply))
     jobs.append(lambda: apps.reconcile(store, now_ms()))
-    at_end = [media.close, vendor.close, telling.stop, trace.close, logins.close]
+    at_end = [media.close, vendor.close, recording.stop, trace.close, logins.close]
     background = PeriodicThread("authsvc-background", jobs, interval_s=TICK_S, at_end=at_end)
     readiness = Readiness(
         store,
         broken_files=tuple if watch is None else watch.broken,
         is_vendor_unavailable=vendor.is_unavailable,
-        is_at_work=lambda: background.is_alive() and telling.is_alive(),
+        is_at_work=lambda: background.is_alive() and recording.is_alive(),
         is_draining=is_draining,
     )
     sampler = Sampler(recorder.metrics, apps, budget, readiness, vendor, now_ms)
@@ -196,14 +197,15 @@ def create_app(
     table = routes(services)
     app = flask_app.create(table, lifecycle)
     direct = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))
-    app.wsgi_app = PerProcess(direct, again)  # type: ignore[method-assign] # Flask's documentation has it so
-    # A new store's birth mark has to be older than the first payload, or that would count as forgotten.
+    app.wsgi_app = PerProcess(direct, again)  # type: ignore[method-assign] # as in Flask's documentation
+    # A new store's birth mark must be older than the first payload, or that payload would count as expired.
     with suppress(StoreUnavailable):
         store.ping()
     apps.reconcile(store, now_ms())
     background.start()
-    telling.start()
-    # A worker that ends tells the last of it; both servers' workers come by here, and those who embed the app may too.
+    recording.start()
+    # At its end a worker logs the last requests. The workers of both servers run this, and so does an embedding
+    # process.
     Finalize(None, background.stop, exitpriority=1)
     if metrics_listener is not None:
         exporter.start(metrics_listener, recorder.metrics.text)

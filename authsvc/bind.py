@@ -1,5 +1,5 @@
 """
-Where to listen: a TCP address or a unix socket, whether it is free, and whether a request means it.
+The address to listen on, TCP or a unix socket; whether it is free, and whether a Host header means it.
 
 Imports only `errors`.
 """
@@ -17,12 +17,12 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
 
 
-SOCKET_MODE = 0o660  # for a gateway of the same group: whoever else connects gets past its rules
+SOCKET_MODE = 0o660  # for a gateway of the same group: another client could bypass its rules
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Where to listen: a TCP address, or a unix socket of that `mode` if `socket` is set."""
+    """A TCP address, or a unix socket with this `mode` if `socket` is set."""
 
     host: str
     port: int
@@ -31,7 +31,7 @@ class Bind:
 
     @classmethod
     def parse(cls, text: str) -> "Bind":
-        """Read `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; raises ValueError."""
+        """Parse `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. Raises ValueError."""
         if text.startswith("unix:") and len(text) > len("unix:"):
             return cls("", 0, Path(text.removeprefix("unix:")))
         match = _ADDRESS.fullmatch(text)
@@ -43,8 +43,8 @@ class Bind:
         """
         Return whether the `host` or `host:port` of a Host header or an origin means this address or this machine.
 
-        Any other name may belong to a page of somebody who lets it resolve to this address (DNS rebinding). An address
-        in digits cannot, and counts where all addresses of the machine are listened on.
+        Any other name may belong to an attacker who makes it resolve to this address (DNS rebinding). A numeric address
+        cannot, and counts if the server listens on all addresses.
         """
         match = _ADDRESS.fullmatch(address)
         if match is None:
@@ -59,19 +59,19 @@ class Bind:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, whatever a DNS server says."""
+    """Return whether a host is this machine, independent of DNS."""
     address = _ip(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def free(bind: Bind) -> Bind:
-    """Return where to listen, its port known. Raises SettingsError if nothing can, with the reason."""
+    """Return the address with a known port. Raises SettingsError with the reason if nothing can listen there."""
     try:
         if bind.socket is not None:
             _clear(bind.socket)
             return bind
         with socket.socket(socket.AF_INET6 if ":" in bind.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will, right after a restart
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the server, right after a restart
             probe.bind((bind.host, bind.port))
             return Bind(bind.host, probe.getsockname()[1])
     except (OSError, UnicodeError) as exc:
@@ -86,7 +86,7 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _clear(path: Path) -> None:
-    """Remove the socket of a server that has died. Raises OSError where none can be made."""
+    """Remove the socket of a server that has ended. Raises OSError if no socket can be created."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the folder does not exist")
     with socket.socket(socket.AF_UNIX) as probe:

@@ -1,5 +1,5 @@
 """
-What `authsvc check` tries before traffic does.
+The checks of `authsvc check`: the settings and everything that they point to.
 
 Imports `model`, `stores`, `client`, `token_keys`, `auth_request`, `availability`, `ids` and `payload`.
 """
@@ -42,7 +42,7 @@ _MAX_LISTED = 5  # keys of a JWKS URL
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: `words` say what was seen, and for a note or a failure what to do."""
+    """One line: `words` are the result, and for a note or a failure the remedy."""
 
     grade: Literal["ok", "note", "FAIL"]
     name: str
@@ -53,11 +53,11 @@ def findings(
     settings: Settings, now_ms: Callable[[], int], *, candidate: App | None = None, is_offline: bool = False
 ) -> Iterator[Finding]:
     """
-    Yield a line for each thing tried, as it is tried.
+    Yield a line for each check, as it is made.
 
     Args:
-        candidate: an app whose masterSecret is to be proven before it is used.
-        is_offline: try nothing but the settings and the store.
+        candidate: an app whose masterSecret is checked before it is used.
+        is_offline: check only the settings and the store.
     """
     yield Finding(
         "ok",
@@ -69,7 +69,7 @@ def findings(
     try:
         yield from _store(store, settings.store_place, now_ms)
         if is_offline:
-            yield Finding("note", "offline", "nothing but the settings and the store was tried")
+            yield Finding("note", "offline", "only the settings and the store are checked")
             return
         yield from _vendor(settings, store, candidate, now_ms)
         if settings.jwt_jwks_url is not None:
@@ -93,14 +93,14 @@ def _notes(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "note",
             "AUTHSVC_JWT_AUDIENCE",
-            "not set: a token made for another service is accepted, unless it has an aud",
+            "not set: a token for another service is accepted, unless it has an aud",
         )
     if settings.session_key and settings.account_key and settings.session_user_field in UNIQUIFIER_FIELDS:
         yield Finding(
             "note",
             "AUTHSVC_SESSION_USER_FIELD",
             f"{settings.session_user_field} is Flask-Security's fs_uniquifier, if your app uses that: it changes with"
-            " the password, and then the user gets another IM account; name an id that stays",
+            " the password, and the user then gets another IM account; name a permanent id",
         )
     if not settings.verifier_keys:
         yield Finding("note", "AUTHSVC_VERIFIER_KEYS", "not set: nobody can call the verify route")
@@ -110,24 +110,24 @@ def _store(store: Store, place: str, now_ms: Callable[[], int]) -> Iterator[Find
     try:
         pulse = store.ping()
     except StoreUnavailable as exc:
-        yield Finding("FAIL", "store", f"took no write: {cause(exc)} ({place}); see AUTHSVC_STORE_URL")
+        yield Finding("FAIL", "store", f"write failed: {cause(exc)} ({place}); see AUTHSVC_STORE_URL")
         return
-    yield Finding("ok", "store", f"took a write ({place})")
+    yield Finding("ok", "store", f"write succeeded ({place})")
     yield _clock("clock", pulse.clock_ms - now_ms(), "the store's")
     if pulse.worry is not None:
-        # A failure, because nothing shows it when a claim is evicted and its payload accepted again.
+        # A failure, because an evicted claim makes its payload valid again, and nothing shows it.
         yield Finding("FAIL", "memory", f"{pulse.worry}: claims may be evicted; set it to noeviction")
 
 
 def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Callable[[], int]) -> Iterator[Finding]:
     where = _where(settings.vendor_url)
-    told = [(f"appkey {app.appkey}", app) for app in settings.apps]
+    named = [(f"appkey {app.appkey}", app) for app in settings.apps]
     if candidate is not None:
-        told.append((f"appkey {candidate.appkey}, new masterSecret", candidate))
+        named.append((f"appkey {candidate.appkey}, new masterSecret", candidate))
     budget = Budget(settings.vendor_budget, store)
     vendor = Vendor(settings.vendor_url, budget=budget, breaker=CircuitBreaker(), now_ms=now_ms)
     skew_ms = None
-    for name, app in told:
+    for name, app in named:
         try:
             vendor_ms = vendor.clock_ms(Credentials(app.appkey, app.master_secret.reveal()))
         except VendorRefused as exc:
@@ -135,7 +135,7 @@ def _vendor(settings: Settings, store: Store, candidate: App | None, now_ms: Cal
             yield Finding("FAIL", name, f"{exc.detail} ({where}); {advice}")
         except (VendorBusy, VendorSlow) as exc:
             why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else str(exc.what)
-            yield Finding("FAIL", name, f"{why} ({where}); see AUTHSVC_VENDOR_URL and the way out of this network")
+            yield Finding("FAIL", name, f"{why} ({where}); see AUTHSVC_VENDOR_URL and the route out of this network")
         else:
             yield Finding("ok", name, f"the vendor accepts the credentials ({where})")
             skew_ms = None if vendor_ms is None else vendor_ms - now_ms()
@@ -154,13 +154,13 @@ def _registration(vendor: Vendor, app: App, names: usernames.Style) -> Finding:
         is_on = None
     remedy = "turn it off (PUT /v1/sdkregister/status?status=0)"
     if is_on is None:
-        return Finding("note", name, f"the vendor does not tell whether its SDK registers users; {remedy}")
+        return Finding("note", name, f"the vendor does not show whether its SDK registers users; {remedy}")
     if not is_on:
         return Finding("ok", name, "the vendor's SDK registers no users")
     if names == "derived":
-        return Finding("note", name, f"the vendor's SDK registers users, of names that are not ours; {remedy}")
-    words = f"the vendor's SDK registers users: anybody can take a user's name in advance; {remedy}, or set"
-    return Finding("note", name, f"{words} AUTHSVC_ACCOUNT_NAMES=derived")  # it is the vendor's default
+        return Finding("note", name, f"the vendor's SDK registers users, with names that are not ours; {remedy}")
+    words = f"the vendor's SDK registers users: anybody can register a user's name in advance; {remedy}, or set"
+    return Finding("note", name, f"{words} AUTHSVC_ACCOUNT_NAMES=derived")  # the vendor's default
 
 
 def _jwks(url: str, algorithms: Iterable[str]) -> Finding:
@@ -192,19 +192,19 @@ def _login(settings: Settings, url: str) -> Finding:
                 refusal = exc.detail
             else:
                 who = "a made-up login" if presented.cookie else "a request without a login"
-                return Finding("FAIL", name, f"the app says that {who} is a user's, so anybody could be one ({where})")
+                return Finding("FAIL", name, f"the app accepts {who}, so anybody could log in ({where})")
     except LoginUnavailable as exc:
         why = f"{exc.what}: {cause(exc)}" if exc.__cause__ else str(exc.what)
         return Finding("FAIL", name, f"{why} ({where})")
     finally:
         app.close()
-    return Finding("ok", name, f"{refusal}, as it should of one that is made up ({where})")
+    return Finding("ok", name, f"{refusal}, which is right for a made-up login ({where})")
 
 
 def _shape(jwk: Mapping[str, Any]) -> str:
-    """Return what decides whether a published key can be used, escaped: it is somebody else's text."""
-    told = [f"{name} {str(jwk[name])[:60]!a}" for name in ("kid", "kty", "crv", "alg", "use") if name in jwk]
-    return " ".join(told) or "a key that says nothing of itself"
+    """Return the members that decide whether a published key can be used, escaped: the text is not ours."""
+    shown = [f"{name} {str(jwk[name])[:60]!a}" for name in ("kid", "kty", "crv", "alg", "use") if name in jwk]
+    return " ".join(shown) or "a key without any of these"
 
 
 def _where(url: str) -> str:

@@ -43,7 +43,7 @@ MAX_DETAIL = 500  # characters
 
 
 class _Group(click.Group):
-    """Turns what authsvc raises into one line on stderr and an exit code."""
+    """Reports the exceptions of authsvc by a line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -108,25 +108,25 @@ def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
 
 @main.command(name="demo")
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT on this machine.")
-@click.option("--sdk", type=click.Path(path_type=Path), help="The vendor's SDK file, instead of our stand-in for it.")
+@click.option("--sdk", type=click.Path(path_type=Path), help="The vendor's SDK file, instead of the built-in stand-in.")
 def demo_command(bind: str, sdk: Path | None) -> None:
-    """Show it all on one page: a made-up app, made-up users, the sandbox, secrets drawn anew at each start.
+    """Show it all on one page: a made-up app, made-up users, the sandbox, secrets generated at each start.
 
     \b
     Examples:
       authsvc demo        # then open http://127.0.0.1:8000/
       authsvc demo --sdk ./jmessage-sdk-web.min.js
     """
-    from authsvc import demo  # here, because a service has no need of it
+    from authsvc import demo  # here, because the service does not need it
 
     demo.serve(_bind(bind), sdk)
 
 
 @main.command()
-@click.option("--appkey", help="Which app, when there are several; the default app if left out.")
+@click.option("--appkey", help="Which app, when there are several; the default app if omitted.")
 @click.option("--master-secret-file", type=click.Path(path_type=Path), help="Instead of the environment's secret.")
-@click.option("--random-str", help="20 to 36 characters of A-Z a-z 0-9 _ -; drawn anew if left out.")
-@click.option("--timestamp-ms", type=int, help="Unix milliseconds; now if left out.")
+@click.option("--random-str", help="20 to 36 characters of A-Z a-z 0-9 _ -; generated if omitted.")
+@click.option("--timestamp-ms", type=int, help="Unix milliseconds; now if omitted.")
 def sign(appkey: str | None, master_secret_file: Path | None, random_str: str | None, timestamp_ms: int | None) -> None:
     """Print a signed payload, for a test or a comparison.
 
@@ -143,13 +143,13 @@ def sign(appkey: str | None, master_secret_file: Path | None, random_str: str | 
         random_str=fresh_id() if random_str is None else random_str,
         now_ms=now_ms,
     )
-    payload.parse(signed.to_dict())  # refuses a random_str or a timestamp that no verifier would take
+    payload.parse(signed.to_dict())  # rejects a random_str or a timestamp that no verifier accepts
     click.echo(json.dumps(signed.to_dict()))
 
 
 @main.command()
 @click.option("--master-secret-file", type=click.Path(path_type=Path), help="Instead of the environment's secret.")
-@click.option("--claim", is_flag=True, help="Use the payload up, as the verify route does; otherwise only look.")
+@click.option("--claim", is_flag=True, help="Use the payload up, as the verify route does; without it, only check.")
 def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     """Read a payload from stdin and name the first rule that it breaks, if any.
 
@@ -165,7 +165,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
     settings = _app_settings(presented.appkey, master_secret_file)
     now_ms = clock.now_ms()
     apps, store = Apps(settings.apps, now_ms), stores.open_store(settings.store_url.reveal())
-    with suppress(StoreUnavailable):  # the rules before the replay are checked without it
+    with suppress(StoreUnavailable):  # the rules before the replay do not need it
         apps.learn(store)
     if claim:
         verifying.verify(presented, holder=None, apps=apps, store=store, now_ms=now_ms)
@@ -177,13 +177,11 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
 
 
 @main.command()
-@click.option(
-    "--appkey", help="Whose new masterSecret it is, when there are several apps; the default app if left out."
-)
-@click.option("--master-secret-file", type=click.Path(path_type=Path), help="A new masterSecret, to prove before use.")
-@click.option("--offline", is_flag=True, help="Try only the settings and the store, not the vendor or a JWKS URL.")
+@click.option("--appkey", help="The app of the new masterSecret, when there are several; the default app if omitted.")
+@click.option("--master-secret-file", type=click.Path(path_type=Path), help="A new masterSecret, to check before use.")
+@click.option("--offline", is_flag=True, help="Check only the settings and the store, not the vendor or a JWKS URL.")
 def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool) -> None:
-    """Try the settings and everything they point to; one line each, with what to do about it.
+    """Check the settings and everything they point to; one line each, with the remedy.
 
     \b
     Examples:
@@ -192,9 +190,9 @@ def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool)
       authsvc check --offline                     # where the vendor cannot be reached
     """
     if offline and master_secret_file is not None:
-        raise click.UsageError("--master-secret-file is proven by the vendor, which --offline does not try")
+        raise click.UsageError("--master-secret-file is checked with the vendor, which --offline excludes")
     if appkey is not None and master_secret_file is None:
-        raise click.UsageError("--appkey says whose --master-secret-file it is, and needs it")
+        raise click.UsageError("--appkey is for --master-secret-file, and needs it")
     settings = loader.load(os.environ, Settings)
     _check_proxies(settings)
     candidate = None
@@ -211,8 +209,8 @@ def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool)
 @main.command()
 @click.option("--bind", default="127.0.0.1:8100", show_default=True, help="HOST:PORT on this machine.")
 @click.option("--service", default="http://127.0.0.1:8000", show_default=True, help="The authsvc that verifies.")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps the state over a restart.")
-@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="End when whoever started it has.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps the state across restarts.")
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="End with the process that started it.")
 def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bool) -> None:
     """Stand in for the vendor on this machine: gateway, REST API and files, for a page and for tests.
 
@@ -253,7 +251,7 @@ def sandbox(bind: str, service: str, state: Path | None, *, until_stdin_ends: bo
 
 
 def _end_with_stdin() -> None:
-    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the writer is gone
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the writer ends
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -265,13 +263,13 @@ def _bind(text: str) -> Bind:
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Raise SettingsError if the environment names a proxy that cannot be one."""
+    """Raise SettingsError if the environment has a malformed proxy URL."""
     for url in filter(None, (settings.vendor_url, settings.jwt_jwks_url)):
         proxies.proxy_for(url)
 
 
 def _app_settings(appkey: str | None, file: Path | None) -> AppSettings:
-    """Return the settings of the environment, with the one app that the options name in the place of theirs."""
+    """Return the settings of the environment, with the app of the options in place of its apps."""
     if file is None:
         return loader.load(os.environ, AppSettings)
     if appkey is None:
@@ -285,7 +283,7 @@ def _app_settings(appkey: str | None, file: Path | None) -> AppSettings:
 
 @contextmanager
 def _options_blamed() -> Iterator[None]:
-    """Name the option where a fault names the variable that it stands for."""
+    """Name the option in a fault where it has the name of the variable."""
     options = {
         "AUTHSVC_APPKEY": "--appkey",
         "AUTHSVC_MASTER_SECRET": "--master-secret-file",
@@ -294,5 +292,5 @@ def _options_blamed() -> Iterator[None]:
     try:
         yield
     except SettingsError as exc:
-        told = (fault.partition(": ") for fault in exc.faults)
-        raise SettingsError([options.get(name, name) + colon + rule for name, colon, rule in told]) from None
+        parts = (fault.partition(": ") for fault in exc.faults)
+        raise SettingsError([options.get(name, name) + colon + rule for name, colon, rule in parts]) from None

@@ -1,5 +1,5 @@
 """
-The service shown on one page: beside it a made-up web app whose users log in, and the sandbox in the vendor's place.
+The demo: the service on one page, with a made-up web app whose users log in, and the sandbox in the vendor's place.
 
 The sandbox is a process of its own that ends with this one. Every secret is generated anew at each start. Imports
 `app`, `demo_app`, `bind`, `errors`, `model`, `rate`, `runner` and `secret`.
@@ -33,8 +33,8 @@ def serve(bind: Bind, sdk: Path | None = None) -> None:
     Serve the demo until stopped.
 
     Args:
-        bind: port 0 takes any that is free.
-        sdk: the vendor's SDK file; None takes our stand-in for it.
+        bind: port 0 takes any free port.
+        sdk: the vendor's SDK file; None takes the built-in stand-in.
 
     Raises:
         SettingsError: nothing can listen there, the file cannot be read, or the sandbox does not start.
@@ -68,7 +68,7 @@ def _read(sdk: Path) -> bytes:
 
 
 def _beside(bind: Bind) -> Bind:
-    """Return where the sandbox listens: the next port if it is free, so that an open page outlives a restart."""
+    """Return the address of the sandbox: the next port if it is free, so that an open page survives a restart."""
     with suppress(SettingsError, OverflowError):
         return free(Bind(LOOPBACK, bind.port + 1))
     return free(Bind(LOOPBACK, 0))
@@ -76,7 +76,7 @@ def _beside(bind: Bind) -> Bind:
 
 @contextmanager
 def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> Iterator[None]:
-    """Run the sandbox. It ends when its stdin does, and so even when this process dies without a word."""
+    """Run the sandbox. It ends with its stdin, and so also when this process is killed."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
     variables["AUTHSVC_APPKEY"] = str(settings.appkey)
     for name, secret in (("MASTER_SECRET", settings.master_secret), ("VERIFIER_KEYS", settings.verifier_keys[0])):
@@ -88,7 +88,7 @@ def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> 
         env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        process_group=0,  # Ctrl-C is for this process to act on
+        process_group=0,  # Ctrl-C is handled by this process
     )
     with process:
         if not (process.stdout and process.stdout.readline()):
@@ -97,7 +97,7 @@ def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> 
 
 
 def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Settings:
-    """Return the service's settings, every secret in them new, with a store in this folder."""
+    """Return the service's settings, with new secrets and a store in this folder."""
     return Settings(
         appkey=secrets.token_hex(12),
         master_secret=Secret(secrets.token_hex(12)),
@@ -106,7 +106,7 @@ def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Se
         verifier_keys=(Secret(secrets.token_hex(32)),),
         account_key=Secret(secrets.token_hex(32)),
         store_url=Secret(f"sqlite://{folder.resolve()}/store.db"),
-        rate_limit=Rate.parse("600/minute"),  # a visitor who clicks a lot is no attacker
+        rate_limit=Rate.parse("600/minute"),  # a visitor clicks a lot
         vendor_url=f"http://{sandbox}",
         media_hosts=(LOOPBACK,),
         sdk_script="/demo/sdk.js" if sdk is None else "/demo/vendor-sdk.js",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 USERS = ("ming", "ana", "omar")
-COOKIE = "authsvc_demo"  # cookies know no ports: `session` would log the visitor out of another app on this host
-OLD_MS = 660_000  # 11 minutes: a minute more than a payload lives
+COOKIE = "authsvc_demo"  # cookies ignore ports: `session` would log the visitor out of another app on this host
+OLD_MS = 660_000  # 11 minutes: a minute after a payload expires
 MAX_BYTES = 4096
 TIMEOUT_S = 5
 
@@ -36,9 +36,9 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
     Return the made-up web app, with the page.
 
     Args:
-        settings: of the service, for the key that an operator would give to both.
+        settings: of the service, for the key that both share.
         sandbox: where the vendor's stand-in listens.
-        sdk_script: the content of the vendor's SDK file, if the page uses that.
+        sdk_script: the content of the vendor's SDK file, if the page uses it.
     """
     app = Flask(__name__, static_url_path="/demo")
     app.config.update(
@@ -55,7 +55,7 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
 
     @app.get("/")
     def page() -> Response:
-        session.modified = True  # so that the cookie of an earlier run, which another key signed, is taken back
+        session.modified = True  # to delete the cookie of an earlier run, signed with another key
         return app.send_static_file("demo.html")
 
     @app.get("/demo/vendor-sdk.js")
@@ -105,7 +105,7 @@ def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
 
     @app.post("/demo/expired")
     def expired() -> dict[str, str]:
-        """Sign what nobody can have signed today: the service's own clock cannot be talked into it."""
+        """Sign an expired payload, which the service itself never signs."""
         check_logged_in()
         return payload.issue(
             appkey=str(settings.appkey),
@@ -121,9 +121,9 @@ def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
 
 def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplication":
     """
-    Return one WSGI app: `/` and `/demo/...` are the page's, all other paths the service's.
+    Return one WSGI app: `/` and `/demo/...` go to the page, all other paths to the service.
 
-    Werkzeug's dispatcher would strip the prefix, and with it half of every route of the service.
+    Werkzeug's dispatcher would strip the prefix of each route.
     """
 
     def joined(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -136,9 +136,9 @@ def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplicatio
 
 def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
     """
-    Return the app, which refuses pages of foreign sites: by a name that they let resolve to here, and what they POST.
+    Return the app with a guard against pages of other sites: against DNS rebinding, and against their POSTs.
 
-    The service compares the origin with the Host by itself; which names it has only its operator knows.
+    The service itself compares the origin with the Host header, but does not know its own names.
     """
 
     def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -163,7 +163,7 @@ def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
 
 
 def _drop_connections(sandbox: Bind) -> None:
-    """Have the gateway close every connection, as one that restarts does."""
+    """Make the gateway close every connection, as in a restart."""
     connection = HTTPConnection(sandbox.host, sandbox.port, timeout=TIMEOUT_S)
     try:
         connection.request(

@@ -1,8 +1,8 @@
 """
-One leaf for each refusal; its docstring is the condition.
+One exception for each refusal; its docstring is the condition.
 
-A leaf carries facts with their units, and never a secret, a token or the expected signature. There is no HTTP here:
-`problems` gives each leaf its status, code and help page. Imports only `message`.
+An exception has facts with their units, and never a secret, a token or the expected signature. There is no HTTP here:
+`problems` has the status and the code of each. Imports only `message`.
 """
 
 import math
@@ -11,11 +11,11 @@ from authsvc.message import Message
 
 
 class AuthsvcError(Exception):
-    """Root of everything that authsvc raises."""
+    """The base of all exceptions of authsvc."""
 
 
 class SettingsError(AuthsvcError):
-    """The settings cannot be used. `faults` names every fault, one sentence each."""
+    """The settings cannot be used. `faults` has a sentence for each fault."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -24,9 +24,9 @@ class SettingsError(AuthsvcError):
 
 class ExtraMissing(SettingsError):
     """
-    Something is asked for whose libraries are an extra that is not installed.
+    A feature needs an extra that is not installed.
 
-    The hint names no package of an index: authsvc is on none, and the name could be a stranger's there.
+    The hint names no package of an index: authsvc is in none, and a stranger could publish the name there.
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -36,10 +36,10 @@ class ExtraMissing(SettingsError):
 
 class Refusal(AuthsvcError):
     """
-    A request that is answered with a reason instead of its result.
+    The refusal of a request.
 
-    `message` is the reason in one sentence, fit for the asker's eyes. `retry_after_s` is set where trying again later
-    can help.
+    `message` is the reason in one sentence, without anything that the client must not see. `retry_after_s` is set if a
+    retry can succeed later.
     """
 
     retry_after_s: int | None = None
@@ -53,7 +53,7 @@ class Refusal(AuthsvcError):
 
     @property
     def detail(self) -> str:
-        """The reason as it is for operators: on the command line, in checks."""
+        """The reason in English, for operators: on the command line, in checks."""
         return str(self.message)
 
 
@@ -69,11 +69,11 @@ class InvalidRandomStr(Refusal):
 
 
 class NotLoggedIn(Refusal):
-    """No way of logging in applies to the request, or the credential that it brings is bad."""
+    """The request has no credential that is accepted, or a bad one."""
 
 
 class NotLoggedInYet(Refusal):
-    """The credential begins, or was made, later than now: the clock of who made it is ahead, or ours is behind."""
+    """The credential is valid, or was issued, later than now: the clock of its issuer is ahead, or ours is behind."""
 
     retry_after_s: int
 
@@ -85,11 +85,11 @@ class NotLoggedInYet(Refusal):
 
 
 class CrossSite(Refusal):
-    """A request that the browser authenticates by itself comes from another site that is not allowed."""
+    """A request that the browser authenticates by itself comes from another site, which is not allowed."""
 
 
 class UnknownAppkey(Refusal):
-    """The appkey is none of those served here."""
+    """The appkey is not configured on this service."""
 
     def __init__(self) -> None:
         super().__init__("appkey: is not configured on this service")
@@ -100,14 +100,14 @@ class Replayed(Refusal):
 
 
 class BadSignature(Refusal):
-    """The signature is not the one of these fields under the app's masterSecret."""
+    """The signature does not match the other fields and the app's masterSecret."""
 
     def __init__(self) -> None:
         super().__init__("signature: does not match the other fields and the app's masterSecret")
 
 
 class Expired(Refusal):
-    """The payload is ten minutes old or older, or older than the memory of the store that would know of its use."""
+    """The payload is ten minutes old or older, or older than the records of the store about its use."""
 
 
 class NotYetValid(Refusal):
@@ -115,7 +115,7 @@ class NotYetValid(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """The user has spent the rate limit of the window."""
+    """The user has reached the rate limit of the window."""
 
     retry_after_s: int
 
@@ -132,7 +132,7 @@ class TooManyRequests(Refusal):
 
 
 class Unavailable(Refusal):
-    """Something that the answer depends on is not there for now."""
+    """A service that the answer depends on is unavailable."""
 
     retry_after_s: int = 1
 
@@ -145,7 +145,7 @@ class StoreUnavailable(Unavailable):
     """
     The store cannot be reached, is read-only, full or too slow, so a claim cannot be made.
 
-    `remedy` is for the operator: what the setting should be, where the store itself shows it.
+    `remedy` is for the operator: the right setting, if the store itself shows it.
     """
 
     def __init__(self, remedy: str | None = None) -> None:
@@ -154,7 +154,7 @@ class StoreUnavailable(Unavailable):
 
 
 class KeysUnavailable(Unavailable):
-    """The key of a token cannot be had now: the JWKS URL cannot be reached, or is not asked again so soon."""
+    """The key of a token is unavailable: the JWKS URL cannot be reached, or is not fetched again so soon."""
 
     def __init__(self, what: str = "the login service's JWKS URL is unavailable", /, *, retry_after_s: int = 5) -> None:
         self.retry_after_s = retry_after_s
@@ -163,9 +163,9 @@ class KeysUnavailable(Unavailable):
 
 class LoginUnavailable(Unavailable):
     """
-    The app that knows who is logged in gives no answer, or none that makes sense.
+    The app at AUTHSVC_LOGIN_URL gives no answer, or an unknown one.
 
-    `is_down` if it gave none at all: then it counts as away for everybody, and not for the credential that was sent.
+    `is_down` if there is no answer: then it is unavailable for all credentials, not only for the one that was sent.
     """
 
     service = Message("the app that checks logins")
@@ -191,18 +191,18 @@ class UnknownMedia(Refusal):
 
 
 class AccountTaken(Refusal):
-    """The user's IM account exists, was not registered by this service, and is not to be adopted."""
+    """The user's IM account exists, was not registered by this service, and adoption is off."""
 
     def __init__(self) -> None:
         super().__init__("the user's IM account already exists and was not registered by this service")
 
 
 class VendorRefused(Refusal):
-    """The vendor refuses our credentials, or its answer makes no sense."""
+    """The vendor rejects our credentials, or its answer is unknown."""
 
 
 class VendorBusy(Unavailable):
-    """The vendor is away or has trouble of its own, its rate limit or our budget is spent."""
+    """The vendor is unavailable or reports an error of its own, or its rate limit or our budget is exhausted."""
 
     service = Message("the vendor")
 
@@ -221,7 +221,7 @@ class VendorSlow(Unavailable):
 
 
 class MemoryLost(AuthsvcError):
-    """The store was born after the moment that a claim reaches back to. `born_ms` is its birth mark, Unix ms."""
+    """The store is newer than a claim requires. `born_ms` is its birth mark, Unix ms."""
 
     def __init__(self, born_ms: int) -> None:
         super().__init__(f"the store has no records from before {born_ms}")

@@ -1,5 +1,5 @@
 """
-Text that somebody else chose, fit for a line of a log, a terminal or a fault.
+Escapes foreign text for a line of a log, a terminal or a fault.
 
 Imports nothing of the project.
 """
@@ -8,7 +8,7 @@ NAME = 100  # characters of a name
 
 
 def escaped(text: str, *, most: int = NAME) -> str:
-    """Return it on one line, without what directs a terminal or turns the reading direction, and cut."""
+    """Return the text on one line, cut, without control characters of terminals or of the reading direction."""
     printable = text if text.isprintable() else "".join(map(_escaped, text[: most + 1]))
     return printable if len(printable) <= most else f"{printable[:most]}…"
 

@@ -1,8 +1,8 @@
 """
-Identifiers that are given out once, and that nobody can guess: for random_str, requests and claims.
+Identifiers that are unique and cannot be guessed: for random_str, requests and claims.
 
-128 bits each from the operating system's random source, which is asked for many at a time: to ask for each is a system
-call, for which a thread also gives up Python's lock. Imports nothing of the project.
+128 bits each from the operating system's random source, which is read for many at a time: each read is a system call,
+for which a thread also releases Python's lock. Imports nothing of the project.
 """
 
 import os
@@ -12,7 +12,7 @@ DRAWN = 64  # at a time
 _BYTES = 16
 
 _drawn: deque[str] = deque()
-os.register_at_fork(after_in_child=_drawn.clear)  # or both processes would give out the same ones
+os.register_at_fork(after_in_child=_drawn.clear)  # or both processes would return the same ones
 
 
 def fresh_id() -> str:

@@ -94,12 +94,13 @@ class Logins:
 
 
 def check_ways(settings: Settings, *, twins_pass: bool) -> None:
-    """Raise SettingsError if nobody could log in behind a server that lets header twins pass; see `create_app`."""
+    """Raise SettingsError if nobody can log in behind a server where `twins_pass`; see `create_app`."""
     header = settings.gateway_user_header
     if twins_pass and settings.gateway_secret and "-" in header:
         reason = (
-            f"AUTHSVC_GATEWAY_USER_HEADER: {header} cannot be believed under granian, where {header.replace('-', '_')}"
-            " passes for it; use gunicorn, a signed assertion (AUTHSVC_JWT_HEADER), or a header without a hyphen"
+            f"AUTHSVC_GATEWAY_USER_HEADER: {header} is not safe under granian, which does not distinguish it from"
+            f" {header.replace('-', '_')}; use gunicorn, a signed assertion (AUTHSVC_JWT_HEADER), or a header without"
+            " a hyphen"
         )
         if not (settings.jwt_key or settings.jwt_jwks_url or settings.session_key or settings.login_url):
             raise SettingsError([reason])
@@ -107,7 +108,7 @@ def check_ways(settings: Settings, *, twins_pass: bool) -> None:
 
 
 def ways_of(settings: Settings) -> list[str]:
-    """Return what a request may bring to be that of a logged-in user, in the order in which it is looked for."""
+    """Return the credentials that a request may have, in the order of the ways of logging in."""
     return [str(way.brings) for way in Logins(settings).ways(settings)]
 
 

@@ -1,5 +1,5 @@
 """
-A secret that does not show itself: masked in repr, str, format, JSON and pickle. And the bytes of a key.
+A secret that is masked in repr, str, format, JSON and pickle. And the bytes of a key.
 
 Imports nothing of the project.
 """
@@ -13,13 +13,13 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-BASE64 = "base64:"  # before a key that is bytes, as Laravel writes its own
+BASE64 = "base64:"  # before a key that is bytes, as in Laravel
 _MASK = "**********"
 _DIGITS = re.compile(r"([A-Za-z0-9+/]+|[A-Za-z0-9_-]+)(={0,2})")
 
 
 class Secret:
-    """Holds one secret text. Only `reveal()` gives it, and a pickled copy has nothing left to reveal."""
+    """Holds one secret text. Only `reveal()` returns it; a pickled copy does not have it."""
 
     __slots__ = ("_text",)
 
@@ -31,14 +31,14 @@ class Secret:
         Return the secret text.
 
         Raises:
-            ValueError: this is an unpickled copy, which never had it.
+            ValueError: this is an unpickled copy, which does not have it.
         """
         if self._text is None:
-            raise ValueError("a secret does not travel by pickle")
+            raise ValueError("a secret is not pickled")
         return self._text
 
     def fingerprint(self) -> str:
-        """Return 8 hexadecimal characters that tell this secret from another, and not what it is."""
+        """Return 8 hexadecimal characters that distinguish this secret from others, and do not reveal it."""
         return hashlib.sha256(f"authsvc fingerprint\0{self.reveal()}".encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
@@ -81,10 +81,11 @@ class Secret:
 
 def key_bytes(text: str) -> bytes:
     """
-    Return the bytes of a key: those that `base64:` stands before, in either alphabet, else the text's own in UTF-8.
+    Return the bytes of a key: those encoded after `base64:`, in either alphabet, else the text in UTF-8.
 
     Raises:
-        ValueError: what follows `base64:` is not exactly that, or the text is not UTF-8; nothing of it is told.
+        ValueError: the text after `base64:` is not exactly that, or the key is not UTF-8. The message has no part of
+            it.
     """
     if not text.startswith(BASE64):
         try:
@@ -95,6 +96,6 @@ def key_bytes(text: str) -> bytes:
     if digits is not None and (not digits[2] or len(digits[0]) % 4 == 0) and len(digits[1]) % 4 != 1:
         plain = digits[1].replace("-", "+").replace("_", "/")
         key = base64.b64decode(plain + "=" * (-len(plain) % 4))
-        if base64.b64encode(key).decode().rstrip("=") == plain:  # no bits left over, which a typo would leave
+        if base64.b64encode(key).decode().rstrip("=") == plain:  # a typo would leave bits over
             return key
     raise ValueError(f"is not base64 after {BASE64}")

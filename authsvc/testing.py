@@ -1,8 +1,8 @@
 """
-For tests of an app and its pages: a sandbox, and a service that signs and verifies, on free ports of this process.
+For tests of an app and its pages: a sandbox, and a service that signs and verifies, on free ports in this process.
 
-They are ready when the block of `running()` begins, and nothing of them is left when it ends. Their secrets are drawn
-anew each time. `authsvc.testing_pytest` has them as a fixture.
+They are ready at the start of the block of `running()`, and end with it. Their secrets are new each time.
+`authsvc.testing_pytest` has them as a fixture.
 """
 
 import json
@@ -36,7 +36,7 @@ TOKEN_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where both are, and what a test does with them."""
+    """The addresses of both, and what a test does with them."""
 
     service: str
     sandbox: str
@@ -45,28 +45,28 @@ class Running:
     jwt_key: str = field(repr=False)
 
     def token(self, user_id: str) -> str:
-        """Return a token that the service takes for a login of this user, for an hour."""
+        """Return a token of this user that the service accepts for an hour."""
         return jwt.encode({"sub": user_id, "exp": clock.now_ms() // 1000 + TOKEN_S}, self.jwt_key, algorithm="HS256")
 
     def change(self, **members: object) -> dict[str, Any]:
-        """Ask it of the sandbox, as `POST /sandbox` describes it. Raises ValueError with its answer if it refuses."""
+        """Send `POST /sandbox` to the sandbox. Raises ValueError with its message if it refuses."""
         body = json.dumps(members).encode()
         return self._ask(Request(f"{self.sandbox}/sandbox", body, {"Content-Type": "application/json"}))  # noqa: S310
 
     def events(self, **query: object) -> list[dict[str, Any]]:
-        """Return what pages have sent: of a `username`, of an `event`, `since` a number."""
-        told = self._ask(Request(f"{self.sandbox}/sandbox/events?{urlencode(query)}"))  # noqa: S310 -- ours
-        found: list[dict[str, Any]] = told["events"]
+        """Return the events that pages have sent: of a `username`, of an `event`, `since` a number."""
+        answer = self._ask(Request(f"{self.sandbox}/sandbox/events?{urlencode(query)}"))  # noqa: S310 -- ours
+        found: list[dict[str, Any]] = answer["events"]
         return found
 
     def _ask(self, request: Request) -> dict[str, Any]:
         try:
             with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- our own URL
-                told: dict[str, Any] = json.load(answer)
+                content: dict[str, Any] = json.load(answer)
         except HTTPError as refused:
             with refused:
                 raise ValueError(json.load(refused)["error"]["message"]) from None
-        return told
+        return content
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def running(**settings: Any) -> Iterator[Running]:
     Run a sandbox and a service until the end of the block.
 
     Args:
-        settings: of the service, by their names in `Settings`, over those that are set here.
+        settings: of the service, by their names in `Settings`, in place of the defaults here.
     """
     bind = free(Bind(LOOPBACK, 0))
     appkey, master_secret, jwt_key, verifier_key = (secrets.token_hex(size) for size in (12, 12, 32, 32))

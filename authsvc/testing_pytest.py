@@ -1,5 +1,5 @@
 """
-`authsvc.testing` as pytest fixtures. The conftest.py at the top of the tests names it:
+`authsvc.testing` as pytest fixtures. Name it in the conftest.py at the top of the tests:
 
     pytest_plugins = ["authsvc.testing_pytest"]
 """
@@ -20,6 +20,6 @@ def authsvc_running() -> Iterator[Running]:
 
 @pytest.fixture
 def authsvc(authsvc_running: Running) -> Running:
-    """The same, with nothing in the sandbox: what the test before left is gone."""
+    """The same, with an empty sandbox."""
     authsvc_running.change(reset=True)
     return authsvc_running

@@ -240,7 +240,7 @@ def test_a_new_store_waits_for_a_restart(start: Start, files: Files, caplog: pyt
     payload = issued(client)
     assert verified(client, payload) == 200
     files.write("STORE_URL", f"sqlite://{files.folder}/other.db")
-    wait_until(lambda: "AUTHSVC_STORE_URL: the new one is used after a restart" in caplog.messages, timeout_s=15)
+    wait_until(lambda: "AUTHSVC_STORE_URL: the new store is used after a restart" in caplog.messages, timeout_s=15)
     assert verified(client, payload) == 409
     assert not (files.folder / "other.db").exists()
 

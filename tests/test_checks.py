@@ -63,7 +63,7 @@ def test_all_is_well(settings: Settings, clock: Clock) -> None:
     assert {one.grade for one in every.values()} == {"ok"}
     assert list(every) == ["settings", "store", "clock", APP]
     place = settings.store_url.reveal().removeprefix("sqlite://")
-    assert every["store"].words == f"took a write (SQLite file {place})"
+    assert every["store"].words == f"write succeeded (SQLite file {place})"
     assert every[APP].words == f"the vendor accepts the credentials ({settings.vendor_url})"
 
 
@@ -71,10 +71,10 @@ def test_all_is_well(settings: Settings, clock: Clock) -> None:
     ("told", "names", "grade", "words"),
     [
         (Told.json({"status": 0}), "readable", "ok", "registers no users"),
-        (Told.json({"status": 1}), "readable", "note", "anybody can take a user's name in advance"),
-        (Told.json({"status": 1}), "derived", "note", "of names that are not ours"),
-        (Told.json({"status": "on"}), "readable", "note", "does not tell"),
-        (Told(503), "readable", "note", "does not tell"),
+        (Told.json({"status": 1}), "readable", "note", "anybody can register a user's name in advance"),
+        (Told.json({"status": 1}), "derived", "note", "with names that are not ours"),
+        (Told.json({"status": "on"}), "readable", "note", "does not show"),
+        (Told(503), "readable", "note", "does not show"),
     ],
 )
 def test_whether_the_sdk_registers(
@@ -125,7 +125,7 @@ def test_store_away(settings: Settings, clock: Clock) -> None:
     assert every["store"] == Finding(
         "FAIL",
         "store",
-        "took no write: No such file or directory (Redis at /nonexistent/redis.sock); see AUTHSVC_STORE_URL",
+        "write failed: No such file or directory (Redis at /nonexistent/redis.sock); see AUTHSVC_STORE_URL",
     )
     assert every[APP].grade == "ok"
     assert "clock" not in every
@@ -268,7 +268,7 @@ def test_a_server_that_repeats_the_password(settings: Settings, clock: Clock, tm
         url = server.url.replace("unix://", f"unix://:{made_up.VERIFIER_KEY}@")
         one = found(settings.model_copy(update={"store_url": Secret(url)}), clock)["store"]
     assert one.grade == "FAIL"
-    assert "took no write: unknown command 'AUTH' (" in one.words
+    assert "write failed: unknown command 'AUTH' (" in one.words
 
 
 def test_a_node_of_a_cluster(settings: Settings, clock: Clock, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_offline(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> N
             "FAIL",
             "not kid 'e\\n' kty 'EC' crv 'P-256' use 'sig'; see AUTHSVC_JWT_",
         ),
-        ([{}] * 7, ("ES256",), "FAIL", "a key that says nothing of itself and 2 more; see AUTHSVC_JWT_ALGORITHMS"),
+        ([{}] * 7, ("ES256",), "FAIL", "a key without any of these and 2 more; see AUTHSVC_JWT_ALGORITHMS"),
         ([], ("ES256",), "FAIL", "0 of 0 key(s) can verify ES256"),
         (None, ("ES256",), "FAIL", "no keys: the answer is not a JSON object with a list of keys"),
     ],
@@ -342,17 +342,21 @@ def test_keys_behind_the_jwks_url(
 @pytest.mark.parametrize(
     ("tell", "grade", "words"),
     [
-        (lambda _: app_stand_in.Told(401), "ok", "the app rejects this login (status 401), as it should"),
+        (lambda _: app_stand_in.Told(401), "ok", "the app rejects this login (status 401), which is right"),
         (
             lambda _: app_stand_in.Told(302),
             "ok",
             "redirects (status 302), probably to a login form; it should",
         ),
-        (lambda _: app_stand_in.user("ming"), "FAIL", "a request without a login is a user's, so anybody could be one"),
+        (
+            lambda _: app_stand_in.user("ming"),
+            "FAIL",
+            "the app accepts a request without a login, so anybody could log in",
+        ),
         (
             lambda question: app_stand_in.user("ming") if question.login else app_stand_in.Told(401),
             "FAIL",
-            "a made-up login is a user's, so anybody could be one",
+            "the app accepts a made-up login, so anybody could log in",
         ),
         (lambda _: app_stand_in.Told(), "FAIL", "status 200 and no X-User header"),
         (lambda _: app_stand_in.Told(ends=True), "FAIL", "closed the connection early: "),

@@ -292,7 +292,7 @@ def test_check_fails(variables: dict[str, str]) -> None:
     """Exit code 1, and what to do on stderr."""
     told = run(variables | {"AUTHSVC_STORE_URL": "unix:///nonexistent/redis.sock"}, "check")
     assert told.exit_code == 1
-    assert "FAIL  store: took no write" in told.stderr
+    assert "FAIL  store: write failed" in told.stderr
     assert "see AUTHSVC_VENDOR_URL" in told.stderr
     assert "ok    settings: 1 app(s)" in told.stdout
 
@@ -320,18 +320,18 @@ def test_check_offline(variables: dict[str, str], stand_in: VendorStandIn) -> No
     """Exit code 0 without a vendor, who is not asked; a new secret cannot be proven so."""
     told = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check", "--offline")
     assert told.exit_code == 0, told.output
-    assert "note  offline: nothing but the settings and the store was tried\n" in told.stdout
+    assert "note  offline: only the settings and the store are checked\n" in told.stdout
     assert stand_in.asked == []
     told = run(variables, "check", "--offline", "--master-secret-file", variables["AUTHSVC_MASTER_SECRET_FILE"])
     assert told.exit_code == 2
-    assert "--offline does not try" in told.stderr
+    assert "--offline excludes" in told.stderr
 
 
 def test_an_appkey_alone_proves_nothing(variables: dict[str, str]) -> None:
     """`check --appkey` without a secret to prove is a mistake, and not a check of everything."""
     told = run(variables, "check", "--appkey", made_up.APPKEY)
     assert told.exit_code == 2
-    assert "--appkey says whose --master-secret-file it is" in told.stderr
+    assert "--appkey is for --master-secret-file" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """
-HTTP in, HTTP out: one handler for each route, and two doors that call it.
+HTTP: one handler for each route, and two doors that call it.
 
-A handler is a function from a `Request` to an `Answer`. `flask_app` makes the app that `create_app` returns, with all
-that Flask gives; `direct` calls the same handlers without Flask. Both begin and finish a request by `lifecycle`. May
-import every other room but `server`, `settings` and `sandbox`, and is imported by `app` and what stands above it.
+A handler is a function from a `Request` to an `Answer`. `flask_app` creates the app that `create_app` returns, with all
+features of Flask; `direct` calls the same handlers without Flask. Both start and finish a request by `lifecycle`. May
+import every other room except `server`, `settings` and `sandbox`; `app` and the rooms above it import this one.
 """

@@ -1,5 +1,5 @@
 """
-An answer before it is finished: a handler's result as JSON or text, or a refusal in the one shape of all refusals.
+The answer of a handler: JSON, text, or a refusal in the shape of all refusals.
 
 Imports `limiter`, `rate`, `problems`, `message` and `errors`.
 """
@@ -28,9 +28,9 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 @dataclass(slots=True)
 class Answer:
     """
-    Status, body, and the headers that are its own.
+    Status, body, and the headers of this answer alone.
 
-    `media_type` is None where there is no body; `cache_control` what may be done with the answer.
+    `media_type` is None if there is no body; `cache_control` is the value of Cache-Control.
     """
 
     body: bytes
@@ -40,7 +40,7 @@ class Answer:
     cache_control: str = "no-store"
 
     def head(self) -> list[tuple[str, str]]:
-        """Return the headers that describe the body, and its own."""
+        """Return the headers of the body, and those of this answer."""
         if self.media_type is not None:
             return [("Content-Type", self.media_type), ("Content-Length", str(len(self.body))), *self.headers]
         return [*self.headers] if self.status == 304 else [("Content-Length", "0"), *self.headers]
@@ -60,10 +60,10 @@ def of_problem(
     headers: Headers = (),
     **members: object,
 ) -> Answer:
-    """Return a refusal, by default in its general words, with further members if there are any; note it for the log."""
+    """Return a refusal, by default with its general meaning, with further members if any, and note it for the log."""
     request.problem, language = problem, request.language
     words = language.problems[problem.name]
-    told = problems.to_dict(
+    body = problems.to_dict(
         problem,
         title=words.title,
         detail=words.meaning if message is None else message.text(language.details),
@@ -72,12 +72,12 @@ def of_problem(
     )
     if problem.retry == "after":
         headers = (("Retry-After", str(retry_after_s or 5)), *headers)
-    content = _encode(told | members).encode()
+    content = _encode(body | members).encode()
     return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
 
 
 def of_exception(request: Request, exc: Exception) -> Answer:
-    """Return the refusal that an exception stands for; one that is neither ours nor Werkzeug's is a bug, and logged."""
+    """Return the refusal for an exception. One that is neither ours nor Werkzeug's is a bug, and is logged."""
     if isinstance(exc, HTTPException) and exc.code not in problems.BY_STATUS:
         exc = InvalidRequest("request", "is malformed, or ends before its Content-Length")
     if isinstance(exc, TooManyRequests):

@@ -1,8 +1,8 @@
 """
-The direct door: a WSGI app before Flask's that calls the handler of a known method and path at once.
+The direct door: a WSGI app in front of Flask's that calls the handler of a known method and path at once.
 
-Flask takes several times as long to find a view as the handler takes to answer. What the table of routes does not have
-to the letter is left to Flask. Imports `routes`, `answer`, `lifecycle` and `request`.
+Flask takes several times as long to find a view as the handler takes to answer. A request that does not match the table
+of routes exactly goes to Flask. Imports `routes`, `answer`, `lifecycle` and `request`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +20,12 @@ _OPEN_PART = "{media_id}"
 
 
 class Direct:
-    """A WSGI app before another."""
+    """A WSGI app in front of another."""
 
     def __init__(
         self, flask: WSGIApplication, routes: Sequence[Route], lifecycle: Lifecycle, *, is_open: Callable[[], bool]
     ) -> None:
-        """Take what answers everything else, and whether it does not have to answer everything."""
+        """Take the app for all other requests; while `is_open` is false, it gets every request."""
         self.flask = flask
         self._lifecycle = lifecycle
         self._is_open = is_open
@@ -46,12 +46,12 @@ class Direct:
         request = Request(environ, lifecycle.now_ms(), lifecycle.tracing, rest)
         try:
             answer = route.handler(request)
-        except Exception as exc:  # noqa: BLE001 -- of which a bug is logged
+        except Exception as exc:  # noqa: BLE001 -- a bug is logged there
             answer = of_exception(request, exc)
         headers, status = answer.head(), answer.status
         lifecycle.finish(request, headers, route=route.path, status=status, cache_control=answer.cache_control)
         start_response(_STATUS_LINES[status], headers)
-        return [answer.body]  # granian sends a list at once, and anything else by a channel
+        return [answer.body]  # granian sends a list at once, and any other iterable through a channel
 
     def _by_beginning(self, method: str, path: str) -> tuple[Route | None, str]:
         for route in self._beginnings:

@@ -1,8 +1,8 @@
 """
-Flask's door: a Flask app whose views call the handlers, with all that Flask gives besides.
+Flask's door: a Flask app whose views call the handlers, with all features of Flask.
 
-That is: odd paths, 404 and 405, HEAD and OPTIONS, the test client, a place in another app, and extensions. The only
-module of `web` that imports `flask`; of the project it imports `routes`, `answer`, `lifecycle` and
+These are unusual paths, 404 and 405, HEAD and OPTIONS, the test client, embedding in another app, and extensions. The
+only module of `web` that imports `flask`. Of the project it imports `routes`, `answer`, `lifecycle` and
 `request`.
 """
 
@@ -31,14 +31,14 @@ _SIGNALS = (signals.request_started, signals.request_finished)
 
 
 class _Rest(BaseConverter):
-    """All that is left of a path, slashes and line breaks included, wherever they stand."""
+    """The rest of a path, slashes and line breaks included."""
 
     regex = r"[\s\S]+"
     part_isolating = False
 
 
 class _Verbatim(Response):
-    """An answer whose headers stay as they are; the vendor's signature covers each character of a Location."""
+    """An answer with unmodified headers: the vendor's signature covers each character of a Location."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002 -- Werkzeug's signature
         return self.headers
@@ -47,7 +47,7 @@ class _Verbatim(Response):
 def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
     """Return the app."""
     app = Flask("authsvc", static_folder=None)
-    app.url_map.merge_slashes = False  # a path is right or wrong; a redirect would lose the body
+    app.url_map.merge_slashes = False  # no redirect, which would lose the body
     app.url_map.converters["rest"] = _Rest
     paths = {route.name: route.path for route in routes}
 
@@ -81,10 +81,10 @@ def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
 
 def watch(app: Flask) -> Callable[[], bool]:
     """
-    Return what tells whether nothing was added to the app between now and the first request that it is asked for.
+    Return a function that returns whether the app has the same hooks as now. It decides at its first call.
 
-    Receivers of Flask's signals count too, whenever they were connected. An extension that looks at each request needs
-    Flask for each. Flask too takes no more of them after the first one.
+    Receivers of Flask's signals count too, whenever they were connected. An extension with a hook for each request
+    needs Flask for each. Flask itself accepts no more hooks after the first request.
     """
     before = deepcopy(_hooks(app))
 
@@ -101,9 +101,9 @@ def _hooks(app: Flask) -> list[object]:
 
 def _view(route: Route) -> Callable[..., Response]:
     def view(**open_part: str) -> Response:
-        asked: Request = request.environ[_KEY]
-        asked.rest = next(iter(open_part.values()), "")
-        return _response(route.handler(asked))
+        given: Request = request.environ[_KEY]
+        given.rest = next(iter(open_part.values()), "")
+        return _response(route.handler(given))
 
     return view
 

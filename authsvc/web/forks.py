@@ -1,8 +1,8 @@
 """
-An app that is built before its process forks, as under `gunicorn --preload`.
+Forks after `create_app`, as under `gunicorn --preload`.
 
-A fork takes no thread along: without what runs beside the requests nothing is logged and no new secret is seen. And a
-lock that a thread held stays held. So a child builds an app of its own, with its first request. Imports nothing of the
+A fork does not copy threads: without the periodic threads nothing is logged and no new secret is noticed. And a lock
+that a thread held stays locked. So a child process builds its own app at its first request. Imports nothing of the
 project.
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 class PerProcess:
     """
-    A WSGI app that is built anew in each process which serves it.
+    A WSGI app that each process builds for itself.
 
     Args:
-        app: the one of this process.
-        build: makes another; called by the first request after a fork, and by the next one if it raises.
+        app: that of this process.
+        build: builds another; called at the first request after a fork, and at the next one if it raises.
     """
 
     def __init__(self, app: "WSGIApplication", build: "Callable[[], WSGIApplication]") -> None:
@@ -33,17 +33,17 @@ class PerProcess:
         self._lock = threading.Lock()
         self._of_parent: WSGIApplication | None = None
         self._is_forking = False
-        known = weakref.ref(self)  # what is registered stays so
+        known = weakref.ref(self)  # the hooks cannot be removed
 
-        def tell(*, is_forking: bool) -> None:
+        def note(*, is_forking: bool) -> None:
             app = known()
             if app is not None:
                 app._is_forking = is_forking
 
-        os.register_at_fork(before=partial(tell, is_forking=True), after_in_parent=partial(tell, is_forking=False))
+        os.register_at_fork(before=partial(note, is_forking=True), after_in_parent=partial(note, is_forking=False))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer by this process's own app."""
+        """Answer by the app of this process."""
         if self._pid != os.getpid():
             self._build_own()
         return self.app(environ, start_response)
@@ -51,12 +51,12 @@ class PerProcess:
     def _build_own(self) -> None:
         with self._lock:
             if self._pid == os.getpid():
-                return  # another thread has built it meanwhile
+                return  # another thread has built it
             if not self._is_forking:
-                # Then the store had no chance to close its file, and could lose in this process what it writes.
+                # Then the store could not close its file before the fork, and may lose writes of this process.
                 raise RuntimeError(
-                    "forked past Python's hooks: let each worker load the app, in uWSGI by lazy-apps = true"
+                    "forked without Python's hooks: load the app in each worker, in uWSGI by lazy-apps = true"
                 )
             app = self._build()
-            self._of_parent = self.app  # to let go of it here would close what the parent has open
+            self._of_parent = self.app  # to drop it here would close what the parent has open
             self.app, self._pid, self._is_forking = app, os.getpid(), False

@@ -1,5 +1,5 @@
 """
-A request's body: a JSON object of known fields, or nothing.
+The JSON body of a request: an object of known fields, or nothing.
 
 Pure; imports only `errors`.
 """
@@ -19,11 +19,11 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
 
     Args:
         content_type: the media type without parameters, lower case.
-        fields: the names that may occur.
+        fields: the allowed names.
 
     Raises:
-        InvalidRequest: not JSON by its type or its text, not an object, a name twice, an unknown name, half a
-            surrogate pair.
+        InvalidRequest: not JSON by its type or its text, not an object, a repeated name, an unknown name, or an
+            unpaired surrogate.
     """
     if not body and may_be_empty:
         return {}
@@ -33,7 +33,7 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
         parsed = _DECODER.decode(body.decode())
         if b"\\u" in body:
             json.dumps(parsed, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # JSON can spell it, but UTF-8 cannot, nor the log, nor an answer
+    except UnicodeEncodeError:  # JSON can encode it, but UTF-8 cannot
         raise InvalidRequest("body", "contains an unpaired surrogate, which is not valid text") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("body", "is not JSON") from None
@@ -50,7 +50,7 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
 
 
 def text(fields: Mapping[str, object], name: str) -> str | None:
-    """Return a field that is a string or absent. Raises InvalidRequest for any other type, null included."""
+    """Return a string, None if it is absent. Raises InvalidRequest for any other type, null included."""
     if name not in fields:
         return None
     value = fields[name]
@@ -60,7 +60,7 @@ def text(fields: Mapping[str, object], name: str) -> str | None:
 
 
 def required(fields: Mapping[str, object], name: str) -> str:
-    """Return a field that must be there and be a string. Raises InvalidRequest."""
+    """Return a required string. Raises InvalidRequest."""
     found = text(fields, name)
     if found is None:
         raise InvalidRequest(name, "is missing")
@@ -68,7 +68,7 @@ def required(fields: Mapping[str, object], name: str) -> str:
 
 
 def flag(fields: Mapping[str, object], name: str) -> bool:
-    """Return a field that is a boolean, or absent and then false. Raises InvalidRequest for any other type."""
+    """Return a boolean, false if it is absent. Raises InvalidRequest for any other type."""
     value = fields.get(name, False)
     if not isinstance(value, bool):
         raise InvalidRequest(name, "must be true or false")
@@ -76,7 +76,7 @@ def flag(fields: Mapping[str, object], name: str) -> bool:
 
 
 def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
-    """Return a field that must be a list of 1 to `most` strings. Raises InvalidRequest."""
+    """Return a required list of 1 to `most` strings. Raises InvalidRequest."""
     values = fields.get(name)
     if not isinstance(values, list) or not 1 <= len(values) <= most:
         raise InvalidRequest(name, "must be a list of 1 to {most} strings", most=most)
@@ -94,7 +94,7 @@ def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(name: str) -> Never:
-    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+    raise ValueError(name)  # NaN and Infinity are not JSON
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant)  # to make one takes a while
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant)  # slow to create

@@ -1,8 +1,8 @@
 """
-What every request and every answer has in common, whichever door it takes.
+The end of each answer, for both doors.
 
-That is: headers, CORS, what is left of the rate limit, the span and the record for the log. Imports `cors`,
-`access_log`, `tracing` and `request`.
+It adds the common headers: CORS, the rate limit, the request id. It ends the span and records the request. Imports
+`cors`, `access_log`, `tracing` and `request`.
 """
 
 import time
@@ -17,7 +17,7 @@ from authsvc.web.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """What requests begin with and what answers end with; `record` takes what the log and the metrics are made of."""
+    """Finishes answers; `record` takes each request for the log and the metrics."""
 
     allowed_origins: frozenset[str]
     allowed_headers: tuple[str, ...]
@@ -28,7 +28,7 @@ class Lifecycle:
     def finish(
         self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int, cache_control: str
     ) -> None:
-        """Add to an answer's own headers those that all answers have, then end the span and record the request."""
+        """Add the headers that all answers have, end the span and record the request."""
         quota = request.quota
         if quota is not None:  # IETF draft-ietf-httpapi-ratelimit-headers-11
             rate = quota.rate
@@ -74,5 +74,5 @@ class Lifecycle:
             added = cors.preflight_headers(origin, self.allowed_origins, allow, self.allowed_headers)
         else:
             added = cors.cors_headers(origin, self.allowed_origins)
-        # An allowed origin takes the place of the `*` that some answers have.
+        # An allowed origin replaces the `*` of some answers.
         headers[:] = [*(pair for pair in headers if pair[0] not in added), *added.items()]

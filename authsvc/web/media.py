@@ -1,5 +1,5 @@
 """
-The routes of media: the URL behind a media_id, one or many at once, and a redirect to it for `<img src>`.
+The media routes: the URL behind a media_id, for one or many, and a redirect to it for `<img src>`.
 
 Imports `media`, `problems`, `json_body` and `errors`.
 """
@@ -17,20 +17,20 @@ from authsvc.web.services import Services
 
 def resource(services: Services, request: Request) -> Answer:
     user_id = services.authenticator.authenticate(request, request.now_ms).user_id
-    asked = request.query({"media_id", "appkey", "fresh"})
-    media_id, fresh = json_body.required(asked, "media_id"), _is_fresh(asked)
-    served = services.apps.find(asked.get("appkey"))
+    query = request.query({"media_id", "appkey", "fresh"})
+    media_id, fresh = json_body.required(query, "media_id"), _is_fresh(query)
+    served = services.apps.find(query.get("appkey"))
     return of_json(services.media.resolve(served, user_id, media_id, request.now_ms, fresh=fresh).to_dict())
 
 
 def resource_redirect(services: Services, request: Request) -> Answer:
     user_id = services.authenticator.authenticate(request, request.now_ms).user_id
-    asked = request.query({"appkey", "fresh"})
-    fresh, served = _is_fresh(asked), services.apps.find(asked.get("appkey"))
+    query = request.query({"appkey", "fresh"})
+    fresh, served = _is_fresh(query), services.apps.find(query.get("appkey"))
     found = services.media.resolve(served, user_id, request.rest, request.now_ms, fresh=fresh)
     until_ms = found.fresh_until_ms if found.expires_at_ms is None else found.expires_at_ms
     if fresh:
-        until_ms = request.now_ms  # no browser may keep it: the next one who asks for a fresh URL wants another
+        until_ms = request.now_ms  # no browser may cache it: the next request for a fresh URL needs another one
     cache_control = f"private, max-age={max(0, until_ms - request.now_ms) // 1000}"
     return Answer(b"", media_type=None, status=302, headers=(("Location", found.url),), cache_control=cache_control)
 
@@ -42,12 +42,12 @@ def resources(services: Services, request: Request) -> Answer:
     served = services.apps.find(json_body.text(fields, "appkey"))
     found = services.media.resolve_many(served, user_id, media_ids, request.now_ms, fresh=fresh)
     results = {media_id: _result(request, one) for media_id, one in found.items()}
-    # What a page keeps is aged by this clock, not by its own.
+    # A page that caches the URLs computes their age by this clock, not by its own.
     return of_json({"results": results}, headers=(("X-Server-Time-Ms", str(request.now_ms)),))
 
 
-def _is_fresh(asked: Mapping[str, str]) -> bool:
-    value = asked.get("fresh", "false")
+def _is_fresh(query: Mapping[str, str]) -> bool:
+    value = query.get("fresh", "false")
     if value not in ("true", "false"):
         raise InvalidRequest("fresh", "must be true or false")
     return value == "true"

@@ -1,5 +1,5 @@
 """
-The routes of payloads: issue one, alone or with all that a page needs to begin; verify one; sign one for jchat-web.
+The payload routes: issue one, alone or with all that a page needs at its start; verify one; sign one for jchat-web.
 
 Imports `issuing`, `verifying`, `payload`, `json_body`, `presented`, `apps` and `escaping`.
 """
@@ -40,7 +40,7 @@ def bootstrap(services: Services, request: Request) -> Answer:
     if services.accounts is not None:
         log_in = services.accounts.renew if renews else services.accounts.login
         login = log_in(served, user_id, request.now_ms)
-    now_ms = services.now_ms()  # the vendor may have taken a while to register the account
+    now_ms = services.now_ms()  # the registration with the vendor may have taken a while
     issued = issuing.issue(served, random_str=None, store=services.store, now_ms=now_ms)
     request.random_str = issued.random_str
     return of_json(

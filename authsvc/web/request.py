@@ -1,7 +1,8 @@
 """
-A request as a handler reads it, straight from the WSGI environ and only when asked; and what is found out for the log.
+The request of a handler, read from the WSGI environ by Werkzeug's helpers, and only on demand; and its facts for the
+log.
 
-Werkzeug's helpers do the reading. Imports `json_body`, `accept_language`, `language`, `ids`, `limiter`, `access_log`,
+Imports `json_body`, `accept_language`, `language`, `ids`, `limiter`, `access_log`,
 `problems`, `tracing` and `errors`.
 """
 
@@ -28,11 +29,11 @@ from authsvc.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where only a transfer coding brings a body without a length
+_WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where a body without a length needs a transfer coding
 
 
 class _Headers:
-    """Header values by name, in any case; Werkzeug's take three times as long, and a login asks for up to nine."""
+    """Header values by name, in any case. Werkzeug's take three times as long, and a login reads up to nine."""
 
     __slots__ = ("_get",)
 
@@ -44,7 +45,7 @@ class _Headers:
 
 
 class _Variables(dict[str, str]):
-    """Headers' names as WSGI has them, by the names that the code and the settings give them."""
+    """The WSGI variables of headers by their names; the code and the settings use only a few."""
 
     def __missing__(self, header: str) -> str:
         variable = self[header] = f"HTTP_{header.upper().replace('-', '_')}"
@@ -59,13 +60,13 @@ class Request:
     One request.
 
     Attributes:
-        now_ms: when it came, Unix milliseconds by the server's clock.
-        rest: the part of the path that the route leaves open.
+        now_ms: the time of its arrival, Unix milliseconds by the server's clock.
+        rest: the open part of the path.
         method_name: the method, or "other" for one that HTTP does not define.
-        quota: what the rate limit leaves, once the request was counted.
-        problem: the refusal that answers it, if one does.
+        quota: what the rate limit leaves, after the request was counted.
+        problem: its refusal, if any.
         answered_in: the language of the answer, if it has words in one.
-        action, appkey, user_id, random_str: of the payload that it is about, for the log; see `Finished`.
+        action, appkey, user_id, random_str: of its payload, for the log; see `Finished`.
     """
 
     __slots__ = (
@@ -74,7 +75,7 @@ class Request:
     )  # fmt: skip
 
     def __init__(self, environ: WSGIEnvironment, now_ms: int, tracing: Tracing, rest: str = "") -> None:
-        """Begin to answer it: the time it takes, and its span, count from here."""
+        """Start the time and the span of the request."""
         self.begun_s = time.perf_counter()
         self.environ = environ
         self.headers = _Headers(environ)
@@ -114,28 +115,28 @@ class Request:
         return parse_options_header(self.environ.get("CONTENT_TYPE"))[0].lower()
 
     def read(self) -> bytes:
-        """Return the body. Raises RequestEntityTooLarge, and BadRequest for one that ends early or is malformed."""
+        """Return the body. Raises RequestEntityTooLarge, or BadRequest if it ends early or is malformed."""
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if length == "0" or (
             not length and "HTTP_TRANSFER_ENCODING" not in environ and environ["SERVER_PROTOCOL"] in _WITHOUT_LENGTH
         ):
             return b""
-        # Werkzeug cuts off at the limit what comes in chunks; one byte more shows that it was longer.
+        # Werkzeug truncates a chunked body at the limit; one byte more shows that it was longer.
         content = get_input_stream(environ, max_content_length=json_body.MAX_BYTES + 1).read()
         if len(content) > json_body.MAX_BYTES:
             raise RequestEntityTooLarge
         return content
 
     def fields(self, names: Collection[str], *, may_be_empty: bool) -> Mapping[str, object]:
-        """Return the fields of the body. Raises InvalidRequest, and as `read`."""
+        """Return the fields of the body. Raises InvalidRequest, and like `read`."""
         content = self.read()
         if not content and may_be_empty:
             return {}
         return json_body.read(content, content_type=self.content_type, fields=names, may_be_empty=may_be_empty)
 
     def query(self, names: Collection[str]) -> Mapping[str, str]:
-        """Return the parameters of the query. Raises InvalidRequest for an unknown one, or one given twice."""
+        """Return the parameters of the query. Raises InvalidRequest for an unknown or repeated one."""
         text = self.environ.get("QUERY_STRING", "").encode("latin-1").decode(errors="replace")
         found: dict[str, str] = {}
         for name, value in parse_qsl(text, keep_blank_values=True):

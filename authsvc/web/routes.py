@@ -1,5 +1,5 @@
 """
-The table of routes: each handler with its method and its path, as the contract writes it.
+The table of routes: each handler with its method and its path, as in the contract.
 
 Imports the modules of handlers.
 """
@@ -15,7 +15,7 @@ from authsvc.web.services import Services
 
 
 class Route(NamedTuple):
-    """Its path has at most one part left open, at its end, such as `{media_id}`; its name is the operationId."""
+    """The path has at most one open part, at its end, such as `{media_id}`; the name is the operationId."""
 
     method: str
     path: str

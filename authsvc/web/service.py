@@ -1,5 +1,5 @@
 """
-The routes of the service itself: health, help pages, the contract, and the files that a page loads.
+The routes of the service itself: health, help pages, the contract, and the files for pages.
 
 Imports `problems`, `help_page`, `accept_language`, `health` and `message`.
 """
@@ -42,14 +42,14 @@ def problem(_services: Services, request: Request) -> Answer:
 
 
 def contract() -> Callable[[Services, Request], Answer]:
-    """Return the handler of openapi.yaml, which lies in the package once installed, and beside it in a checkout."""
+    """Return the handler of openapi.yaml, which is in the installed package, or beside it in a checkout."""
     packaged, beside = resources.files("authsvc") / "openapi.yaml", Path(__file__).parents[2] / "openapi.yaml"
     content = (packaged if packaged.is_file() else beside).read_bytes()
     return lambda _services, _request: Answer(content, media_type="application/yaml")
 
 
 def file(name: str, *, media_type: str) -> Callable[[Services, Request], Answer]:
-    """Return the handler of a file that pages of any origin may import, and revalidate, so that an upgrade is seen."""
+    """Return the handler of a file that pages of any origin may import. They revalidate it, to notice an upgrade."""
     content = (resources.files("authsvc") / "static" / name).read_bytes()
     etag = generate_etag(content)
     headers = (("Access-Control-Allow-Origin", "*"), ("ETag", f'"{etag}"'))

@@ -1,7 +1,7 @@
 """
-What handlers stand on: the rules and what these stand on, as `app` builds them.
+The services that handlers use, as `app` builds them.
 
-Imports the modules that it names.
+Imports the modules of their types.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from authsvc.vendor.media import Media
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`sdk` is what bootstrap answers of the vendor's SDK, as JSON."""
+    """`sdk` is the member of the same name in the answer of bootstrap."""
 
     apps: Apps
     authenticator: Authenticator

@@ -199,7 +199,7 @@ def test_a_redirect_to_a_form_is_no_login(
 
 @pytest.mark.parametrize("target", ["https://app.example/auth/check", "/auth/check/", "/auth/check?lang=zh"])
 def test_a_redirect_to_itself_is_a_wrong_setting(app: AppStandIn, url: LoginUrl, target: str) -> None:
-    """By https, or with a slash at its end: nobody could log in, which is not for users to be told."""
+    """By https, or with a slash at its end: nobody can log in, which is not for users to be told."""
     app.tell = lambda _: Told(301, {"Location": target})
     with pytest.raises(LoginUnavailable, match="another form of it"):
         url.ask(MING)

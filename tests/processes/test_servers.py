@@ -190,11 +190,11 @@ def test_granian_is_an_extra(service: Service, tmp_path: Path) -> None:
 
 
 def test_granian_refuses_a_header_with_a_twin(service: Service) -> None:
-    """If nobody could log in there the start is refused; if somebody can, the log says what does not count."""
+    """If nobody can log in there the start is refused; if somebody can, the log says what does not count."""
     jwt = {name: service.variables.pop(name) for name in ("AUTHSVC_JWT_KEY_FILE", "AUTHSVC_JWT_ALGORITHMS")}
     arguments = ("--server", "granian", "--bind", f"127.0.0.1:{service.port}", "--workers", "1")
     assert service.launch(*arguments).wait(20) == 2
-    assert "X-Forwarded-User cannot be believed under granian" in service.log()
+    assert "X-Forwarded-User is not safe under granian" in service.log()
     service.variables |= jwt
     service.start(*arguments)
     assert '"level":"warning"' in service.log()
