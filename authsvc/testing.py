@@ -2,16 +2,19 @@
 For tests of an app and its pages: a sandbox, and a service that signs and verifies, on free ports in this process.
 
 They are ready at the start of the block of `running()`, and end with it. Their secrets are new each time.
-`authsvc.testing_pytest` has them as a fixture.
+`authsvc.testing_pytest` has them as a fixture; `python -m authsvc.testing` is both for tests in other languages, and
+`testing.mjs` beside this file starts that for tests in Node.
 """
 
 import json
+import logging
 import secrets
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -88,6 +91,7 @@ def running(**settings: Any) -> Iterator[Running]:
             "jwt_algorithms": ("HS256",),
             "verifier_keys": (Secret(verifier_key),),
             "account_key": Secret(secrets.token_hex(32)),
+            "account_adopt": True,  # of a user whom the test has planted
             "store_url": Secret(f"sqlite://{folder}/store.db"),
             "rate_limit": Rate.parse("6000/minute"),
             "vendor_url": sandbox,
@@ -108,3 +112,16 @@ def running(**settings: Any) -> Iterator[Running]:
             serving.join()
             listener.server_close()
             app.extensions["authsvc"].stop()
+
+
+def main() -> None:
+    """Run both until standard input ends. The first line of the output is where they are, as JSON."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with suppress(KeyboardInterrupt), running(log_level="WARNING") as both:
+        sys.stdout.write(json.dumps(asdict(both)) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

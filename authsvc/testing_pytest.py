@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,18 @@ from authsvc.testing import Running, running
 
 
 @pytest.fixture(scope="session")
-def authsvc_running() -> Iterator[Running]:
-    """A sandbox and a service for all tests, started once."""
-    with running() as both:
-        yield both
+def authsvc_settings() -> dict[str, Any]:
+    """Settings of the service, for a conftest.py to override: by name, with values as `Settings` has them."""
+    return {}
 
 
 @pytest.fixture
-def authsvc(authsvc_running: Running) -> Running:
-    """The same, with an empty sandbox."""
-    authsvc_running.change(reset=True)
-    return authsvc_running
+def authsvc(authsvc_settings: dict[str, Any]) -> Iterator[Running]:
+    """
+    A sandbox and a service of the test's own.
+
+    They start in hundredths of a second. With one pair for all tests, what the service knows of accounts would outlive
+    the accounts.
+    """
+    with running(**authsvc_settings) as both:
+        yield both

@@ -4,8 +4,8 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,13 +19,13 @@ from authsvc.sandbox.chat.users import md5_of
 from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
 from authsvc.testing import Running, running
-from authsvc.testing_pytest import authsvc, authsvc_running
+from authsvc.testing_pytest import authsvc, authsvc_settings
 from tests.sandbox.pages import PASSWORD
 from tests.support import made_up
 from tests.support.running import is_listening
 
 APP = App(made_up.APPKEY, Secret(made_up.MASTER_SECRET))
-__all__ = ["authsvc", "authsvc_running"]
+__all__ = ["authsvc", "authsvc_settings"]
 
 
 def bearer(both: Running, user_id: str) -> dict[str, str]:
@@ -40,6 +40,20 @@ def test_a_page_boots(authsvc: Running) -> None:
         "upload_file": f"{authsvc.sandbox}/resource",
     }
     assert authsvc.change()["users"] == 1
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_test_registers_its_users(authsvc: Running, number: int) -> None:
+    """The login that the service gives is accepted, whatever the tests before have done."""
+    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=10).json()
+    asyncio.run(log_in(authsvc, told))
+
+
+def test_a_planted_user(authsvc: Running) -> None:
+    """The service sets its own password, and returns a login that is accepted."""
+    authsvc.change(seed={"users": [{"username": "ming", "password": "a word"}]})
+    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=10).json()
+    asyncio.run(log_in(authsvc, told))
 
 
 def test_each_test_begins_with_nothing(authsvc: Running) -> None:
@@ -87,11 +101,20 @@ def test_a_sandbox_that_cannot_listen() -> None:
     assert set(threading.enumerate()) <= before
 
 
+async def log_in(both: Running, told: dict[str, Any]) -> None:
+    """Log in with what bootstrap returned."""
+    async with ClientSession() as http:
+        await (await connected(both, http, told["init"], told["login"])).close()
+
+
 async def logged_in(both: Running, http: ClientSession, username: str) -> ClientWebSocketResponse:
-    """Return a page's connection, on which the user is logged in."""
-    line = await http.ws_connect(f"{both.sandbox}/socket.io/?EIO=3&transport=websocket")
+    """Return a page's connection, on which a planted user is logged in."""
     signed = requests.post(f"{both.service}/v1/auth-payload", headers=bearer(both, username), timeout=10).json()
-    account = {"username": username, "password": md5_of(PASSWORD)}
+    return await connected(both, http, signed, {"username": username, "password": md5_of(PASSWORD)})
+
+
+async def connected(both: Running, http: ClientSession, signed: Any, account: Any) -> ClientWebSocketResponse:
+    line = await http.ws_connect(f"{both.sandbox}/socket.io/?EIO=3&transport=websocket")
     for rid, (event, data) in enumerate((("c_init", signed), ("login", account))):
         await line.send_str("42" + json.dumps([event, {**data, "rid": rid}]))
         while not (told := await line.receive_str(timeout=10)).startswith(f'42["{event}"'):
@@ -114,13 +137,11 @@ async def chat(both: Running) -> None:
 
 
 def test_a_test_of_two_pages(authsvc: Running) -> None:
-    """Two users are planted, one writes, the other is kicked, and what was sent is seen; in less than two seconds."""
-    begun = time.monotonic()
+    """Two users are planted, one writes, the other is kicked, and what was sent is seen."""
     authsvc.change(seed={"users": [{"username": name, "password": PASSWORD} for name in ("ming", "omar")]})
     asyncio.run(chat(authsvc))
     (sent,) = authsvc.events(username="ming", event="s_across_single_text")
     assert sent["data"]["content"]["msg_body"] == {"text": "Hello"}
-    assert time.monotonic() - begun < 2
 
 
 def test_no_secret_is_shown(authsvc: Running) -> None:

@@ -62,7 +62,7 @@ def update_password(asked: Asked) -> Answer:
     password = asked.body.get("new_password") if isinstance(asked.body, dict) else None
     if not _is_password(password):
         raise invalid("new_password is 4 to 128 bytes")
-    set_password(asked.core, asked.user(), str(password))
+    set_password(asked.core, asked.user(), md5_of(str(password)))
     return DONE
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import requests
 
+from authsvc.sandbox.chat.users import md5_of
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import Page, message
 from tests.support.made_up import APPKEY, OTHER_APPKEY
@@ -88,9 +89,10 @@ def test_states(rest: Rest, ming: Page, page: Opener) -> None:
 
 
 def test_password_and_deletion(rest: Rest, ming: Page, omar: Page) -> None:
-    """A page whose account changes under it is logged out by the event for that."""
+    """A page whose account changes under it is logged out by the event for that; the new password is good."""
     rest.done("PUT", "/v1/users/ming/password", {"new_password": "another"})
     ming.notified(2)
+    ming.do("login", username="ming", password=md5_of("another"), is_md5=True)
     rest.done("DELETE", "/v1/users/omar")
     assert omar.notified(1)["extra"] == 2
     assert rest.refused("DELETE", "/v1/users/omar") == (404, 899002)
