@@ -44,22 +44,29 @@ PLACES = {
 PLACES["self._refusal"] = 0  # of a bulkhead or a circuit breaker: one of two kinds
 
 
+def facts(template: str) -> set[tuple[str | None, str | None, str | None]]:
+    """Return the names of the facts in a template, and how each is written."""
+    return {parsed[1:] for parsed in Formatter().parse(template) if parsed[1] is not None}
+
+
 def templates(source: str, module: str) -> Iterator[str]:
-    """Yield the templates in a module's source. Fails on one that is no constant of the code."""
+    """Yield the templates in a module's source. Fails on one that is no constant of the code, or lacks a fact."""
     defining = module in DEFINING
     for node in ast.walk(ast.parse(source)):
         callee = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         is_super = defining and callee == "super().__init__"
-        place = 0 if is_super else PLACES.get(callee)
+        place = 0 if is_super else PLACES.get(callee, PLACES.get(callee.rpartition(".")[2]))
         if not isinstance(node, ast.Call) or place is None or len(node.args) <= place:
             continue
-        argument = node.args[place]
+        argument, given = node.args[place], {keyword.arg for keyword in node.keywords}
         for one in (argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,):
             text = getattr(import_module(module), one.id, None) if isinstance(one, ast.Name) else None
             text = one.value if isinstance(one, ast.Constant) else text
             handed_on = (defining and isinstance(one, ast.Name)) or is_super
             if text is not None or not handed_on:
                 assert isinstance(text, str), f"{module}:{node.lineno}: {ast.unparse(one)} is no constant"
+                missing = {name for name, *_ in facts(text)} - given
+                assert not missing, f"{module}:{node.lineno}: no {missing} for {text}"
                 yield text
 
 
@@ -72,11 +79,6 @@ MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py") if "sandbox" 
 RAISED = {inspect.signature(errors.KeysUnavailable).parameters["what"].default}.union(
     *(templates(path.read_text(), module) for module, path in MODULES.items())
 )
-
-
-def facts(template: str) -> set[tuple[str | None, str | None, str | None]]:
-    """Return the names of the facts in a template, and how each is written."""
-    return {parsed[1:] for parsed in Formatter().parse(template) if parsed[1] is not None}
 
 
 def is_in_words(template: str) -> bool:
@@ -110,6 +112,12 @@ def test_a_template_that_is_no_constant_would_be_found(source: str) -> None:
     """The test above would not see it, and what somebody has sent could be taken for a template."""
     with pytest.raises(AssertionError, match="is no constant"):
         list(templates(source, "authsvc.web.answer"))
+
+
+def test_a_fact_that_is_not_given_would_be_found() -> None:
+    """The refusal would end in a KeyError where it is put in words."""
+    with pytest.raises(AssertionError, match=r"no {'claim'}"):
+        list(templates("raise errors.NotLoggedIn('the token has no {claim}', name=name)", "authsvc.web.answer"))
 
 
 @pytest.mark.parametrize(
