@@ -18,6 +18,9 @@ DETAILS: Mapping[str, str] = {
     "is malformed, or ends before its Content-Length": "格式错误，或者实际长度小于 Content-Length",
     "this path does not accept this method; use {accepted}": "该路径不支持这个请求方法，请使用 {accepted}",
     "must be JSON, with Content-Type: application/json": "必须是 JSON，并带有 Content-Type: application/json",
+    "must be empty, or JSON with Content-Type: application/json": (
+        "必须为空，或者是 JSON 并带有 Content-Type: application/json"
+    ),
     "is not JSON": "不是合法的 JSON",
     "must be a JSON object": "必须是 JSON 对象",
     "contains an unpaired surrogate, which is not valid text": "含有不成对的代理字符（surrogate），不是合法文本",

@@ -28,15 +28,10 @@ def read(body: bytes, *, content_type: str, fields: Collection[str], may_be_empt
     if not body and may_be_empty:
         return {}
     if content_type != "application/json":
+        if may_be_empty:  # jQuery makes a form of the fields that a page need not send
+            raise InvalidRequest("body", "must be empty, or JSON with Content-Type: application/json")
         raise InvalidRequest("body", "must be JSON, with Content-Type: application/json")
-    try:
-        parsed = _DECODER.decode(body.decode())
-        if b"\\u" in body:
-            json.dumps(parsed, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # JSON can encode it, but UTF-8 cannot
-        raise InvalidRequest("body", "contains an unpaired surrogate, which is not valid text") from None
-    except (ValueError, RecursionError):
-        raise InvalidRequest("body", "is not JSON") from None
+    parsed = _parsed(body)
     if parsed is None and may_be_empty:
         return {}  # axios.post(url, null) sends it where the page's settings say JSON
     if not isinstance(parsed, dict):
@@ -84,6 +79,18 @@ def texts(fields: Mapping[str, object], name: str, *, most: int) -> list[str]:
         if not isinstance(value, str):
             raise InvalidRequest(f"{name}[{place}]", "must be a string")
     return values
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        parsed = _DECODER.decode(body.decode())
+        if b"\\u" in body:
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can encode it, but UTF-8 cannot
+        raise InvalidRequest("body", "contains an unpaired surrogate, which is not valid text") from None
+    except (ValueError, RecursionError):
+        raise InvalidRequest("body", "is not JSON") from None
+    return parsed
 
 
 def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
