@@ -30,6 +30,7 @@ def create(**options: Any) -> Flask:
         return [json.dumps(shown).encode()]
 
     app.wsgi_app = showing  # type: ignore[method-assign] # Flask's documentation has it so
+    app.extensions["authsvc.direct"] = showing  # by which `authsvc serve` calls it
     return app
 
 
