@@ -117,9 +117,9 @@ def demo_command(bind: str, sdk: Path | None) -> None:
       authsvc demo        # then open http://127.0.0.1:8000/
       authsvc demo --sdk ./jmessage-sdk-web.min.js
     """
-    from authsvc import demo  # here, because the service does not need it
+    from authsvc.demo import process  # here, because the service does not need it
 
-    demo.serve(_bind(bind), sdk)
+    process.serve(_bind(bind), sdk)
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """The demo page, as a newcomer uses it: `authsvc demo` as a real process, the page in a real browser."""
 
 import itertools
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, Route, expect
 
+from authsvc.sandbox.files import picture
 from tests.browser.conftest import VENDOR_SDKS
 from tests.conftest import Seen
 from tests.support.demo_process import Demo
 from tests.support.running import free_port
 
-STEPS = ("login", "issue", "connect", "picture", "replay", "forgery", "expired")
-REFUSED = {"replay": "889001", "forgery": "880102", "expired": "880106"}
+STEPS = ("issue", "drop", "replay", "forgery", "expired", "nobody")
+REFUSED = {"replay": "889001", "forgery": "880102", "expired": "880106", "nobody": "401"}
+USERS = ("ming", "anna")
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SDKS = [None, *VENDOR_SDKS]  # our stand-in, and the vendor's files where some are given
 BACK_MS = 30_000  # the SDK waits up to 7.5 s between its tries, client.js draws its own on top
@@ -40,38 +43,46 @@ def demo(tmp_path_factory: pytest.TempPathFactory, arguments: list[str]) -> Iter
     assert demo.stop() == 0, demo.log()
 
 
-def result(page: Page, step: str) -> str:
-    return page.locator(f"#step-{step} .result").inner_text()
-
-
 def do(page: Page, step: str) -> str:
     """Click a step's button, wait until it says what came of it, and return that."""
     page.click(f"#{step}")
     expect(page.locator(f"#step-{step}")).to_have_attribute("data-outcome", re.compile("good|bad"))
-    return result(page, step)
+    return page.locator(f"#step-{step} .result").inner_text()
 
 
-def states(page: Page) -> list[str]:
+def states(page: Page, user: str = "ming") -> list[str]:
     """Return the steps of connecting, each as the page shows it, without its time."""
-    return page.locator("#states .state span[lang=en]").all_inner_texts()
+    return page.locator(f"#{user} .states .state span[lang=en]").all_text_contents()
 
 
-def wait_connected(page: Page, times: int) -> None:
-    expect(page.locator("#states .state.good")).to_have_count(times, timeout=BACK_MS)
-    expect(page.locator("#drop")).to_be_enabled()
+def wait_connected(page: Page, times: int = 1, user: str = "ming") -> None:
+    """Wait until a user's connection stands, for the so manieth time since it was asked for."""
+    expect(page.locator(f"#{user} .states .state.good")).to_have_count(times, timeout=BACK_MS)
+    expect(page.locator(f"#{user}")).to_have_attribute("data-state", "ready")
 
 
-def connect(page: Page, demo: Demo) -> None:
+def connect(page: Page, demo: Demo, *users: str) -> None:
+    """Open the page and log in, by default Ming alone."""
     page.goto(demo.url)
-    do(page, "login")
-    page.click("#connect")
-    wait_connected(page, 1)
+    for user in users or ("ming",):
+        page.click(f"#{user} .log-in")
+    for user in users or ("ming",):
+        wait_connected(page, user=user)
+
+
+def write(page: Page, user: str, text: str) -> Locator:
+    """Write a message, and return its bubble once it is sent; the user's pane is in front then."""
+    page.fill(f"#{user} textarea", text)
+    page.press(f"#{user} textarea", "Enter")
+    bubble = page.locator(f"#{user} .mine", has_text=text)
+    expect(bubble).to_have_attribute("data-receipt", re.compile("read|unread"))
+    return bubble
 
 
 def payloads(page: Page) -> list[str]:
     """Return the random_str of each c_init that has been sent, the newest first."""
-    sent = [text for text in page.locator("#log .event code").all_inner_texts() if '"fromPlatForm"' in text]
-    return [found[1] for text in sent if "c_init" in text and (found := re.search(r'"random_str":"(\w+)"', text))]
+    sent = [text for text in page.locator("#log .event .data").all_text_contents() if '"fromPlatForm"' in text]
+    return [found[1] for text in sent if (found := re.search(r'"random_str":"(\w+)"', text))]
 
 
 def drop_all(demo: Demo) -> None:
@@ -106,50 +117,47 @@ def foreign_page() -> Iterator[str]:
 
 
 def test_from_login_to_the_attacks(page: Page, demo: Demo, seen: Seen) -> None:
-    """A newcomer is refused, logs in, sees a payload count down, connects, sees a picture; each attack is refused."""
+    """A newcomer is refused, logs in, sees each step of connecting and a payload; each attack is refused."""
     page.goto(demo.url)
-    expect(page.locator("#step-login .result")).to_have_text("Not logged in", use_inner_text=True)
+    expect(page.locator("#ming .chip")).to_have_text("Not logged in", use_inner_text=True)
     assert do(page, "issue").startswith("401 Not logged in")
-    assert do(page, "connect").startswith("882004 Not logged in")
-    assert do(page, "login") == "200 Logged in: 小明 Ming"
-    page.click("#issue")
-    expect(page.locator("#step-issue .badge")).to_have_text("200")
-    names, values = page.locator("#fields dt").all_inner_texts(), page.locator("#fields dd").all_inner_texts()
-    assert names == ["appkey", "random_str", "signature", "timestamp"]
-    assert all(values)
-    expect(page.locator("#left")).to_have_text(re.compile(r"9:5\d|10:00"))
-    page.click("#connect")
-    wait_connected(page, 1)
+    assert do(page, "drop").startswith("401 Log in first")
+    assert do(page, "replay") == "There is no payload: log in first."
+    page.click("#ming .log-in")
+    expect(page.locator("#ming textarea")).to_be_focused()
+    wait_connected(page)
     steps = "Waiting for the SDK’s socket", "Asking authsvc", "JIM.init", "JIM.login", "Connected"
     for said, step in zip(states(page), steps, strict=True):
         assert said.startswith(step)
-    assert do(page, "picture").startswith("0 ")
-    assert page.locator("#shown").evaluate("img => img.naturalWidth") > 0
+    assert do(page, "issue") == "200 Issued."
+    names, values = page.locator("#fields dt").all_inner_texts(), page.locator("#fields dd").all_inner_texts()
+    assert names == ["appkey", "random_str", "signature", "timestamp"]
+    assert all(values)
+    expect(page.locator("#left")).to_have_text(re.compile(r"9:[0-5]\d|10:00"))
     for step, code in REFUSED.items():
         do(page, step)
+        expect(page.locator(f"#step-{step}")).to_have_attribute("data-outcome", "good")
         expect(page.locator(f"#step-{step} .badge").last).to_have_text(code)
     assert page.locator("#step-replay .badge").first.inner_text() == "0"
-    log = page.locator("#log").inner_text()
+    log = page.locator("#log").text_content() or ""
     assert "signatu is expire" in log
-    assert "POST /v1/bootstrap" in log
+    assert "POST /browser-1/v1/bootstrap" in log
     seen.texts.append(page.content())
 
 
 def test_a_late_session_does_not_undo_a_login(page: Page, demo: Demo) -> None:
     """Who clicks before the page knows who is logged in stays logged in when it hears of it."""
     held: list[Route] = []
-    page.route("**/demo/session", lambda route: held.append(route))
-    page.goto(demo.url)
-    assert do(page, "login") == "200 Logged in: 小明 Ming"
+    page.route("**/browser-1/demo/session", lambda route: held.append(route))
+    connect(page, demo)
     held[0].fulfill(json={"user": None})
     assert do(page, "issue").startswith("200")  # a request later
-    assert result(page, "login") == "200 Logged in: 小明 Ming"
+    assert page.locator("#ming").get_attribute("data-state") == "ready"
 
 
 def test_a_late_payload_does_not_replace_a_newer_one(page: Page, demo: Demo) -> None:
     """The payload that was asked for last stays, whichever answer comes last."""
-    page.goto(demo.url)
-    do(page, "login")
+    connect(page, demo)
     held: list[Route] = []
     page.route("**/v1/auth-payload", lambda route: held.append(route), times=1)
     page.click("#issue")
@@ -161,13 +169,106 @@ def test_a_late_payload_does_not_replace_a_newer_one(page: Page, demo: Demo) -> 
     assert page.locator("#fields").inner_text() == shown
 
 
-def test_no_such_picture(page: Page, demo: Demo) -> None:
-    """An unknown media_id is refused with the vendor's code."""
-    page.goto(demo.url)
-    do(page, "login")
-    page.fill("#media-id", "qiniu/image/r/FFFF")
-    assert do(page, "picture").startswith("880005")
-    expect(page.locator("#shown")).to_be_hidden()
+def test_chat(page: Page, demo: Demo) -> None:
+    """Two users chat: text, receipts when the other one looks, the typing notice, retraction on both sides."""
+    connect(page, demo, *USERS)
+    first = write(page, "ming", "first")
+    expect(page.locator("#anna .theirs", has_text="first")).to_be_visible()
+    expect(page.locator("#anna header .unread")).to_have_text("1")
+    expect(first).to_have_attribute("data-receipt", "unread")
+    page.press("#anna textarea", "h")
+    expect(page.locator("#ming .typing")).to_have_text("Anna is typing…", use_inner_text=True)
+    expect(page.locator("#anna header .unread")).to_be_empty()
+    expect(first).to_have_attribute("data-receipt", "read")
+    page.type("#anna textarea", "ello")
+    page.click("#anna .send")
+    expect(page.locator("#ming .theirs", has_text="hello")).to_be_visible()
+    expect(page.locator("#ming .typing")).to_be_empty()
+    first.get_by_role("button", name="Retract").click()
+    expect(page.locator("#ming .retracted").last).to_have_text("You retracted a message", use_inner_text=True)
+    expect(page.locator("#anna .retracted").last).to_have_text("Ming retracted a message", use_inner_text=True)
+
+
+def test_pictures(page: Page, demo: Demo) -> None:
+    """A picture goes up through the SDK, and is shown on both sides by the URL that authsvc found for its media_id."""
+    connect(page, demo, *USERS)
+    page.click("#ming .sample")
+    page.set_input_files("#anna .file", FilePayload(name="a.png", mimeType="image/png", buffer=picture(8)))
+    for user, bubbles in itertools.product(USERS, (".mine", ".theirs")):
+        shown = page.locator(f"#{user} {bubbles} img[alt^=qiniu]").last
+        expect(shown).to_be_visible()
+        is_sample = (user == "ming") == (bubbles == ".mine")
+        assert shown.evaluate("img => img.naturalWidth") == (320 if is_sample else 8)
+    sources = page.locator(".bubble img").evaluate_all("all => all.map((img) => new URL(img.src).port)")
+    assert set(sources) == {str(int(demo.url.rstrip("/").rpartition(":")[2]) + 1)}  # of the sandbox
+    page.set_input_files("#anna .file", FilePayload(name="a.txt", mimeType="image/png", buffer=b"no picture"))
+    expect(page.locator("#anna [data-receipt=failed]")).to_contain_text("image")
+
+
+def test_a_picture_that_is_gone(page: Page, demo: Demo) -> None:
+    """What authsvc says of a media_id that nobody knows stands in the picture's place."""
+    connect(page, demo, *USERS)
+    refused = {"code": 880005, "message": "no such media"}
+
+    def refuse(route: Route) -> None:
+        asked = json.loads(route.request.post_data or "")
+        route.fulfill(json={"results": dict.fromkeys(asked["media_ids"], refused)})
+
+    page.route("**/browser-2/v1/resources", refuse)
+    page.click("#ming .sample")
+    expect(page.locator("#anna .theirs .body").last).to_have_text("880005 no such media", use_inner_text=True)
+
+
+def test_what_was_missed(page: Page, demo: Demo) -> None:
+    """Who was offline gets the messages that were not retracted, and the receipts; a reload shows it all again."""
+    connect(page, demo, *USERS)
+    read = write(page, "anna", "look at this later")
+    page.locator("#anna .online").uncheck()
+    expect(page.locator("#anna .chip")).to_have_text("Offline", use_inner_text=True)
+    expect(page.locator("#anna .send")).to_be_disabled()
+    for text in ("missed one", "missed two", "missed three"):
+        write(page, "ming", text)
+    page.locator("#ming .mine", has_text="missed two").get_by_role("button").click()
+    expect(page.locator("#ming .mine", has_text="missed two")).to_have_count(0)
+    missed = page.locator("#anna .theirs .body", has_text="missed")
+    assert missed.count() == 0
+    page.locator("#anna .online").check()
+    expect(missed).to_have_text(["missed one", "missed three"])
+    expect(read).to_have_attribute("data-receipt", "read")
+    expect(page.locator("#ming .mine", has_text="missed three")).to_have_attribute("data-receipt", "read")
+    page.reload()
+    for user in USERS:
+        wait_connected(page, user=user)
+    expect(missed).to_have_text(["missed one", "missed three"])
+    expect(page.locator("#ming .mine", has_text="missed three")).to_have_attribute("data-receipt", "read")
+
+
+def test_enter_of_an_input_method_sends_nothing(page: Page, demo: Demo) -> None:
+    """It takes a word; and Shift with Enter begins a line."""
+    connect(page, demo, *USERS)
+    page.fill("#ming textarea", "ni men")
+    composing = {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True}
+    page.dispatch_event("#ming textarea", "keydown", composing)
+    page.press("#ming textarea", "Shift+Enter")
+    page.type("#ming textarea", "hao")
+    page.press("#ming textarea", "Enter")
+    arrived = page.locator("#anna .theirs .body", has_text="ni men")
+    expect(arrived).to_have_count(1)
+    assert arrived.inner_text() == "ni men\nhao"
+
+
+def test_logged_out(page: Page, demo: Demo) -> None:
+    """Who logs out is gone from the page, and gets no payload; the other one stays."""
+    connect(page, demo, *USERS)
+    write(page, "ming", "bye")
+    page.click("#ming .log-out")
+    expect(page.locator("#ming .chip")).to_have_text("Not logged in", use_inner_text=True)
+    expect(page.locator("#ming .log-in")).to_be_focused()
+    expect(page.locator("#ming .bubble")).to_have_count(0)
+    assert do(page, "issue").startswith("401")
+    page.check("[name=as][value='/browser-2']")
+    assert do(page, "issue").startswith("200")
+    assert page.locator("#anna").get_attribute("data-state") == "ready"
 
 
 def test_help_of_a_refusal(page: Page, demo: Demo) -> None:
@@ -185,7 +286,8 @@ def test_countdown_ends(browser: Browser, demo: Demo) -> None:
         page = context.new_page()
         page.clock.install()
         page.goto(demo.url)
-        do(page, "login")
+        page.click("#ming .log-in")
+        expect(page.locator("#ming .log-out")).to_be_visible()
         do(page, "issue")
         page.clock.run_for(590_000)
         expect(page.locator("#left")).not_to_have_text("expired", use_inner_text=True)
@@ -196,23 +298,36 @@ def test_countdown_ends(browser: Browser, demo: Demo) -> None:
 
 
 def test_dropped(page: Page, demo: Demo) -> None:
-    """A dropped connection comes back by itself, with another payload."""
-    connect(page, demo)
-    page.click("#drop")
-    wait_connected(page, 2)
-    assert "The connection broke" in states(page)
-    assert len(set(payloads(page))) == 2
+    """Dropped connections come back by themselves, each with another payload, and carry messages again."""
+    connect(page, demo, *USERS)
+    assert do(page, "drop").startswith("200")
+    for user in USERS:
+        wait_connected(page, 2, user)
+        assert "The connection broke" in states(page, user)
+    assert len(set(payloads(page))) == 4
+    write(page, "anna", "back")
+    expect(page.locator("#ming .theirs", has_text="back")).to_have_count(1)
 
 
 def test_the_server_restarts(page: Page, demo: Demo, arguments: list[str]) -> None:
-    """With every secret another, an open page logs in anew and connects again."""
+    """
+    With every secret another, an open page logs in anew and connects again. A message to somebody who has no account
+    any more says so, and goes out when it is sent again.
+    """
     connect(page, demo)
-    before = page.locator("#log").inner_text()
     demo.restart(*arguments)
-    expect(page.locator("#states .state.good")).to_have_count(1, timeout=BACK_MS)
-    expect(page.locator("#log")).not_to_have_text(before)
     expect(page.locator("#log summary", has_text="/demo/login")).to_have_count(2, timeout=BACK_MS)
-    wait_connected(page, 1)
+    wait_connected(page)
+    page.fill("#ming textarea", "are you there?")
+    page.press("#ming textarea", "Enter")
+    failed = page.locator("#ming [data-receipt=failed]")
+    reason = "880203 The other one has no IM account yet: log in there first"
+    expect(failed).to_contain_text(reason, use_inner_text=True)
+    page.click("#anna .log-in")
+    wait_connected(page, user="anna")
+    failed.get_by_role("button", name="Send again").click()
+    expect(page.locator("#anna .theirs", has_text="are you there?")).to_be_visible()
+    expect(failed).to_have_count(0)
 
 
 def test_offline(page: Page, demo: Demo) -> None:
@@ -220,7 +335,8 @@ def test_offline(page: Page, demo: Demo) -> None:
     connect(page, demo)
     page.context.set_offline(True)
     drop_all(demo)
-    expect(page.locator("#states .state", has_text="Waiting for the SDK’s socket")).to_have_count(2, timeout=BACK_MS)
+    waiting = page.locator("#ming .states .state", has_text="Waiting for the SDK’s socket")
+    expect(waiting).to_have_count(2, timeout=BACK_MS)
     page.context.set_offline(False)
     wait_connected(page, 2)
     assert len(set(payloads(page))) == 2
@@ -235,7 +351,7 @@ def test_asleep(browser: Browser, demo: Demo) -> None:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.clock.fast_forward("20:00")
-        page.click("#drop")
+        drop_all(demo)
         wait_connected(page, 2)
         assert sum("/v1/" in url for url in asked) == 1
 
@@ -244,24 +360,28 @@ def test_two_tabs(page: Page, demo: Demo) -> None:
     """The second tab of a user kicks the first, as at the vendor: the first says so, the other goes on."""
     connect(page, demo)
     other = page.context.new_page()
-    connect(other, demo)
-    expect(page.locator("#states .state").last).to_contain_text("Ended")
-    other.click("#drop")
+    other.goto(demo.url)  # where the user is logged in already
+    wait_connected(other)
+    expect(page.locator("#ming .states .state").last).to_contain_text("Ended")
+    expect(page.locator("#ming .chip")).to_contain_text("Logged in elsewhere")
+    do(other, "drop")
     wait_connected(other, 2)
     assert states(page)[-1].startswith("Ended")
     assert set(payloads(page)).isdisjoint(payloads(other))
+    other.close()
+    page.locator("#ming .online").check()
+    wait_connected(page)
 
 
 def test_a_foreign_page_gets_nothing(browser: Browser, demo: Demo) -> None:
     """A page of an origin that is not allowed cannot read a payload, even in the browser of a user who is logged in."""
     with foreign_page() as url, browser.new_context() as context:
         page = context.new_page()
-        page.goto(demo.url)
-        do(page, "login")
+        connect(page, demo)
         page.goto(url)
         script = "url => fetch(url, {method: 'POST', credentials: 'include'}).then((r) => r.text(), (e) => e.name)"
         for path in ("v1/auth-payload", "v1/bootstrap", "demo/expired"):
-            assert page.evaluate(script, demo.url + path) == "TypeError"
+            assert page.evaluate(script, f"{demo.url}browser-1/{path}") == "TypeError"
 
 
 def test_no_inline_script(browser: Browser, demo: Demo) -> None:
@@ -276,9 +396,9 @@ def test_no_inline_script(browser: Browser, demo: Demo) -> None:
         page = context.new_page()
         page.on("console", note)
         page.goto(demo.url.replace("127.0.0.1", "localhost"))
+        chat_a_little(page)
         for step in STEPS:
             do(page, step)
-        wait_connected(page, 1)
         assert page.locator("script:not([src])").count() == 0
         assert reports == []
         page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
@@ -286,6 +406,20 @@ def test_no_inline_script(browser: Browser, demo: Demo) -> None:
         assert reports
 
 
+def chat_a_little(page: Page) -> None:
+    """Log both users in, and have each write and Ming send a picture."""
+    page.click("#both")
+    for user in USERS:
+        wait_connected(page, user=user)
+    number = next(numbers)
+    write(page, "ming", f"你好 {number}")
+    write(page, "anna", f"hello {number}")
+    page.click("#ming .sample")
+    for user in USERS:
+        expect(page.locator(f"#{user} .bubble img[alt^=qiniu]").last).to_be_visible()
+
+
+numbers = itertools.count(1)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -295,13 +429,15 @@ def test_looks(browser: Browser, demo: Demo, lang: str) -> None:
     with browser.new_context(locale=lang) as context:
         page = context.new_page()
         page.goto(demo.url)
+        chat_a_little(page)
         for step in STEPS:
             do(page, step)
-        wait_connected(page, 1)
+        for user in USERS:
+            wait_connected(page, 2, user)
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         assert page.evaluate("document.documentElement.lang") == ("en" if lang == "en-US" else "zh-CN")
         assert page.title() == ("authsvc demo" if lang == "en-US" else "authsvc 演示")
-        for width, scheme in itertools.product((1280, 375, 320), SCHEMES):
+        for width, scheme in itertools.product((1280, 390, 360, 320), SCHEMES):
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
             page.screenshot(path=SCREENSHOTS / f"demo-{lang}-{width}-{scheme}.png", full_page=True)
@@ -310,21 +446,59 @@ def test_looks(browser: Browser, demo: Demo, lang: str) -> None:
 
 
 def test_by_keyboard(page: Page, demo: Demo) -> None:
-    """Every step can be reached and pressed by keyboard alone, and the focus can be seen."""
+    """Everything can be reached and done by keyboard alone, and the focus can be seen."""
     page.goto(demo.url)
-    pressed: list[str] = []
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        focused = page.evaluate("document.activeElement.id")
-        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", focused
-        if focused in STEPS and focused not in pressed:
-            page.keyboard.press("Enter")
-            expect(page.locator(f"#step-{focused}")).to_have_attribute("data-outcome", re.compile("good|bad"))
-            pressed.append(focused)
-        if len(pressed) == len(STEPS):
-            break
-    assert pressed == list(STEPS)
-    assert page.locator("[aria-live=polite]").count() + page.locator("[role=status]").count() >= len(STEPS)
+    expect(page.locator("#anna .chip")).to_have_text("Not logged in", use_inner_text=True)
+
+    def focus(selector: str, key: str = "Tab") -> None:
+        for _ in range(60):
+            page.keyboard.press(key)
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+        pytest.fail(f"{selector} cannot be reached")
+
+    focus("#ming .log-in")
+    page.keyboard.press("Enter")
+    wait_connected(page)
+    focus("#ming .online", "Shift+Tab")
+    for state in ("offline", "ready"):
+        page.keyboard.press("Space")
+        expect(page.locator("#ming")).to_have_attribute("data-state", state)
+    focus("#anna .log-in")
+    page.keyboard.press("Enter")
+    wait_connected(page, user="anna")
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Enter")
+    expect(page.locator("#ming [role=log] .theirs", has_text="by keyboard")).to_be_visible()
+    focus("#ming .sample", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#ming .mine img[alt^=qiniu]").last).to_be_visible()
+    focus("#ming .mine button", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#anna .retracted").last).to_be_visible()
+    for step in STEPS:
+        focus(f"#{step}")
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#step-{step}")).to_have_attribute("data-outcome", re.compile("good|bad"))
+    assert page.locator("[role=status], [role=log]").count() >= len(STEPS) + 4
+
+
+def test_on_a_phone(page: Page, demo: Demo) -> None:
+    """One pane shows at a time; the other one's tab counts what is unread, and to look there is to read."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(demo.url)
+    page.click("#both")
+    for user in USERS:
+        wait_connected(page, user=user)
+    expect(page.locator("#anna")).to_be_hidden()
+    bubble = write(page, "ming", "on the phone")
+    expect(page.locator("#tab-anna .unread")).to_have_text("1")
+    expect(bubble).to_have_attribute("data-receipt", "unread")
+    page.click("#tab-anna")
+    expect(page.locator("#anna .theirs", has_text="on the phone")).to_be_visible()
+    expect(page.locator("#ming")).to_be_hidden()
+    expect(bubble).to_have_attribute("data-receipt", "read")
 
 
 # The contrast (WCAG 2) of every text with the nearest background that is not transparent, where it is below 4.5.

@@ -31,7 +31,13 @@ def test_demo_of_the_wheel(installed: Path, tmp_path: Path) -> None:
     demo = Demo(tmp_path, (str(installed),))
     demo.start()
     try:
-        for path, part in (("", "<html"), ("client.js", "export"), ("openapi.yaml", "openapi: 3.1")):
+        for path, part in (
+            ("", "<html"),
+            ("demo/main.js", "Pane"),
+            ("demo/sdk.js", "JMessage"),
+            ("client.js", "export"),
+            ("openapi.yaml", "openapi: 3.1"),
+        ):
             assert part in requests.get(demo.url + path, timeout=15).text
         refused = requests.post(demo.url + "v1/auth-payload", timeout=15)
         assert (refused.status_code, refused.json()["type"]) == (401, "/problems/not-logged-in")

@@ -23,13 +23,12 @@ ROOMS = (
     {"app", "checks"},
     {"server"},
     {"sandbox"},
-    {"demo_app", "testing"},
-    {"demo"},
+    {"demo", "testing"},
     {"cli", "testing_pytest"},
     {"__main__"},
 )
 ONLY_IN = {
-    "flask": {"app", "web.flask_app", "demo_app"},
+    "flask": {"app", "web.flask_app", "demo.made_up_app"},
     "werkzeug": {
         "web.request",
         "web.answer",
@@ -37,7 +36,8 @@ ONLY_IN = {
         "web.service",
         "web.flask_app",
         "web.direct",
-        "demo_app",
+        "demo.door",
+        "demo.made_up_app",
         "testing",
     },
     "gunicorn": {"server.gunicorn_arbiter", "server.gunicorn_worker", "server.gunicorn_http"},
@@ -74,7 +74,7 @@ ONLY_IN = {
     "imagesize": {"sandbox.files"},
     "pytest": {"testing_pytest"},
     "pydantic_core": {"secret"},
-    "click": {"cli", "demo"},
+    "click": {"cli", "demo.process"},
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

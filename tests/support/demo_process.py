@@ -24,7 +24,7 @@ class Demo:
         command = [*self._program, "demo", "--bind", bind, *arguments]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log)
-        wait_until(self._is_there, timeout_s=20, what=self.log)
+        wait_until(self._is_there, timeout_s=60, what=self.log)
 
     def _is_there(self) -> bool:
         assert self._process is not None
@@ -39,7 +39,7 @@ class Demo:
         """End it as Ctrl-C does and return its exit code."""
         assert self._process is not None
         self._process.send_signal(2)
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=60)
 
     def restart(self, *arguments: str) -> None:
         """End it and start it anew on the same port."""
@@ -50,7 +50,7 @@ class Demo:
         """End it without a word to anybody."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
 
     def log(self) -> str:
         return self._log.read_text()

@@ -1,8 +1,7 @@
 """
-The demo: the service on one page, with a made-up web app whose users log in, and the sandbox in the vendor's place.
-
-The sandbox is a process of its own that ends with this one. Every secret is generated anew at each start. Imports
-`app`, `demo_app`, `bind`, `errors`, `model`, `rate`, `runner` and `secret`.
+`authsvc demo`: the made-up app and the service in one server, and the sandbox, a process of its own that ends with this
+one. Every secret is generated anew at each start.
+Imports `app`, `bind`, `model`, `rate`, `secret`, `runner`, `errors`, and of this room `made_up_app` and `door`.
 """
 
 import os
@@ -18,7 +17,8 @@ import click
 
 from authsvc.app import create_app
 from authsvc.bind import Bind, free
-from authsvc.demo_app import COOKIE, create_page, guard, join
+from authsvc.demo.door import by_browser, guard, join
+from authsvc.demo.made_up_app import COOKIE, create_page
 from authsvc.errors import SettingsError
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
@@ -54,8 +54,10 @@ def serve(bind: Bind, sdk: Path | None = None) -> None:
                 workers=1,
                 drain_delay_s=0,
                 log_level="WARNING",
-                load=lambda _drain: guard(
-                    join(create_page(settings, sandbox=sandbox, sdk_script=sdk_script), create_app(settings)), bind
+                load=lambda _drain: by_browser(
+                    guard(
+                        join(create_page(settings, sandbox=sandbox, sdk_script=sdk_script), create_app(settings)), bind
+                    )
                 ),
             )
 
@@ -106,6 +108,7 @@ def draw_settings(folder: Path, *, sandbox: Bind, sdk: Path | None = None) -> Se
         verifier_keys=(Secret(secrets.token_hex(32)),),
         account_key=Secret(secrets.token_hex(32)),
         store_url=Secret(f"sqlite://{folder.resolve()}/store.db"),
+        flag=1,  # a page that is reloaded shows the earlier messages
         rate_limit=Rate.parse("600/minute"),  # a visitor clicks a lot
         vendor_url=f"http://{sandbox}",
         media_hosts=(LOOPBACK,),

@@ -1,34 +1,37 @@
 """
-The made-up web app of the demo: its users, its page, and how both share one address with the service.
+The made-up web app whose users log in and chat: a Flask app of its own, as a real one would be, with the page.
 
-It shares only the session key with the service, as a real app would. Imports `clock`, `same_site`, `bind`, `errors`,
-`ids`, `payload` and `model`.
+It shares only the session key with the service. Imports `bind`, `clock`, `ids`, `model`, `payload`.
 """
 
 import json
-from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from flask import Flask, Response, request, session
-from werkzeug.exceptions import BadGateway, BadRequest, Forbidden, Unauthorized
+from flask import Flask, Response, request, send_from_directory, session
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import BadGateway, BadRequest, Unauthorized
 
+import authsvc
 from authsvc import clock
-from authsvc.auth import same_site
 from authsvc.bind import Bind
-from authsvc.errors import CrossSite
 from authsvc.ids import fresh_id
 from authsvc.payloads import payload
 from authsvc.settings.model import Settings
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-USERS = ("ming", "ana", "omar")
+STATIC = Path(authsvc.__file__).parent / "static"
+USERS = ("ming", "anna")  # their IM accounts have the same names, which have 4 characters at least
 COOKIE = "authsvc_demo"  # cookies ignore ports: `session` would log the visitor out of another app on this host
 OLD_MS = 660_000  # 11 minutes: a minute after a payload expires
 MAX_BYTES = 4096
 TIMEOUT_S = 5
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Flask's sessions, whose cookies are for the path that the app is mounted at."""
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return request.script_root or super().get_cookie_path(app)
 
 
 def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None = None) -> Flask:
@@ -40,7 +43,8 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
         sandbox: where the vendor's stand-in listens.
         sdk_script: the content of the vendor's SDK file, if the page uses it.
     """
-    app = Flask(__name__, static_url_path="/demo")
+    app = Flask(__name__, static_folder=STATIC / "demo", static_url_path="/demo")
+    app.session_interface = _Sessions()
     app.config.update(
         SECRET_KEY=settings.session_key[0].reveal(),
         SESSION_COOKIE_NAME=COOKIE,
@@ -55,8 +59,11 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
 
     @app.get("/")
     def page() -> Response:
-        session.modified = True  # to delete the cookie of an earlier run, signed with another key
-        return app.send_static_file("demo.html")
+        return app.send_static_file("index.html")
+
+    @app.get("/demo/sdk.js")
+    def sdk() -> Response:
+        return send_from_directory(STATIC, "sdk.js")
 
     @app.get("/demo/vendor-sdk.js")
     def vendor_sdk() -> Response:
@@ -79,6 +86,7 @@ def create_page(settings: Settings, *, sandbox: Bind, sdk_script: bytes | None =
 def _register_login(app: Flask) -> None:
     @app.get("/demo/session")
     def who() -> dict[str, str | None]:
+        session.modified = True  # to delete the cookie of an earlier run, signed with another key
         return {"user": session.get("_user_id")}
 
     @app.post("/demo/login")
@@ -117,49 +125,6 @@ def _register_gateway(app: Flask, settings: Settings, sandbox: Bind) -> None:
     def check_logged_in() -> None:
         if session.get("_user_id") is None:
             raise Unauthorized("log in first")
-
-
-def join(page: "WSGIApplication", service: "WSGIApplication") -> "WSGIApplication":
-    """
-    Return one WSGI app: `/` and `/demo/...` go to the page, all other paths to the service.
-
-    Werkzeug's dispatcher would strip the prefix of each route.
-    """
-
-    def joined(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        app = page if path == "/" or path.startswith("/demo/") else service
-        return app(environ, start_response)
-
-    return joined
-
-
-def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
-    """
-    Return the app with a guard against pages of other sites: against DNS rebinding, and against their POSTs.
-
-    The service itself compares the origin with the Host header, but does not know its own names.
-    """
-
-    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "")
-        if not bind.is_meant_by(host):
-            return Forbidden(f"Host: the demo answers to localhost, 127.0.0.1, [::1] and {bind.host} alone")(
-                environ, start_response
-            )
-        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].startswith("/demo/"):
-            try:
-                same_site.check_same_site(
-                    origin=environ.get("HTTP_ORIGIN"),
-                    sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
-                    host=host,
-                    allowed=(),
-                )
-            except CrossSite as refusal:
-                return Forbidden(refusal.detail)(environ, start_response)
-        return app(environ, start_response)
-
-    return guarded
 
 
 def _drop_connections(sandbox: Bind) -> None:
