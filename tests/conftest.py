@@ -72,7 +72,7 @@ LONG_FORMS = {
     "SIEGE_S",
     "SOAK_PAYLOADS",
 }
-TOLD_EVERY_S = 10.0
+SHOWN_EVERY_S = 10.0
 
 
 class Clock:
@@ -170,18 +170,18 @@ def clock() -> Clock:
 @pytest.fixture
 def progress(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Show on the terminal how far the long form of a test is, now and then; its short form has no need of it."""
-    told_s = time.monotonic()
+    shown_s = time.monotonic()
 
-    def tell(how_far: str) -> None:
-        nonlocal told_s
-        if LONG_FORMS.isdisjoint(os.environ) or time.monotonic() - told_s < TOLD_EVERY_S:
+    def show(how_far: str) -> None:
+        nonlocal shown_s
+        if LONG_FORMS.isdisjoint(os.environ) or time.monotonic() - shown_s < SHOWN_EVERY_S:
             return
-        told_s = time.monotonic()
+        shown_s = time.monotonic()
         with capsys.disabled():
             # pytest-xdist shows what its workers write here, and nothing else of them.
             print(f"\n{request.node.name}: {how_far}", end="", file=sys.stderr, flush=True)  # noqa: T201 -- is meant
 
-    return tell
+    return show
 
 
 BOTH_WAYS = {"test_answers", "test_app", "test_bootstrap", "test_views"}
@@ -253,8 +253,8 @@ def bearer() -> dict[str, str]:
 
 def bearer_of(user_id: str, **claims: object) -> dict[str, str]:
     """Return the Authorization header of a user who is logged in for an hour."""
-    told = {"sub": user_id, "exp": int(time.time()) + 3600} | claims
-    token = jwt.encode(told, made_up.JWT_KEY, algorithm="HS256")
+    payload = {"sub": user_id, "exp": int(time.time()) + 3600} | claims
+    token = jwt.encode(payload, made_up.JWT_KEY, algorithm="HS256")
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -32,7 +32,7 @@ from tests.support.login_service import LoginService
 from tests.support.redis_shapes import PortServer
 from tests.support.running import free_port, wait_until
 from tests.support.services import RedisServer
-from tests.support.vendor_stand_in import Told, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, vendor_stand_in
 
 ISSUE, VERIFY = "/v1/auth-payload", "/v1/auth-payload/verify"
 NEW_JWT_KEY = made_up.JWT_KEY[::-1]
@@ -249,7 +249,7 @@ def test_a_new_account_key(start: Start, files: Files) -> None:
     """Gives everybody another password, without a restart."""
     files.write("ACCOUNT_KEY", made_up.ACCOUNT_KEY)
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: Told.json([{}], status=201)
+        stand_in.reply = lambda _: Reply.json([{}], status=201)
         client = start(variables=files.variables | {"AUTHSVC_VENDOR_URL": stand_in.url})
 
         def password() -> str:
@@ -442,8 +442,8 @@ def test_the_workers_share_one_limit(start: Start, settings: Settings, store: St
     asked = itertools.count(1)
 
     def knows_more_than_its_own() -> bool:
-        told = other.post(ISSUE, headers=token()).headers["RateLimit"]
-        return int(told.removeprefix('"user";r=').partition(";")[0]) < settings.rate_limit.limit - next(asked)
+        header = other.post(ISSUE, headers=token()).headers["RateLimit"]
+        return int(header.removeprefix('"user";r=').partition(";")[0]) < settings.rate_limit.limit - next(asked)
 
     wait_until(knows_more_than_its_own, timeout_s=15)
 

@@ -22,7 +22,7 @@ from tests.support.login_service import LoginService
 from tests.support.redis_shapes import PortServer
 from tests.support.running import Service, free_port
 from tests.support.services import RedisServer
-from tests.support.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import UNKNOWN, Reply, VendorStandIn, vendor_stand_in
 
 APP = f"appkey {made_up.APPKEY}"
 JWKS = "AUTHSVC_JWT_JWKS_URL"
@@ -32,7 +32,7 @@ JWKS = "AUTHSVC_JWT_JWKS_URL"
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor on loopback that accepts everybody and tells no time."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: UNKNOWN
+        stand_in.reply = lambda _: UNKNOWN
         yield stand_in
 
 
@@ -68,20 +68,20 @@ def test_all_is_well(settings: Settings, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "names", "grade", "words"),
+    ("reply", "names", "grade", "words"),
     [
-        (Told.json({"status": 0}), "readable", "ok", "registers no users"),
-        (Told.json({"status": 1}), "readable", "note", "anybody can register a user's name in advance"),
-        (Told.json({"status": 1}), "derived", "note", "with names that are not ours"),
-        (Told.json({"status": "on"}), "readable", "note", "does not show"),
-        (Told(503), "readable", "note", "does not show"),
+        (Reply.json({"status": 0}), "readable", "ok", "registers no users"),
+        (Reply.json({"status": 1}), "readable", "note", "anybody can register a user's name in advance"),
+        (Reply.json({"status": 1}), "derived", "note", "with names that are not ours"),
+        (Reply.json({"status": "on"}), "readable", "note", "does not show"),
+        (Reply(503), "readable", "note", "does not show"),
     ],
 )
 def test_whether_the_sdk_registers(
-    settings: Settings, clock: Clock, stand_in: VendorStandIn, told: Told, names: str, grade: str, words: str
+    settings: Settings, clock: Clock, stand_in: VendorStandIn, reply: Reply, names: str, grade: str, words: str
 ) -> None:
     """Anybody with a payload could take a username that is yet to be registered."""
-    stand_in.tell = lambda asked: told if asked.path == "/v1/sdkregister/status" else UNKNOWN
+    stand_in.reply = lambda asked: reply if asked.path == "/v1/sdkregister/status" else UNKNOWN
     changes = {"account_key": Secret(made_up.ACCOUNT_KEY), "account_names": names}
     every = found(settings.model_copy(update=changes), clock, App(made_up.APPKEY, Secret("a made-up new one")))
     assert every[f"{APP}, registration"].grade == grade
@@ -114,7 +114,7 @@ def test_notes(settings: Settings, clock: Clock, changes: dict[str, object], nam
 
 def test_an_id_that_stays(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
     """There is nothing to note of a session's field of the app's own."""
-    stand_in.tell = lambda asked: Told.json({"status": 0}) if "sdkregister" in asked.path else UNKNOWN
+    stand_in.reply = lambda asked: Reply.json({"status": 0}) if "sdkregister" in asked.path else UNKNOWN
     changes = {"account_key": Secret(made_up.ACCOUNT_KEY), "session_user_field": "uid"}
     assert {one.grade for one in found(settings.model_copy(update=changes), clock).values()} == {"ok"}
 
@@ -147,7 +147,7 @@ def test_store_that_may_evict(settings: Settings, clock: Clock, redis_server: Re
 def test_clock_against_the_vendors(settings: Settings, clock: Clock, stand_in: VendorStandIn, off_s: int) -> None:
     """A clock that is off is why signatures expire at birth."""
     date = formatdate(clock.now_ms / 1000 + off_s, usegmt=True)
-    stand_in.tell = lambda _: replace(UNKNOWN, headers={"Date": date})
+    stand_in.reply = lambda _: replace(UNKNOWN, headers={"Date": date})
     one = found(settings, clock)["vendor clock"]
     assert one.grade == ("ok" if abs(off_s) * 1000 <= MAX_SKEW_MS else "FAIL")
     assert "off the vendor's" in one.words
@@ -160,16 +160,16 @@ def test_clock_against_the_stores(settings: Settings, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("reply", "words"),
     [
-        (Told(401), "refuses this service's credentials"),
-        (Told(503), "an error of its own"),
-        (Told(429), "rate limit is exhausted"),
+        (Reply(401), "refuses this service's credentials"),
+        (Reply(503), "an error of its own"),
+        (Reply(429), "rate limit is exhausted"),
     ],
 )
-def test_vendor(settings: Settings, clock: Clock, stand_in: VendorStandIn, told: Told, words: str) -> None:
+def test_vendor(settings: Settings, clock: Clock, stand_in: VendorStandIn, reply: Reply, words: str) -> None:
     """Each failure with what to do about it."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     one = found(settings, clock)[APP]
     assert one.grade == "FAIL"
     assert words in one.words
@@ -184,7 +184,7 @@ def test_vendor_frozen(settings: Settings, clock: Clock, stand_in: VendorStandIn
 
 def test_a_candidate(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
     """A masterSecret that nobody uses yet is tried beside those in use."""
-    stand_in.tell = lambda asked: Told(401) if made_up.OTHER_MASTER_SECRET in asked.credentials else UNKNOWN
+    stand_in.reply = lambda asked: Reply(401) if made_up.OTHER_MASTER_SECRET in asked.credentials else UNKNOWN
     candidate = App(made_up.APPKEY, Secret(made_up.OTHER_MASTER_SECRET))
     every = found(settings, clock, candidate)
     assert every[APP].grade == "ok"
@@ -204,9 +204,9 @@ def test_what_is_not_the_vendor(
     settings: Settings, clock: Clock, stand_in: VendorStandIn, status: int, *, is_candidate: bool
 ) -> None:
     """HTML with any status accepts no credentials, neither those in use nor new ones."""
-    html = Told(status, b"<html>Not Found</html>", {"Content-Type": "text/html"})
+    html = Reply(status, b"<html>Not Found</html>", {"Content-Type": "text/html"})
     bad = made_up.OTHER_MASTER_SECRET if is_candidate else made_up.MASTER_SECRET
-    stand_in.tell = lambda asked: html if bad in asked.credentials else UNKNOWN
+    stand_in.reply = lambda asked: html if bad in asked.credentials else UNKNOWN
     every = found(settings, clock, App(made_up.APPKEY, Secret(made_up.OTHER_MASTER_SECRET)))
     new = every[f"{APP}, new masterSecret"]
     failed, accepted = (new, every[APP]) if is_candidate else (every[APP], new)
@@ -340,11 +340,11 @@ def test_keys_behind_the_jwks_url(
 
 
 @pytest.mark.parametrize(
-    ("tell", "grade", "words"),
+    ("reply_to", "grade", "words"),
     [
-        (lambda _: app_stand_in.Told(401), "ok", "the app rejects this login (status 401), which is right"),
+        (lambda _: app_stand_in.Reply(401), "ok", "the app rejects this login (status 401), which is right"),
         (
-            lambda _: app_stand_in.Told(302),
+            lambda _: app_stand_in.Reply(302),
             "ok",
             "redirects (status 302), probably to a login form; it should",
         ),
@@ -354,20 +354,24 @@ def test_keys_behind_the_jwks_url(
             "the app accepts a request without a login, so anybody could log in",
         ),
         (
-            lambda question: app_stand_in.user("ming") if question.login else app_stand_in.Told(401),
+            lambda question: app_stand_in.user("ming") if question.login else app_stand_in.Reply(401),
             "FAIL",
             "the app accepts a made-up login, so anybody could log in",
         ),
-        (lambda _: app_stand_in.Told(), "FAIL", "status 200 and no X-User header"),
-        (lambda _: app_stand_in.Told(ends=True), "FAIL", "closed the connection early: "),
+        (lambda _: app_stand_in.Reply(), "FAIL", "status 200 and no X-User header"),
+        (lambda _: app_stand_in.Reply(ends=True), "FAIL", "closed the connection early: "),
     ],
 )
 def test_the_app_that_is_asked(
-    settings: Settings, clock: Clock, tell: Callable[[app_stand_in.Question], app_stand_in.Told], grade: str, words: str
+    settings: Settings,
+    clock: Clock,
+    reply_to: Callable[[app_stand_in.Question], app_stand_in.Reply],
+    grade: str,
+    words: str,
 ) -> None:
     """It has to refuse a request without a login, and one that is made up, whatever its session is called."""
     with app_stand_in.app_stand_in() as app:
-        app.tell = tell
+        app.reply = reply_to
         one = found(settings.model_copy(update={"login_url": app.url}), clock)["AUTHSVC_LOGIN_URL"]
         assert (one.grade, one.words) == (grade, f"{one.words.removesuffix(f' ({app.url})')} ({app.url})")
         assert words in one.words

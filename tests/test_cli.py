@@ -23,7 +23,7 @@ from authsvc.secret import Secret
 from authsvc.stores import open_store
 from tests.support import made_up
 from tests.support.running import clean_environment
-from tests.support.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import UNKNOWN, Reply, VendorStandIn, vendor_stand_in
 
 RANDOM_STR = "made-up-random-string-01"
 VECTORS = [
@@ -72,10 +72,10 @@ def signed(age_ms: int = 0, **changes: object) -> str:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
 def test_help(command: click.Command) -> None:
     """Each command's help has an example."""
-    told = run({}, str(command.name), "--help")
-    assert told.exit_code == 0
-    assert "Example" in told.stdout
-    assert f"authsvc {command.name}" in told.stdout
+    result = run({}, str(command.name), "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"authsvc {command.name}" in result.stdout
 
 
 def test_no_secret_is_an_argument() -> None:
@@ -106,26 +106,26 @@ def test_version() -> None:
 )
 def test_misuse(variables: dict[str, str], arguments: list[str]) -> None:
     """Exit code 2, and the usage on stderr."""
-    told = run(variables, *arguments)
-    assert told.exit_code == 2
-    assert "Usage: " in told.stderr
-    assert told.stdout == ""
+    result = run(variables, *arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert result.stdout == ""
 
 
 def test_verify_directs_no_terminal(variables: dict[str, str]) -> None:
     """A payload to look at comes from anybody: a field's name is shown as text."""
-    told = run(variables, "verify", stdin=json.dumps({"\x1b]0;owned\x07\n": 1}))
-    assert told.exit_code == 1
-    assert told.stderr.startswith("refused: invalid-request (880002): \\x1b]0;owned\\x07\\n: is not a known field")
+    result = run(variables, "verify", stdin=json.dumps({"\x1b]0;owned\x07\n": 1}))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("refused: invalid-request (880002): \\x1b]0;owned\\x07\\n: is not a known field")
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "sign"])
 def test_bad_settings(command: str) -> None:
     """Exit code 2, and a line on stderr for each fault."""
-    told = run({"AUTHSVC_FLAG": "7", "AUTHSVC_STORE_URL": "x"}, command)
-    assert told.exit_code == 2
-    assert len(told.stderr.splitlines()) >= 4
-    assert all(line.startswith("authsvc: AUTHSVC_") for line in told.stderr.splitlines())
+    result = run({"AUTHSVC_FLAG": "7", "AUTHSVC_STORE_URL": "x"}, command)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) >= 4
+    assert all(line.startswith("authsvc: AUTHSVC_") for line in result.stderr.splitlines())
 
 
 def test_sign_and_verify(variables: dict[str, str]) -> None:
@@ -134,9 +134,9 @@ def test_sign_and_verify(variables: dict[str, str]) -> None:
     assert printed.exit_code == 0
     fields = json.loads(printed.stdout)
     assert fields.keys() == {"appkey", "random_str", "signature", "timestamp"}
-    told = run(variables, "verify", stdin=printed.stdout)
-    assert told.exit_code == 0, told.output
-    assert told.stdout.startswith(f"valid: appkey {made_up.APPKEY}, expires in ")
+    result = run(variables, "verify", stdin=printed.stdout)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"valid: appkey {made_up.APPKEY}, expires in ")
 
 
 def test_looking_uses_nothing_up(variables: dict[str, str]) -> None:
@@ -148,9 +148,9 @@ def test_looking_uses_nothing_up(variables: dict[str, str]) -> None:
     fresh = signed(random_str=RANDOM_STR)
     assert run(variables, "verify", "--claim", stdin=fresh).exit_code == 0
     for arguments in (["verify"], ["verify", "--claim"]):
-        told = run(variables, *arguments, stdin=fresh)
-        assert told.exit_code == 1
-        assert told.stderr == "refused: replayed (889001): the payload was already used\n"
+        result = run(variables, *arguments, stdin=fresh)
+        assert result.exit_code == 1
+        assert result.stderr == "refused: replayed (889001): the payload was already used\n"
     assert run(variables, "verify", stdin=other).exit_code == 0  # of the same random_str, and another timestamp
 
 
@@ -178,11 +178,11 @@ def test_the_first_rule_that_fails(
     variables: dict[str, str], stdin: str | bytes | Callable[[], str], words: str
 ) -> None:
     """Named on stderr, with exit code 1."""
-    told = run(variables, "verify", stdin=stdin() if callable(stdin) else stdin)
-    assert told.exit_code == 1
-    assert told.stdout == ""
-    assert words in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    result = run(variables, "verify", stdin=stdin() if callable(stdin) else stdin)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_retired_secret_as_the_service_knows_it(variables: dict[str, str]) -> None:
@@ -201,9 +201,9 @@ def test_a_retired_secret_as_the_service_knows_it(variables: dict[str, str]) -> 
 def test_store_away(variables: dict[str, str]) -> None:
     """Whether a payload was used before cannot be known then."""
     variables["AUTHSVC_STORE_URL"] = "unix:///nonexistent/redis.sock"
-    told = run(variables, "verify", "--claim", stdin=signed())
-    assert told.exit_code == 1
-    assert "temporarily-unavailable" in told.stderr
+    result = run(variables, "verify", "--claim", stdin=signed())
+    assert result.exit_code == 1
+    assert "temporarily-unavailable" in result.stderr
 
 
 def test_with_a_secret_from_a_file(tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_with_a_secret_from_a_file(tmp_path: Path) -> None:
     printed = run(state, "sign", *arguments)
     assert json.loads(printed.stdout)["appkey"] == made_up.OTHER_APPKEY
     assert run(state, "verify", "--master-secret-file", str(secret), stdin=printed.stdout).exit_code == 0
-    told = run(state, "sign", "--master-secret-file", str(secret))
-    assert told.exit_code == 2
-    assert "--master-secret-file needs --appkey" in told.stderr
+    result = run(state, "sign", "--master-secret-file", str(secret))
+    assert result.exit_code == 2
+    assert "--master-secret-file needs --appkey" in result.stderr
 
 
 def test_one_of_several_apps(tmp_path: Path) -> None:
@@ -236,9 +236,9 @@ def test_one_of_several_apps(tmp_path: Path) -> None:
 @pytest.mark.parametrize("random_str", ["x" * 19, "x" * 37, "a&b" * 8])
 def test_sign_refuses_what_no_verifier_takes(variables: dict[str, str], random_str: str) -> None:
     """With the rule that is broken."""
-    told = run(variables, "sign", "--random-str", random_str)
-    assert told.exit_code == 1
-    assert "random_str: " in told.stderr
+    result = run(variables, "sign", "--random-str", random_str)
+    assert result.exit_code == 1
+    assert "random_str: " in result.stderr
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["tcId"]))
@@ -260,10 +260,10 @@ def test_the_service_as_a_module(variables: dict[str, str]) -> None:
     command = [sys.executable, "-m", "authsvc"]
     env = clean_environment() | variables
     printed = subprocess.run([*command, "sign"], env=env, capture_output=True, text=True, check=True, timeout=20)
-    told = subprocess.run(
+    result = subprocess.run(
         [*command, "verify"], env=env, input=printed.stdout, capture_output=True, text=True, check=True, timeout=20
     )
-    assert told.stdout.startswith("valid: ")
+    assert result.stdout.startswith("valid: ")
     nothing = subprocess.run(
         [*command, "verify"], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=20
     )
@@ -277,24 +277,26 @@ def test_the_service_as_a_module(variables: dict[str, str]) -> None:
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor on loopback that accepts one masterSecret."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda asked: UNKNOWN if asked.credentials.endswith(f":{made_up.MASTER_SECRET}") else Told(401)
+        stand_in.reply = lambda asked: (
+            UNKNOWN if asked.credentials.endswith(f":{made_up.MASTER_SECRET}") else Reply(401)
+        )
         yield stand_in
 
 
 def test_check(variables: dict[str, str], stand_in: VendorStandIn) -> None:
     """Exit code 0 when all is well, with a line for each thing tried."""
-    told = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check")
-    assert told.exit_code == 0, told.output
-    assert f"ok    appkey {made_up.APPKEY}: the vendor accepts the credentials ({stand_in.url})\n" in told.stdout
+    result = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check")
+    assert result.exit_code == 0, result.output
+    assert f"ok    appkey {made_up.APPKEY}: the vendor accepts the credentials ({stand_in.url})\n" in result.stdout
 
 
 def test_check_fails(variables: dict[str, str]) -> None:
     """Exit code 1, and what to do on stderr."""
-    told = run(variables | {"AUTHSVC_STORE_URL": "unix:///nonexistent/redis.sock"}, "check")
-    assert told.exit_code == 1
-    assert "FAIL  store: write failed" in told.stderr
-    assert "see AUTHSVC_VENDOR_URL" in told.stderr
-    assert "ok    settings: 1 app(s)" in told.stdout
+    result = run(variables | {"AUTHSVC_STORE_URL": "unix:///nonexistent/redis.sock"}, "check")
+    assert result.exit_code == 1
+    assert "FAIL  store: write failed" in result.stderr
+    assert "see AUTHSVC_VENDOR_URL" in result.stderr
+    assert "ok    settings: 1 app(s)" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -310,28 +312,28 @@ def test_check_proves_a_new_secret(
     """Before anybody uses it; the one in use is tried too."""
     (tmp_path / "new").write_text(f"{secret}\n")
     variables["AUTHSVC_VENDOR_URL"] = stand_in.url
-    told = run(variables, "check", "--master-secret-file", str(tmp_path / "new"))
-    assert told.exit_code == exit_code
-    assert words in told.output
+    result = run(variables, "check", "--master-secret-file", str(tmp_path / "new"))
+    assert result.exit_code == exit_code
+    assert words in result.output
     assert len(stand_in.asked) == 2
 
 
 def test_check_offline(variables: dict[str, str], stand_in: VendorStandIn) -> None:
     """Exit code 0 without a vendor, who is not asked; a new secret cannot be proven so."""
-    told = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check", "--offline")
-    assert told.exit_code == 0, told.output
-    assert "note  offline: only the settings and the store are checked\n" in told.stdout
+    result = run(variables | {"AUTHSVC_VENDOR_URL": stand_in.url}, "check", "--offline")
+    assert result.exit_code == 0, result.output
+    assert "note  offline: only the settings and the store are checked\n" in result.stdout
     assert stand_in.asked == []
-    told = run(variables, "check", "--offline", "--master-secret-file", variables["AUTHSVC_MASTER_SECRET_FILE"])
-    assert told.exit_code == 2
-    assert "--offline excludes" in told.stderr
+    result = run(variables, "check", "--offline", "--master-secret-file", variables["AUTHSVC_MASTER_SECRET_FILE"])
+    assert result.exit_code == 2
+    assert "--offline excludes" in result.stderr
 
 
 def test_an_appkey_alone_proves_nothing(variables: dict[str, str]) -> None:
     """`check --appkey` without a secret to prove is a mistake, and not a check of everything."""
-    told = run(variables, "check", "--appkey", made_up.APPKEY)
-    assert told.exit_code == 2
-    assert "--appkey is for --master-secret-file" in told.stderr
+    result = run(variables, "check", "--appkey", made_up.APPKEY)
+    assert result.exit_code == 2
+    assert "--appkey is for --master-secret-file" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -346,12 +348,12 @@ def test_a_bad_secret_file_is_the_options(
     if content is not None:
         (tmp_path / "new").write_bytes(content)
     appkey = ["--appkey", made_up.APPKEY] if command != "verify" else []
-    told = run(variables, command, *appkey, "--master-secret-file", str(tmp_path / "new"), stdin=signed())
-    assert told.exit_code == 2
-    assert told.stderr.startswith(f"authsvc: --master-secret-file: {fault}")
+    result = run(variables, command, *appkey, "--master-secret-file", str(tmp_path / "new"), stdin=signed())
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"authsvc: --master-secret-file: {fault}")
     variables["AUTHSVC_FLAG"] = "7"
-    told = run(variables, "sign", "--appkey", "a b", "--master-secret-file", str(tmp_path / "new"))
-    assert [line.split(": ")[1] for line in told.stderr.splitlines()] == [
+    result = run(variables, "sign", "--appkey", "a b", "--master-secret-file", str(tmp_path / "new"))
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [
         "--appkey",
         "--master-secret-file",
         "AUTHSVC_FLAG",
@@ -362,6 +364,6 @@ def test_a_bad_secret_file_is_the_options(
 def test_a_proxy_that_is_none(variables: dict[str, str], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence that does not repeat it, for it may hold a password."""
     monkeypatch.setenv("HTTPS_PROXY", f"socks5://user:{made_up.VERIFIER_KEY}@proxy.example:1080")
-    told = run(variables | {"AUTHSVC_VENDOR_URL": "https://vendor.invalid"}, command)
-    assert told.exit_code == 2
-    assert told.stderr == "authsvc: HTTPS_PROXY: must be http:// or https:// and the proxy's host and port\n"
+    result = run(variables | {"AUTHSVC_VENDOR_URL": "https://vendor.invalid"}, command)
+    assert result.exit_code == 2
+    assert result.stderr == "authsvc: HTTPS_PROXY: must be http:// or https:// and the proxy's host and port\n"

@@ -23,7 +23,7 @@ from authsvc.stores.store import Store
 from tests.backends import running as backends
 from tests.conftest import Clock, Seen, bearer_of
 from tests.support import made_up
-from tests.support.app_stand_in import AppStandIn, Question, Told, app_stand_in, user
+from tests.support.app_stand_in import AppStandIn, Question, Reply, app_stand_in, user
 from tests.support.running import Service, wait_until
 
 ISSUE = "/v1/auth-payload"
@@ -41,12 +41,12 @@ Issue = Callable[[Mapping[str, str]], TestResponse]
 def stand_in() -> Iterator[AppStandIn]:
     """An app in which whoever presents `…=NAME` or `… NAME` is the user of that name, except for a few."""
 
-    def tell(question: Question) -> Told:
+    def reply_to(question: Question) -> Reply:
         name = question.login.replace("=", " ").rpartition(" ")[2]
-        return Told(401) if name.startswith("nobody") else user(name)
+        return Reply(401) if name.startswith("nobody") else user(name)
 
     with app_stand_in() as stand_in:
-        stand_in.tell = tell
+        stand_in.reply = reply_to
         yield stand_in
 
 
@@ -177,11 +177,11 @@ def test_earlier_ways_decide(serve: Callable[..., Flask], stand_in: AppStandIn) 
 
 def test_a_refusal_counts_for_a_second(issue: Issue, stand_in: AppStandIn, clock: Clock) -> None:
     """And no longer: many apps keep a session's id when its user logs in."""
-    stand_in.tell = lambda _: Told(401)
+    stand_in.reply = lambda _: Reply(401)
     for _ in range(3):
         assert issue(COOKIE).status_code == 401
     assert len(stand_in.questions) == 1
-    stand_in.tell = lambda _: user("ming")
+    stand_in.reply = lambda _: user("ming")
     clock.now_ms += 999
     assert issue(COOKIE).status_code == 401
     clock.now_ms += 1
@@ -212,14 +212,14 @@ def test_no_two_logins_have_one_key() -> None:
 
 def test_an_answer_counts_at_its_host_alone(issue: Issue, stand_in: AppStandIn) -> None:
     """Several apps may be behind one URL."""
-    stand_in.tell = lambda question: user("ming") if question.headers["host"] == "a.example" else Told(401)
+    stand_in.reply = lambda question: user("ming") if question.headers["host"] == "a.example" else Reply(401)
     for host, status in (("a.example", 200), ("b.example", 401), ("a.example", 200)):
         assert issue(COOKIE | {"Host": host}).status_code == status
 
 
 def test_a_clock_that_is_set_back_makes_no_answer_older(issue: Issue, stand_in: AppStandIn, clock: Clock) -> None:
     assert issue(COOKIE).status_code == 200
-    stand_in.tell = lambda _: Told(401)
+    stand_in.reply = lambda _: Reply(401)
     clock.now_ms -= 60_000
     assert issue(COOKIE).status_code == 401
 
@@ -293,25 +293,25 @@ def test_an_answer_that_comes_while_one_waits_for_a_place(stand_in: AppStandIn, 
 
 def test_one_failure_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
     """Who waits for the same answer gets the same refusal, and the next asks again."""
-    tell, stand_in.tell = stand_in.tell, lambda _: Told(500)
+    reply_to, stand_in.reply = stand_in.reply, lambda _: Reply(500)
     stand_in.answering.clear()
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(issue, COOKIE) for _ in range(4)]
         wait_until(lambda: stand_in.waiting() == 1, timeout_s=15)
         stand_in.answering.set()
         assert {answer.result().status_code for answer in asked} == {503}
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     assert issue(COOKIE).status_code == 200
 
 
 def test_many_users_at_once(issue: Issue, stand_in: AppStandIn) -> None:
     """At most one question for each, no more at a time than there are places; who gets none is to come again."""
 
-    def tell(question: Question) -> Told:
+    def reply_to(question: Question) -> Reply:
         time.sleep(0.002)  # as long as a quick app takes, so that they meet
         return user(question.login.partition("=")[2])
 
-    stand_in.tell = tell
+    stand_in.reply = reply_to
 
     def log_in(number: int) -> None:
         deadline_s = time.monotonic() + 30
@@ -352,7 +352,7 @@ def test_an_app_that_hangs(serve: Callable[..., Flask], stand_in: AppStandIn) ->
 def test_what_is_known_outlives_the_app(issue: Issue, stand_in: AppStandIn, clock: Clock) -> None:
     """For the seconds that an answer counts, and not one more."""
     assert issue(COOKIE).status_code == 200
-    stand_in.tell = lambda _: Told(503)
+    stand_in.reply = lambda _: Reply(503)
     for number in range(FAILURES):
         assert issue({"Cookie": f"sid={number}"}).status_code == 503
     clock.now_ms += CACHE_MS - 1
@@ -363,23 +363,23 @@ def test_what_is_known_outlives_the_app(issue: Issue, stand_in: AppStandIn, cloc
 
 def test_a_login_that_breaks_the_app_keeps_nobody_out(issue: Issue, stand_in: AppStandIn) -> None:
     """A cookie that makes the app fail counts for itself, however often it comes."""
-    tell, stand_in.tell = stand_in.tell, lambda _: Told(500)
+    reply_to, stand_in.reply = stand_in.reply, lambda _: Reply(500)
     for _ in range(2 * FAILURES):
         assert issue({"Cookie": "sid=bad"}).status_code == 503
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     assert issue(COOKIE).status_code == 200
 
 
 def test_the_log_names_the_cause_once(issue: Issue, stand_in: AppStandIn, caplog: pytest.LogCaptureFixture) -> None:
     """And never the login."""
-    tell, stand_in.tell = stand_in.tell, lambda _: Told(200)
+    reply_to, stand_in.reply = stand_in.reply, lambda _: Reply(200)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert issue(COOKIE).status_code == 503
     (line,) = [record.getMessage() for record in caplog.records if "LOGIN_URL" in record.getMessage()]
     assert "is unavailable: the app answers AUTHSVC_LOGIN_URL with status 200 and no X-User header" in line
     assert "sid=ming" not in caplog.text
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     assert issue(COOKIE).status_code == 200
 
 
@@ -401,7 +401,7 @@ def test_it_is_counted(serve: Callable[..., Flask], stand_in: AppStandIn) -> Non
     issue = issue_of(app)
     for headers in (COOKIE, COOKIE, {"Cookie": "sid=nobody"}):
         issue(headers)
-    stand_in.tell = lambda _: Told(500)
+    stand_in.reply = lambda _: Reply(500)
     issue({"Cookie": "sid=ana"})
     recorder = app.extensions["authsvc.recorder"]
 

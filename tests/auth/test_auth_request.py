@@ -8,7 +8,7 @@ import pytest
 
 from authsvc.auth.auth_request import ASKED_HEADER, LOOP, MAX_BYTES, TOTAL_S, LoginUrl, Presented
 from authsvc.errors import LoginUnavailable, NotLoggedIn
-from tests.support.app_stand_in import AppStandIn, Told, app_stand_in, user
+from tests.support.app_stand_in import AppStandIn, Reply, app_stand_in, user
 from tests.support.running import free_port
 
 MING = Presented("sid=abc; theme=dark", "", "app.example:8443")
@@ -40,7 +40,7 @@ def field(app: AppStandIn) -> Iterator[LoginUrl]:
 
 def test_only_the_login_is_sent(app: AppStandIn, url: LoginUrl) -> None:
     """Cookie and Authorization as they came, the request's Host and id, and what says who asks; nothing else."""
-    app.tell = lambda _: user("ming")
+    app.reply = lambda _: user("ming")
     presented = Presented("sid=\xe6\x98\x8e; a=1", 'Digest username="ming, or not"', "app.example:8443")
     assert url.ask(presented, "request-1") == "ming"
     (question,) = app.questions
@@ -60,7 +60,7 @@ def test_only_the_login_is_sent(app: AppStandIn, url: LoginUrl) -> None:
 @pytest.mark.parametrize("host", ["", "app example", "app.example\r\nX-User: ming", "\xe6"])
 def test_what_is_not_there_is_not_sent(app: AppStandIn, url: LoginUrl, host: str) -> None:
     """A request without a usable Host is asked about at the URL's own."""
-    app.tell = lambda _: user("ming")
+    app.reply = lambda _: user("ming")
     url.ask(Presented("sid=abc", "", host))
     (question,) = app.questions
     assert question.headers["host"] == app.url.split("/")[2]
@@ -86,13 +86,13 @@ def test_a_login_is_in_no_repr() -> None:
 
 @pytest.mark.parametrize("value", ["ming", "42", "a@b.example", "m" * 255])
 def test_the_user_in_a_header(app: AppStandIn, url: LoginUrl, value: str) -> None:
-    app.tell = lambda _: Told(headers={"x-user": value}, content=b"<!doctype html>whatever")
+    app.reply = lambda _: Reply(headers={"x-user": value}, content=b"<!doctype html>whatever")
     assert url.ask(MING) == value
 
 
 def test_a_user_outside_ascii(app: AppStandIn, url: LoginUrl, field: LoginUrl) -> None:
     """UTF-8 in the header, as other gateways and back ends write it, and in JSON."""
-    app.tell = lambda _: Told(
+    app.reply = lambda _: Reply(
         headers={"X-User": "明".encode().decode("latin-1")}, content='{"data":{"userId":"明"}}'.encode()
     )
     assert url.ask(MING) == field.ask(MING) == "明"
@@ -110,33 +110,33 @@ def test_a_user_outside_ascii(app: AppStandIn, url: LoginUrl, field: LoginUrl) -
 )
 def test_the_user_in_a_json_member(app: AppStandIn, field: LoginUrl, content: bytes, user_id: str) -> None:
     """A string or a whole number; the header does not count then."""
-    app.tell = lambda _: Told(headers=JSON | {"X-User": "somebody-else"}, content=content)
+    app.reply = lambda _: Reply(headers=JSON | {"X-User": "somebody-else"}, content=content)
     assert field.ask(MING) == user_id
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("reply", "words"),
     [
-        (Told(), "no X-User header, which names the user"),
-        (Told(headers={"X-User": ""}), "no X-User header"),
-        (Told(headers={"Content-Type": "text/html"}, content=b"<title>Log in</title>"), "no X-User header"),
-        (Told(headers={"X-User": "ming, ming"}), "contains a comma"),
-        (Told(headers={"X-User": "\xff"}), "is not UTF-8"),
-        (Told(204, {"X-User": "ming"}), "status 204"),
-        (Told(206, {"X-User": "ming"}), "status 206"),
-        (Told(304, {"X-User": "ming"}), "status 304"),
-        (Told(400, {"X-User": "ming"}), "status 400"),
-        (Told(404, {"X-User": "ming"}), "status 404"),
-        (Told(429, {"X-User": "ming"}), "status 429"),
-        (Told(500, {"X-User": "ming"}), "status 500"),
-        (Told(200, {"X-User": "ming"}, b"x" * (MAX_BYTES + 1)), "larger than 65536"),
-        (Told(200, {"X-User": "ming", "Content-Encoding": "gzip"}, b"x"), "compressed"),
+        (Reply(), "no X-User header, which names the user"),
+        (Reply(headers={"X-User": ""}), "no X-User header"),
+        (Reply(headers={"Content-Type": "text/html"}, content=b"<title>Log in</title>"), "no X-User header"),
+        (Reply(headers={"X-User": "ming, ming"}), "contains a comma"),
+        (Reply(headers={"X-User": "\xff"}), "is not UTF-8"),
+        (Reply(204, {"X-User": "ming"}), "status 204"),
+        (Reply(206, {"X-User": "ming"}), "status 206"),
+        (Reply(304, {"X-User": "ming"}), "status 304"),
+        (Reply(400, {"X-User": "ming"}), "status 400"),
+        (Reply(404, {"X-User": "ming"}), "status 404"),
+        (Reply(429, {"X-User": "ming"}), "status 429"),
+        (Reply(500, {"X-User": "ming"}), "status 500"),
+        (Reply(200, {"X-User": "ming"}, b"x" * (MAX_BYTES + 1)), "larger than 65536"),
+        (Reply(200, {"X-User": "ming", "Content-Encoding": "gzip"}, b"x"), "compressed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_answer_that_is_none_is_no_login(app: AppStandIn, url: LoginUrl, told: Told, words: str) -> None:
+def test_an_answer_that_is_none_is_no_login(app: AppStandIn, url: LoginUrl, reply: Reply, words: str) -> None:
     """It is nobody's fault who asks, so he may try again; and it counts for this login alone."""
-    app.tell = lambda _: told
+    app.reply = lambda _: reply
     with pytest.raises(LoginUnavailable, match=words) as away:
         url.ask(MING)
     assert not away.value.is_down
@@ -151,7 +151,7 @@ def test_an_answer_that_is_none_is_no_login(app: AppStandIn, url: LoginUrl, told
 )  # fmt: skip
 def test_json_without_a_user_is_no_login(app: AppStandIn, field: LoginUrl, content: bytes) -> None:
     """The first of an envelope's habits: 200 for everything."""
-    app.tell = lambda _: Told(headers=JSON | {"X-User": "ming"}, content=content)
+    app.reply = lambda _: Reply(headers=JSON | {"X-User": "ming"}, content=content)
     with pytest.raises(LoginUnavailable, match=r"200|neither"):
         field.ask(MING)
 
@@ -160,7 +160,7 @@ def test_json_without_a_user_is_no_login(app: AppStandIn, field: LoginUrl, conte
 def test_a_user_id_that_is_fit_for_no_way(app: AppStandIn, field: LoginUrl, user_id: str) -> None:
     """As in a token or a cookie."""
     content = ascii(user_id).replace("'", '"').replace("\\x", "\\u00").encode()
-    app.tell = lambda _: Told(headers=JSON, content=b'{"data": {"userId": ' + content + b"}}")
+    app.reply = lambda _: Reply(headers=JSON, content=b'{"data": {"userId": ' + content + b"}}")
     with pytest.raises(NotLoggedIn, match="1 to 255 printable"):
         field.ask(MING)
 
@@ -168,7 +168,7 @@ def test_a_user_id_that_is_fit_for_no_way(app: AppStandIn, field: LoginUrl, user
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_app_refuses(app: AppStandIn, url: LoginUrl, status: int) -> None:
     """Whatever else it says."""
-    app.tell = lambda _: Told(status, {"X-User": "ming"})
+    app.reply = lambda _: Reply(status, {"X-User": "ming"})
     with pytest.raises(NotLoggedIn, match=str(status)):
         url.ask(MING)
 
@@ -180,17 +180,17 @@ def test_a_redirect_to_a_form_is_no_login(
 ) -> None:
     """Spring, Laravel and Passport do that. It is not followed, and the log says so once until the app does better."""
     location = {} if target is None else {"Location": target}
-    app.tell = lambda _: Told(status, {"X-User": "ming"} | location)
+    app.reply = lambda _: Reply(status, {"X-User": "ming"} | location)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             with pytest.raises(NotLoggedIn, match=f"redirects .*{status}.* should answer 401"):
                 url.ask(MING)
         assert [question.path for question in app.questions] == ["/auth/check"] * 3
         assert caplog.text.count("instead of answering 401") == 1
-        app.tell = lambda _: Told(401)
+        app.reply = lambda _: Reply(401)
         with pytest.raises(NotLoggedIn):
             url.ask(MING)
-        app.tell = lambda _: Told(status, location)
+        app.reply = lambda _: Reply(status, location)
         with pytest.raises(NotLoggedIn):
             url.ask(MING)
         assert caplog.text.count("instead of answering 401") == 2
@@ -200,7 +200,7 @@ def test_a_redirect_to_a_form_is_no_login(
 @pytest.mark.parametrize("target", ["https://app.example/auth/check", "/auth/check/", "/auth/check?lang=zh"])
 def test_a_redirect_to_itself_is_a_wrong_setting(app: AppStandIn, url: LoginUrl, target: str) -> None:
     """By https, or with a slash at its end: nobody can log in, which is not for users to be told."""
-    app.tell = lambda _: Told(301, {"Location": target})
+    app.reply = lambda _: Reply(301, {"Location": target})
     with pytest.raises(LoginUnavailable, match="another form of it"):
         url.ask(MING)
 
@@ -208,17 +208,17 @@ def test_a_redirect_to_itself_is_a_wrong_setting(app: AppStandIn, url: LoginUrl,
 def test_authsvc_itself_is_not_the_app(app: AppStandIn, url: LoginUrl) -> None:
     """Its refusals look like refusals of the app, and are none."""
     content = b'{"type":"/problems/not-logged-in","title":"Not logged in","status":401}'
-    app.tell = lambda _: Told(401, {"Content-Type": "application/problem+json"}, content)
+    app.reply = lambda _: Reply(401, {"Content-Type": "application/problem+json"}, content)
     with pytest.raises(LoginUnavailable, match=LOOP):
         url.ask(MING)
-    app.tell = lambda _: Told(401, {"Content-Type": "application/problem+json"}, b'{"type":"about:blank"}')
+    app.reply = lambda _: Reply(401, {"Content-Type": "application/problem+json"}, b'{"type":"about:blank"}')
     with pytest.raises(NotLoggedIn):
         url.ask(MING)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_stands_in_front_of_the_app_says_that_it_is_down(app: AppStandIn, url: LoginUrl, status: int) -> None:
-    app.tell = lambda _: Told(status)
+    app.reply = lambda _: Reply(status)
     with pytest.raises(LoginUnavailable, match=str(status)) as away:
         url.ask(MING)
     assert away.value.is_down
@@ -226,8 +226,8 @@ def test_what_stands_in_front_of_the_app_says_that_it_is_down(app: AppStandIn, u
 
 def test_a_kept_connection_that_the_app_has_closed(app: AppStandIn, url: LoginUrl) -> None:
     """The question is put again on another one, once."""
-    told = iter([user("ming"), Told(ends=True), user("ming"), Told(ends=True), Told(ends=True), user("ming")])
-    app.tell = lambda _: next(told)
+    replies = iter([user("ming"), Reply(ends=True), user("ming"), Reply(ends=True), Reply(ends=True), user("ming")])
+    app.reply = lambda _: next(replies)
     assert url.ask(MING) == "ming"
     assert url.ask(MING) == "ming"
     with pytest.raises(LoginUnavailable, match="closed the connection early") as away:
@@ -246,7 +246,7 @@ def test_an_app_that_is_away() -> None:
 
 def test_an_app_that_trickles(app: AppStandIn, url: LoginUrl) -> None:
     """It has two seconds for all of its answer."""
-    app.tell = lambda _: Told(headers={"X-User": "ming"}, content=b"x" * 100, piece_s=0.1)
+    app.reply = lambda _: Reply(headers={"X-User": "ming"}, content=b"x" * 100, piece_s=0.1)
     begun_s = time.monotonic()
     with pytest.raises(LoginUnavailable) as away:
         url.ask(MING)

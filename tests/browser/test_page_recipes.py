@@ -24,7 +24,7 @@ from tests.support import canaries, made_up, needed
 from tests.support.docs import Document
 from tests.support.node import MODULES, run_node
 from tests.support.running import Service
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, vendor_stand_in
 
 OTHER_ANSWER, KEPT, REGISTERS, SIGNS, RENDERED = (
     Document(f"docs/recipes/{name}.md")
@@ -155,11 +155,11 @@ def both(page: Document) -> tuple[str, str]:
 def vendor() -> Iterator[VendorStandIn]:
     """A vendor that registers everybody."""
 
-    def tell(asked: Asked) -> Told:
-        return Told.json([{}], status=201) if asked.method == "POST" else Told.json({})
+    def reply_to(asked: Asked) -> Reply:
+        return Reply.json([{}], status=201) if asked.method == "POST" else Reply.json({})
 
     with vendor_stand_in() as stand_in:
-        stand_in.tell = tell
+        stand_in.reply = reply_to
         yield stand_in
 
 

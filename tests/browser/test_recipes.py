@@ -15,7 +15,7 @@ from tests.support import made_up
 from tests.support.docs import ENGLISH
 from tests.support.node import FOLDER, run_node
 from tests.support.running import Service
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, vendor_stand_in
 
 MODULE = FOLDER.parents[1] / "authsvc" / "static" / "client.js"
 # The vendor's SDK, as one that always says yes, and notes what it is given.
@@ -42,12 +42,12 @@ PICTURE = "<svg xmlns='http://www.w3.org/2000/svg' width='7' height='7'/>"
 def vendor() -> Iterator[VendorStandIn]:
     """A vendor that registers everybody, and knows every picture."""
 
-    def tell(asked: Asked) -> Told:
+    def reply_to(asked: Asked) -> Reply:
         url = "http://dl.im.jiguang.cn/a.png"
-        return Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url})
+        return Reply.json([{}], status=201) if asked.method == "POST" else Reply.json({"url": url})
 
     with vendor_stand_in() as stand_in:
-        stand_in.tell = tell
+        stand_in.reply = reply_to
         yield stand_in
 
 

@@ -16,7 +16,7 @@ from tests.deploy.gateway import ADDRESSES, ALLOWED, CONF, NAME, Gateway, read, 
 from tests.deploy.login_app import RENEWED
 from tests.support import made_up, needed
 from tests.support.running import Answer, Service, clean_environment, is_listening, wait_until
-from tests.support.vendor_stand_in import Told, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, url_of, vendor_stand_in
 
 ISSUE = "POST /v1/auth-payload"
 EMPTY = "Content-Length: 0"
@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack:
         app = stack.enter_context(gateways.login_app())
         vendor = stack.enter_context(vendor_stand_in())
-        vendor.tell = lambda asked: Told.json({"url": url_of(asked)})
+        vendor.reply = lambda asked: Reply.json({"url": url_of(asked)})
         first, second = stack.enter_context(
             gateways.pair(
                 folder,

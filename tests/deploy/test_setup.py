@@ -22,7 +22,7 @@ from tests.deploy.gateway import NAME, Gateway
 from tests.support import canaries, made_up, needed
 from tests.support.docs import ENGLISH, ROOT
 from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
-from tests.support.vendor_stand_in import Told, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, url_of, vendor_stand_in
 
 GUIDE = ENGLISH.page("deploy")
 STEPS = [
@@ -146,8 +146,8 @@ def host(seen: Seen) -> Iterator[Host]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="authsvc-host-")))
         app = stack.enter_context(gateways.login_app())
         vendor = stack.enter_context(vendor_stand_in())
-        vendor.tell = lambda asked: (
-            Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url_of(asked)}, Date="")
+        vendor.reply = lambda asked: (
+            Reply.json([{}], status=201) if asked.method == "POST" else Reply.json({"url": url_of(asked)}, Date="")
         )
         host = Host(folder, app, vendor.url)
         stack.callback(host.stop)

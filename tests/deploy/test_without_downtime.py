@@ -20,7 +20,7 @@ from tests.deploy.gateway import Gateway
 from tests.deploy.load import Issued, Load
 from tests.support import made_up
 from tests.support.running import Service, wait_until
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of, vendor_stand_in
 
 LASTS_S = int(os.environ.get("DUTIES_S", "30"))
 PER_S = 200 if "DUTIES_S" in os.environ else 80
@@ -128,12 +128,12 @@ class Site:
     def __init__(self, gateway: Gateway, instances: tuple[Service, Service], vendor: VendorStandIn) -> None:
         self.gateway, self.instances, self.vendor = gateway, instances, vendor
         self.accepted = SECRETS[0]
-        vendor.tell = self._tell
+        vendor.reply = self._tell
 
-    def _tell(self, asked: Asked) -> Told:
+    def _tell(self, asked: Asked) -> Reply:
         if asked.credentials != f"{made_up.APPKEY}:{self.accepted}":
-            return Told.json({"error": {"code": 899008, "message": "basic authentication failed"}}, status=401)
-        return Told.json({"url": url_of(asked)})
+            return Reply.json({"error": {"code": 899008, "message": "basic authentication failed"}}, status=401)
+        return Reply.json({"url": url_of(asked)})
 
     def media(self, media_id: str) -> int:
         """Ask for a picture that nobody has asked for before."""

@@ -18,7 +18,7 @@ from authsvc.outbound.http_client import Answer, BadAnswer, HttpClient, NoAnswer
 from tests.support.certificates import NAME, Certificates, make_certificates
 from tests.support.raw_server import raw_server
 from tests.support.running import free_port
-from tests.support.vendor_stand_in import Told, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, vendor_stand_in
 
 WITHIN_S = 0.5
 DRIPS_S = 0.1  # each well within any time-out of a socket
@@ -76,7 +76,7 @@ def test_a_head_that_drips(exits: ExitStack, dripped: bytes) -> None:
 def test_a_body_that_drips(exits: ExitStack, length: str) -> None:
     """With a length, in chunks, and until the connection ends: what the deadline cuts off is no whole answer."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: Told(body=b"x" * 1000, piece_s=DRIPS_S, headers={"Connection": "close"})
+        stand_in.reply = lambda _: Reply(body=b"x" * 1000, piece_s=DRIPS_S, headers={"Connection": "close"})
         is_given_up(stand_in.url)
     server = exits.enter_context(raw_server(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode() + b"3", drips_s=0.002))
     is_given_up(server.url)
@@ -262,11 +262,11 @@ def test_by_tls(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> 
     """A certificate that this machine trusts is believed, another is not; a kept connection is watched here too."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     with vendor_stand_in(certificates) as stand_in:
-        stand_in.tell = lambda _: Told(body=b"{}")
+        stand_in.reply = lambda _: Reply(body=b"{}")
         url = f"https://127.0.0.1:{stand_in.port}/"
         with closing(HttpClient(url, connections=1)) as client:
             assert [ask(client, url, 5).content for _ in range(2)] == [b"{}"] * 2
-            stand_in.tell = lambda _: Told(body=b"x" * 100, piece_s=DRIPS_S)
+            stand_in.reply = lambda _: Reply(body=b"x" * 100, piece_s=DRIPS_S)
             with pytest.raises(TooSlow):
                 ask(client, url)
         monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__)))

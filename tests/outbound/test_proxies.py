@@ -18,7 +18,7 @@ from authsvc.vendor.client import Credentials, Vendor
 from tests.support import made_up
 from tests.support.certificates import NAME, make_certificates
 from tests.support.connect_proxy import connect_proxy
-from tests.support.vendor_stand_in import UNKNOWN, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import UNKNOWN, Reply, VendorStandIn, vendor_stand_in
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -76,7 +76,7 @@ def behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VendorSt
     certificates = make_certificates(tmp_path / "certificates")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     with vendor_stand_in(certificates) as stand_in:
-        stand_in.tell = lambda _: UNKNOWN
+        stand_in.reply = lambda _: UNKNOWN
         yield stand_in
 
 
@@ -103,7 +103,7 @@ def test_the_vendor_by_a_proxy(
 def test_the_vendor_by_a_proxy_without_tls(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY is for a vendor's URL without TLS, as a test environment may have."""
     with vendor_stand_in() as stand_in, connect_proxy(stand_in.port) as proxy:
-        stand_in.tell = lambda _: UNKNOWN
+        stand_in.reply = lambda _: UNKNOWN
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         asked(f"http://{NAME}", store)
         assert proxy.asked == [f"GET http://{NAME}/v1/resource?mediaId=a%2Fb"]
@@ -112,7 +112,7 @@ def test_the_vendor_by_a_proxy_without_tls(store: Store, monkeypatch: pytest.Mon
 def test_a_vendor_that_no_proxy_is_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One on loopback is asked directly, whatever the environment names."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: UNKNOWN
+        stand_in.reply = lambda _: UNKNOWN
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         asked(stand_in.url, store)
 
@@ -132,7 +132,7 @@ def test_a_proxy_that_refuses(behind: VendorStandIn, store: Store, monkeypatch: 
 
 def test_the_jwks_url_by_a_proxy(behind: VendorStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the same variable, its password decoded alike."""
-    behind.tell = lambda _: Told.json({"keys": [{"kid": "a"}]})
+    behind.reply = lambda _: Reply.json({"keys": [{"kid": "a"}]})
     with connect_proxy(behind.port, "somebody:made-up-p@ss") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:made-up-p%40ss@127.0.0.1:{proxy.port}")
         assert Jwks(f"https://{NAME}/jwks", dict).listed() == [{"kid": "a"}]

@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine):
     """Two workers, the store between them, and the model."""
 
     place: ClassVar[Place]
-    tell: ClassVar["staticmethod[[], None]"]
+    report: ClassVar["staticmethod[[], None]"]
     presented = Bundle("presented")
 
     def __init__(self) -> None:
@@ -237,7 +237,7 @@ class Machine(RuleBasedStateMachine):
             store.close()
         if self.is_away:
             self.place.give_back()
-        self.tell()
+        self.report()
 
     @rule(target=presented, worker=WORKERS)
     def issue(self, worker: int) -> AuthPayload:
@@ -413,21 +413,21 @@ def is_signed_by(seen: AuthPayload, secret: str) -> bool:
     return True
 
 
-def made(place: Place, tell: Callable[[], None]) -> type[Machine]:
-    return type("Machine", (Machine,), {"place": place, "tell": staticmethod(tell)})
+def made(place: Place, report: Callable[[], None]) -> type[Machine]:
+    return type("Machine", (Machine,), {"place": place, "report": staticmethod(report)})
 
 
 def run(place: Place, steps: int, progress: Callable[[str], None]) -> None:
     """Run so many steps, in histories of `STEPS_EACH` at most."""
     histories, done = max(1, steps // STEPS_EACH), 0
 
-    def tell() -> None:
+    def report() -> None:
         nonlocal done
         done += 1
         progress(f"{done} of {histories} histories")
 
     run_state_machine_as_test(
-        made(place, tell),
+        made(place, report),
         settings=settings(
             max_examples=histories,
             stateful_step_count=STEPS_EACH,

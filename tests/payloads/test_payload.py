@@ -168,7 +168,7 @@ def test_seconds_are_named(timestamp: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "detail"),
     [
         ({"timestamp": None}, "timestamp: must be a string or a whole number"),
         ({"timestamp": True}, "timestamp: must be a string or a whole number"),
@@ -195,26 +195,26 @@ def test_seconds_are_named(timestamp: object) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], told: str) -> None:
+def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], detail: str) -> None:
     """In these words, which callers show to who has to mend it; a number of any size is refused, not converted."""
     fields = {name: value for name, value in (issued().to_dict() | changes).items() if value is not ...}
     with pytest.raises((InvalidRequest, InvalidRandomStr)) as refusal:
         payload.parse(fields)
-    assert refusal.value.detail == told
+    assert refusal.value.detail == detail
 
 
 @pytest.mark.parametrize(
-    ("age_ms", "told"),
+    ("age_ms", "detail"),
     [
         (600_000, "timestamp: the payload is 600000 ms old and expires after 600000 ms"),
         (-30_001, "timestamp: is 30001 ms in the future; at most 30000 ms are allowed"),
     ],
 )
-def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, told: str) -> None:
+def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, detail: str) -> None:
     """With both numbers, so that a clock that is wrong shows."""
     with pytest.raises((Expired, NotYetValid)) as refusal:
         payload.check_time(issued(), NOW_MS + age_ms)
-    assert refusal.value.detail == told
+    assert refusal.value.detail == detail
 
 
 def test_a_random_str_is_named_as_its_asker_names_it() -> None:

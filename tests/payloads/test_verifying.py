@@ -196,7 +196,7 @@ def test_a_claim_outlives_its_payload(apps: Apps, store: Store, clock: Clock, tm
 def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock) -> None:
     """What callers show to who has to mend it."""
     presented = signed(clock.now_ms)
-    for holder, told in (
+    for holder, detail in (
         (" ", "holder: must be 1 to 128 printable ASCII characters without spaces"),
         ("socket-1", None),
         ("socket-2", "the payload was already used"),
@@ -206,7 +206,7 @@ def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock
             found = None
         except Refusal as refusal:
             found = refusal.detail
-        assert found == told
+        assert found == detail
 
 
 def verifiers() -> Verifiers:

@@ -41,7 +41,7 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The service with a vendor and a store of its own, without a limit that counts; nothing may make it complain."""
     service = Service(tmp_path_factory.mktemp("live"))
     with vendor_stand_in() as vendor:
-        vendor.tell = vendor_at(time.time())
+        vendor.reply = vendor_at(time.time())
         service.variables |= {
             "AUTHSVC_RATE_LIMIT": "999999999/hour",
             "AUTHSVC_VENDOR_BUDGET": "999999999/hour",

@@ -14,7 +14,7 @@ from authsvc.stores import open_store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Credentials, Vendor
 from tests.support import made_up
-from tests.support.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, VendorStandIn, vendor_stand_in
 
 OURS = Credentials(made_up.APPKEY, made_up.MASTER_SECRET)
 
@@ -68,7 +68,7 @@ def test_media(official: JMessage, vendor: Vendor, stand_in: VendorStandIn, medi
 
 def test_registering(official: JMessage, vendor: Vendor, stand_in: VendorStandIn) -> None:
     """A new user is registered by the same request, body included."""
-    stand_in.tell = lambda _: Told.json([{"username": "ming"}], status=201)
+    stand_in.reply = lambda _: Reply.json([{"username": "ming"}], status=201)
     users: list[dict[str, str]] = [{"username": "ming", "password": "made-up-password"}]
     OfficialUser(official).register(users)
     vendor.register(OURS, "ming", "made-up-password")

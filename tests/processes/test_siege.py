@@ -25,7 +25,7 @@ from tests.conftest import bearer_of
 from tests.processes.test_soak import measure, memory
 from tests.support import canaries, made_up
 from tests.support.running import Service, clean_environment, open_files, wait_until
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of
 
 IS_LONG = "SIEGE_S" in os.environ
 SIEGE_S = float(os.environ.get("SIEGE_S", "8"))
@@ -36,18 +36,18 @@ KNOWN = "qiniu/image/j/0123456789ABCDEF.png"
 VERIFIER = f"Bearer {made_up.VERIFIER_KEY}"
 
 
-def trickling(asked: Asked) -> Told:
+def trickling(asked: Asked) -> Reply:
     """Tell of one file at once, and of any other a byte every half second."""
-    known = Told.json({"url": url_of(asked)})
+    known = Reply.json({"url": url_of(asked)})
     is_known = ("mediaId", KNOWN) in asked.query
-    return known if is_known else Told(known.status, known.body, known.headers, piece_s=0.5)
+    return known if is_known else Reply(known.status, known.body, known.headers, piece_s=0.5)
 
 
 @pytest.fixture
 def besieged(service: Service) -> Iterator[Service]:
     """The service with a vendor that dribbles, and a temporary folder of its own. Not started."""
     stand_in = VendorStandIn()
-    stand_in.tell = trickling
+    stand_in.reply = trickling
     temporary = service.folder / "temporary"
     temporary.mkdir()
     service.variables |= {

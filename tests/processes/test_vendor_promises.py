@@ -23,7 +23,7 @@ from authsvc.vendor.client import TOTAL_S
 from tests.conftest import bearer_of
 from tests.support import canaries, made_up
 from tests.support.running import Service
-from tests.support.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, VendorStandIn, url_of, vendor_stand_in
 
 MEDIA = "/v1/resource?media_id="
 MACHINE_S = 0.3  # what else it does meanwhile; whoever waited for a slot of the vendor's would wait for seconds
@@ -96,9 +96,9 @@ def test_a_debug_log_shows_no_secret(service: Service, stand_in: VendorStandIn, 
     service.start("--workers", "1", "--server", server)
     headers = bearer_of("ming")
     assert service.ask("GET", f"{MEDIA}a/b", headers=headers).status == 200
-    stand_in.tell = lambda _: Told.json([{}], status=201)
+    stand_in.reply = lambda _: Reply.json([{}], status=201)
     assert service.ask("POST", "/v1/bootstrap", headers=headers).status == 200
-    stand_in.tell = lambda _: Told(500)
+    stand_in.reply = lambda _: Reply(500)
     assert service.ask("GET", f"{MEDIA}a/c", headers=headers).status == 503
     service.ask("POST", "/v1/auth-payload", headers={"X-Gateway-Secret": made_up.GATEWAY_SECRET})
     log = service.log()
@@ -110,11 +110,11 @@ def test_a_debug_log_shows_no_secret(service: Service, stand_in: VendorStandIn, 
 def test_a_thousand_ask_for_one_fresh_id(running: Service, stand_in: VendorStandIn) -> None:
     """Of 1 000 concurrent requests over four workers each is answered, and the vendor is asked four times at most."""
 
-    def tell(asked: object) -> Told:
+    def reply_to(asked: object) -> Reply:
         time.sleep(0.1)  # as long as a vendor takes
-        return Told.json({"url": "http://dl.im.jiguang.cn/a?token=made-up"})
+        return Reply.json({"url": "http://dl.im.jiguang.cn/a?token=made-up"})
 
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     asked = [request("GET", f"{MEDIA}a/b", f"u{n}") for n in range(1000)]
     answers = asyncio.run(ask_together(running.port, asked))
     # Whoever had no place to wait at in 0.3 s, as on a busy machine, is told to ask again.
@@ -209,7 +209,7 @@ def test_the_vendor_gets_exactly_the_id_or_nothing(
 ) -> None:
     """Any id, by each of the three routes: refused, or asked of the one vendor as one parameter of one path."""
     stand_in.asked.clear()
-    stand_in.tell = lambda _: Told(404)
+    stand_in.reply = lambda _: Reply(404)
     headers = bearer_of(f"user-{hash(media_id)}")
     try:
         media_url.check_media_id(media_id)
@@ -245,7 +245,7 @@ def test_the_vendor_gets_exactly_the_id_or_nothing(
 )
 def test_a_url_that_leads_elsewhere_is_refused(media_client: FlaskClient, stand_in: VendorStandIn, url: str) -> None:
     """A URL on no allowed host reaches no page, as JSON, as a redirect or in a batch."""
-    stand_in.tell = lambda _: Told.json({"url": url})
+    stand_in.reply = lambda _: Reply.json({"url": url})
     headers = bearer_of("ming")
     assert media_client.get(f"{MEDIA}a/b", headers=headers).status_code == 502
     answer = media_client.get("/v1/resource/a/b", headers=headers)
@@ -256,7 +256,7 @@ def test_a_url_that_leads_elsewhere_is_refused(media_client: FlaskClient, stand_
 
 def test_an_image_redirect(media_client: FlaskClient, stand_in: VendorStandIn) -> None:
     """`<img src>` is sent to the URL, byte for byte, and the browser may keep that for as long as the URL lives."""
-    stand_in.tell = lambda asked: Told.json({"url": url_of(asked, lives_s=3600) + "|~%7C+"})
+    stand_in.reply = lambda asked: Reply.json({"url": url_of(asked, lives_s=3600) + "|~%7C+"})
     answer = media_client.get("/v1/resource/qiniu%2Fimage/a.png", headers=bearer_of("ming"))
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith("http://dl.im.jiguang.cn/qiniu/image/a.png?e=")

@@ -43,23 +43,23 @@ def test_every_metric_exists() -> None:
     """No rule and no panel asks for what is never told."""
     counted = Metrics()
     gauged(counted)
-    told = set(re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE))
+    named = set(re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE))
     for expression in expressions():
         for name in re.findall(r"\bauthsvc_\w+", expression):
-            assert {name, name.removesuffix("_bucket")} & told, name
+            assert {name, name.removesuffix("_bucket")} & named, name
 
 
 def test_the_guide_tells_them_all() -> None:
     """The table of docs/operate.md has every metric, and no other."""
     counted = Metrics()
     gauged(counted)
-    told = {
+    named = {
         name
         for name in re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE)
         if not name.endswith("_created")
     }
     rows = ENGLISH.page("operate").rows(r"\| `authsvc_")
-    assert set(re.findall(r"`(authsvc_\w+)`", "\n".join(rows))) == told
+    assert set(re.findall(r"`(authsvc_\w+)`", "\n".join(rows))) == named
 
 
 def test_the_names_are_as_prometheus_wants_them(tmp_path: Path) -> None:

@@ -180,9 +180,9 @@ def test_an_import_that_points_up_would_be_found(name: str, imported: str) -> No
 @pytest.mark.parametrize("name", sorted({room(name) for name in MODULES if "." in name}))
 def test_a_room_says_what_it_is_for(name: str) -> None:
     """And what it may import, in the docstring of its __init__; it has ten modules or so."""
-    told = ast.get_docstring(tree(name))
-    assert told
-    assert "import" in told, f"{name}: says nothing of what it may import"
+    docstring = ast.get_docstring(tree(name))
+    assert docstring
+    assert "import" in docstring, f"{name}: says nothing of what it may import"
 
 
 def circle(graph: Mapping[str, Collection[str]]) -> list[str]:

@@ -250,8 +250,8 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
 def test_the_verdicts_are_of_what_was_measured() -> None:
     """A ratio is of the same part; what was not measured is left out; a bound that is missed says no."""
     lines = report.verdicts(made_up_results()).splitlines()[2:]
-    told = {cells[1]: cells[2:5] for line in lines for cells in [[cell.strip() for cell in line.split("|")]]}
-    assert told == {
+    verdicts = {cells[1]: cells[2:5] for line in lines for cells in [[cell.strip() for cell in line.split("|")]]}
+    assert verdicts == {
         "issue on granian, CPU a request, against Go net/http": ["at most 1.2 ×", "1.00 ×", "yes"],
         "issue on granian, CPU a request, against Fastify with its token cache": ["at most 0.6 ×", "0.67 ×", "**no**"],
         "issue on granian, p99 at 32 connections, against Fastify": ["under 1 ×", "1.00 ×", "**no**"],

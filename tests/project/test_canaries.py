@@ -11,14 +11,14 @@ import urllib3
 from tests.conftest import Seen
 from tests.support import canaries, made_up
 from tests.support.running import Service
-from tests.support.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, VendorStandIn, vendor_stand_in
 
 
 @pytest.fixture
 def stand_in() -> Iterator[VendorStandIn]:
     """A server that tells what it should not."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: Told.json({"alive": made_up.MASTER_SECRET})
+        stand_in.reply = lambda _: Reply.json({"alive": made_up.MASTER_SECRET})
         yield stand_in
 
 

@@ -48,15 +48,15 @@ def test_the_served_contract_is_the_file(client: FlaskClient) -> None:
 @pytest.mark.parametrize("problem", problems.BY_NAME.values(), ids=lambda problem: problem.name)
 def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> None:
     """Each has one example, wherever it is shown, and one schema, and both say what the table says."""
-    told = [value for pointer, value, _ in contract.examples() if pointer.endswith(f"/examples/{problem.name}")]
+    listed = [value for pointer, value, _ in contract.examples() if pointer.endswith(f"/examples/{problem.name}")]
     schemas = [
         schema
         for schema in contract.at("/components/schemas").values()
         if schema.get("externalDocs") == {"url": f"/problems/{problem.name}"}
     ]
-    assert all(example == told[0] for example in told)
+    assert all(example == listed[0] for example in listed)
     assert len(schemas) == 1
-    example: dict[str, Any] = dict(told[0])
+    example: dict[str, Any] = dict(listed[0])
     expected = problems.to_dict(
         problem,
         title=ENGLISH.problems[problem.name].title,
@@ -74,8 +74,8 @@ def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> N
 def test_the_contract_has_no_problem_that_the_table_lacks() -> None:
     """The refusals in the contract and the addresses of help pages are the table's, none besides."""
     names = set(problems.BY_NAME)
-    told = [contract.refusals(f"/components/responses/{name}") for name in contract.at("/components/responses")]
-    assert set().union(*told) == names
+    listed = [contract.refusals(f"/components/responses/{name}") for name in contract.at("/components/responses")]
+    assert set().union(*listed) == names
     assert set(contract.at("/paths/~1problems~1{name}/get/parameters")[0]["schema"]["enum"]) == names
 
 

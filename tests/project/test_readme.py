@@ -27,7 +27,7 @@ from tests.deploy.gateway import login_app
 from tests.support import made_up, needed
 from tests.support.docs import CHINESE, ENGLISH, ROOT, Block, Docs, Document
 from tests.support.running import Service, clean_environment, is_listening, wait_until
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of, vendor_stand_in
 
 PROGRAMS = {"PATH": needed.PATH}
 # What stands in the files that the pages put under /run/secrets. The verifier key is no canary: curl gets it as an
@@ -178,10 +178,10 @@ def test_the_flask_app_reads_the_keys_as_authsvc_does(docs: Docs, tmp_path: Path
     settings = loader.load(variables | {f"{PREFIX}SESSION_KEY_FILE": str(path)}, Settings)
     (block,) = docs.find("python", "SECRET_KEY_FALLBACKS")
     (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
-    told: dict[str, Any] = {"Path": Path}
-    exec(line.replace("/run/secrets/flask-secret-key", str(path)), told)  # noqa: S102 -- the README's own line
+    namespace: dict[str, Any] = {"Path": Path}
+    exec(line.replace("/run/secrets/flask-secret-key", str(path)), namespace)  # noqa: S102 -- the README's own line
     assert (
-        told["keys"]
+        namespace["keys"]
         == [key.reveal() for key in settings.session_key]
         == ["a key with spaces ", "another\tkey\x0c, and more"]
     )
@@ -233,11 +233,11 @@ def start_block() -> Block:
 def vendor() -> Iterator[VendorStandIn]:
     """A vendor that knows every media_id, and registers everybody."""
 
-    def tell(asked: Asked) -> Told:
-        return Told.json([{}], status=201) if asked.method == "POST" else Told.json({"url": url_of(asked)})
+    def reply_to(asked: Asked) -> Reply:
+        return Reply.json([{}], status=201) if asked.method == "POST" else Reply.json({"url": url_of(asked)})
 
     with vendor_stand_in() as stand_in:
-        stand_in.tell = tell
+        stand_in.reply = reply_to
         yield stand_in
 
 
@@ -323,8 +323,8 @@ def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None
         assert (
             service.ask("GET", path, headers=cookie).headers["Location"].startswith(f"http://127.0.0.1:{sandbox.port}/")
         )
-        told = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20, check=True).stdout
-        assert '"rest": "slow"' in told
+        output = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20, check=True).stdout
+        assert '"rest": "slow"' in output
         assert service.ask("GET", "/v1/resource/unseen", headers=cookie).status == 504
     finally:
         for process in (sandbox, service):

@@ -64,8 +64,8 @@ def miscounted(counts: dict[str, tuple[int, int]], excused: set[tuple[str, int]]
         f"{module}: {lived}, not {listed[module]}" for module, (lived, _) in counts.items() if lived != listed[module]
     ]
     made, alive = sum(made for _, made in counts.values()), listed.total()
-    told = f"{made - alive:,} of {made:,} mutants noticed".replace(",", " ")
-    return wrong if told in PROMISES["P16"] else [*wrong, told]
+    total = f"{made - alive:,} of {made:,} mutants noticed".replace(",", " ")
+    return wrong if total in PROMISES["P16"] else [*wrong, total]
 
 
 def test_the_mutants_are_counted() -> None:

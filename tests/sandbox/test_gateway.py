@@ -15,7 +15,7 @@ from tests.conftest import Clock, Seen
 from tests.sandbox.conftest import Line, Sandbox
 from tests.support import made_up
 from tests.support.running import free_port
-from tests.support.vendor_stand_in import Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, VendorStandIn, vendor_stand_in
 
 GOOD = {"code": 0, "message": "success"}
 NEVER_LOGGED_IN = {"code": 882004, "message": "auth fail"}
@@ -276,18 +276,18 @@ def test_another_key_than_the_services(verifying: Service, clock: Clock, issued:
 @pytest.mark.parametrize(
     "answer",
     [
-        Told(body=b"<!doctype html>"),
-        Told.json({"error": "?"}, status=404),
-        Told.json([], status=404),
-        Told.json({"code": None, "message": ""}, status=404),
-        Told(status=302, headers={"Location": "/healthz"}, body=b"moved"),
+        Reply(body=b"<!doctype html>"),
+        Reply.json({"error": "?"}, status=404),
+        Reply.json([], status=404),
+        Reply.json({"code": None, "message": ""}, status=404),
+        Reply(status=302, headers={"Location": "/healthz"}, body=b"moved"),
     ],
 )
 def test_no_authsvc_at_all(
-    stand_in: VendorStandIn, clock: Clock, issued: dict[str, object], seen: Seen, answer: Told
+    stand_in: VendorStandIn, clock: Clock, issued: dict[str, object], seen: Seen, answer: Reply
 ) -> None:
     """What answers otherwise than the service would, lets nobody in."""
-    stand_in.tell = lambda _: answer
+    stand_in.reply = lambda _: answer
     assert answered_by(Service(stand_in.url, made_up.VERIFIER_KEY), clock, issued)["code"] == 882001
     assert any("is no authsvc" in text for text in seen.texts)
 

@@ -127,12 +127,12 @@ def test_any_file_gives_apps_or_faults(tmp_path: Path, content: bytes) -> None:
     try:
         apps = apps_file.read(path)
     except ValueError as refused:
-        told = str(refused)
+        reported = str(refused)
     else:
-        told = ""
+        reported = ""
         check_apps(apps, content)
-    assert not any(canary in told for canary in made_up.CANARIES)
-    assert all(fault.startswith("AUTHSVC_APPS_FILE: ") and fault.isprintable() for fault in told.splitlines())
+    assert not any(canary in reported for canary in made_up.CANARIES)
+    assert all(fault.startswith("AUTHSVC_APPS_FILE: ") and fault.isprintable() for fault in reported.splitlines())
 
 
 def check_apps(apps: tuple[App, ...], content: bytes) -> None:

@@ -123,9 +123,9 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes | None, words
     if content is not None:
         path.write_bytes(content)
     variables = {key: value for key, value in GOOD.items() if "MASTER" not in key}
-    told = faults(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)})
+    reported = faults(variables | {"AUTHSVC_MASTER_SECRET_FILE": str(path)})
     named = "AUTHSVC_MASTER_SECRET: a masterSecret" if "BOM" in words else "AUTHSVC_MASTER_SECRET_FILE: "
-    assert any(fault.startswith(named) and words in fault for fault in told)
+    assert any(fault.startswith(named) and words in fault for fault in reported)
 
 
 def test_as_large_as_a_file_may_be(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_as_large_as_a_file_may_be(tmp_path: Path) -> None:
 
 def test_all_faults_at_once() -> None:
     """Nobody has to start the service once for each."""
-    told = faults(
+    reported = faults(
         {
             "AUTHSVC_APPKEY": "two words",
             "AUTHSVC_FLAG": "2",
@@ -153,7 +153,7 @@ def test_all_faults_at_once() -> None:
             "AUTHSVC_ACCOUNT_KEY": "short",
         }
     )
-    named = {fault.partition(":")[0].removeprefix("AUTHSVC_") for fault in told}
+    named = {fault.partition(":")[0].removeprefix("AUTHSVC_") for fault in reported}
     assert named == {
         "APPKEY", "FLAG", "RATE_LIMIT", "ALLOWED_ORIGINS", "STORE_URL", "LOG_LEVEL", "JWT_ALGORITHMS",
         "MASTER_SECRET", "MASTERSECRET", "ACCOUNT_KEY",
@@ -301,13 +301,13 @@ def test_any_environment_gives_settings_or_faults(changed: dict[str, str]) -> No
     try:
         settings = load(variables, Settings)
     except SettingsError as refused:
-        told = refused.faults
+        reported = refused.faults
     else:
-        told = []
+        reported = []
         check_settings(settings, variables)
     unknown = variables.keys() - KNOWN
     shown = unknown | {name.encode("unicode_escape").decode() for name in unknown}
-    for fault in told:
+    for fault in reported:
         assert fault.isprintable()
         assert set(fault.partition(": ")[0].split(", ")) <= KNOWN | shown, fault
         assert not any(canary in fault for canary in made_up.CANARIES)

@@ -36,7 +36,7 @@ NO_ALGORITHMS = (
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "reported"),
     [
         (
             {},
@@ -78,9 +78,9 @@ NO_ALGORITHMS = (
         ),
     ],
 )
-def test_rules_over_several(variables: dict[str, str], told: list[str]) -> None:
+def test_rules_over_several(variables: dict[str, str], reported: list[str]) -> None:
     """Each fault in a sentence that says what to do."""
-    assert faults(variables) == told
+    assert faults(variables) == reported
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_rules_over_several(variables: dict[str, str], told: list[str]) -> None:
 )
 def test_a_bad_value(name: str, value: str) -> None:
     """Each is refused under its own name, and the value is not repeated if it may be a secret."""
-    told = faults(APP | LOGIN | JWT | {f"AUTHSVC_{name}": value})
-    assert any(fault.startswith(f"AUTHSVC_{name}: ") for fault in told), told
+    reported = faults(APP | LOGIN | JWT | {f"AUTHSVC_{name}": value})
+    assert any(fault.startswith(f"AUTHSVC_{name}: ") for fault in reported), reported
     if name.lower() in SECRETS:
-        assert not any(value in fault for fault in told)
+        assert not any(value in fault for fault in reported)
 
 
 def test_a_login_url_is_enough() -> None:

@@ -70,8 +70,8 @@ class Load:
 
     def report(self) -> str:
         """Return it all in one line."""
-        told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self.outcomes.items()))
-        return f"{self.presented} presentations: {told}; away for {self.away_s:.2f} s"
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self.outcomes.items()))
+        return f"{self.presented} presentations: {counts}; away for {self.away_s:.2f} s"
 
     def _disturb(self, disturb: Callable[[], None], after: int) -> None:
         while self.presented < after:

@@ -11,7 +11,7 @@ from authsvc.stores.instrumented import InstrumentedStore
 from authsvc.stores.store import Store
 from tests.stores.calls import CALLS
 
-Told = list[tuple[str, str, float]]
+Calls = list[tuple[str, str, float]]
 
 
 def availability() -> Availability:
@@ -21,20 +21,20 @@ def availability() -> Availability:
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call(tmp_path: Path, name: str) -> None:
     """It is passed on, its answer comes back, and it is told of with its time."""
-    told: Told = []
+    calls: Calls = []
     plain = open_store(f"sqlite://{tmp_path}/plain.db", now_ms=lambda: 1)
     measured = InstrumentedStore(
         open_store(f"sqlite://{tmp_path}/measured.db", now_ms=lambda: 1),
-        lambda *call: told.append(call),
+        lambda *call: calls.append(call),
         availability(),
     )
     stores: tuple[Store, Store] = (plain, measured)
     for store in stores:
         store.put("key", "there", keep_ms=60_000)
-    told.clear()
+    calls.clear()
     answers = [CALLS[name](store) for store in stores]
     assert answers[0] == answers[1]
-    ((operation, outcome, took_s),) = told
+    ((operation, outcome, took_s),) = calls
     assert (operation, outcome) == (name, "ok")
     assert 0 < took_s < 5
     for store in stores:
@@ -42,15 +42,17 @@ def test_every_call(tmp_path: Path, name: str) -> None:
 
 
 def test_what_goes_wrong(tmp_path: Path) -> None:
-    """A store that is away, and one that has lost its memory, are told apart."""
-    told: Told = []
-    away = InstrumentedStore(open_store("sqlite:///dev/null/store.db"), lambda *call: told.append(call), availability())
+    """An unavailable store and one that has lost its data are distinguished."""
+    calls: Calls = []
+    unavailable = InstrumentedStore(
+        open_store("sqlite:///dev/null/store.db"), lambda *call: calls.append(call), availability()
+    )
     with pytest.raises(StoreUnavailable):
-        away.ping()
+        unavailable.ping()
     born = InstrumentedStore(
-        open_store(f"sqlite://{tmp_path}/store.db", now_ms=lambda: 1), lambda *call: told.append(call), availability()
+        open_store(f"sqlite://{tmp_path}/store.db", now_ms=lambda: 1), lambda *call: calls.append(call), availability()
     )
     with pytest.raises(MemoryLost):
         born.add("key", "value", keep_ms=1_000, since_ms=0)
-    assert [call[:2] for call in told] == [("ping", "unavailable"), ("add", "memory-lost")]
+    assert [call[:2] for call in calls] == [("ping", "unavailable"), ("add", "memory-lost")]
     born.close()

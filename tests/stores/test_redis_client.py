@@ -34,7 +34,7 @@ def behind(redis_server: RedisServer) -> Iterator[redis.Redis]:
 
 def ids(behind: redis.Redis) -> set[str]:
     """Return the ids of the connections that Redis has of ours."""
-    return {told["id"] for told in behind.client_list() if told["name"] == "authsvc"}
+    return {entry["id"] for entry in behind.client_list() if entry["name"] == "authsvc"}
 
 
 def ask_at_once(client: Client) -> None:

@@ -37,7 +37,7 @@ def store(folder: Path) -> Iterator[Store]:
 @contextmanager
 def locked_by_somebody(folder: Path) -> Iterator[None]:
     """Have another user keep a lock of each kind on the folder, and on whatever he can open in it."""
-    locks, told = os.pipe()
+    locks, ready = os.pipe()
     waits, done = os.pipe()
     child = os.fork()
     if not child:
@@ -50,12 +50,12 @@ def locked_by_somebody(folder: Path) -> Iterator[None]:
                     file = os.open(path, os.O_RDONLY)
                     fcntl.flock(file, fcntl.LOCK_EX)
                     fcntl.lockf(file, fcntl.LOCK_SH)  # as SQLite's own; nobody may write beside it
-            os.write(told, b".")
+            os.write(ready, b".")
             os.close(done)
             os.read(waits, 1)
         finally:
             os._exit(0)
-    os.close(told)
+    os.close(ready)
     try:
         assert os.read(locks, 1) == b"."
         yield

@@ -24,7 +24,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reply:
     """One answer; `ends` breaks the connection off in its place, `piece_s` makes it trickle."""
 
     status: int = 200
@@ -34,14 +34,14 @@ class Told:
     piece_s: float = 0.0
 
 
-def user(user_id: str) -> Told:
+def user(user_id: str) -> Reply:
     """Return the answer that names a user as the README shows it."""
-    return Told(headers={"X-User": user_id})
+    return Reply(headers={"X-User": user_id})
 
 
 class AppStandIn:
     """
-    Answers as `tell` says, once `answering` is set; keeps connections.
+    Answers as `reply` says, once `answering` is set; keeps connections.
 
     Attributes:
         questions: all so far.
@@ -51,7 +51,7 @@ class AppStandIn:
     def __init__(self) -> None:
         self.questions: list[Question] = []
         self.most_at_once = 0
-        self.tell: Callable[[Question], Told] = lambda _: Told(401)
+        self.reply: Callable[[Question], Reply] = lambda _: Reply(401)
         self.answering = threading.Event()
         self.answering.set()
         self._at_once = 0
@@ -85,23 +85,23 @@ class AppStandIn:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         self.answering.wait()
-        told = self.tell(question)
+        reply = self.reply(question)
         with self._lock:
             self._at_once -= 1
-        if told.ends or self._closing.is_set():
+        if reply.ends or self._closing.is_set():
             handler.close_connection = True
             return
         with suppress(OSError):  # the asker has gone
-            handler.send_response_only(told.status)
-            for name, value in ({"Content-Length": str(len(told.content))} | dict(told.headers)).items():
+            handler.send_response_only(reply.status)
+            for name, value in ({"Content-Length": str(len(reply.content))} | dict(reply.headers)).items():
                 handler.send_header(name, value)
             handler.end_headers()
             for piece in (
-                [told.content[i : i + 1] for i in range(len(told.content))] if told.piece_s else [told.content]
+                [reply.content[i : i + 1] for i in range(len(reply.content))] if reply.piece_s else [reply.content]
             ):
                 handler.wfile.write(piece)
                 handler.wfile.flush()
-                if self._closing.wait(told.piece_s):
+                if self._closing.wait(reply.piece_s):
                     break
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

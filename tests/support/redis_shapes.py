@@ -45,16 +45,16 @@ class PortServer(RedisServer):
     def info(self, section: str = "replication") -> dict[str, Any]:
         """Return what it tells of itself."""
         with self.client() as client:
-            told: dict[str, Any] = client.info(section)
-            return told
+            info_now: dict[str, Any] = client.info(section)
+            return info_now
 
     def is_primary(self) -> bool:
         return bool(self.info()["role"] == "master")
 
     def is_in_step(self) -> bool:
         """Whether it is a replica that has what its primary has."""
-        told = self.info()
-        return bool(told["role"] == "slave" and told["master_link_status"] == "up")
+        info_now = self.info()
+        return bool(info_now["role"] == "slave" and info_now["master_link_status"] == "up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Sentinels:
         try:
             primary = self.primary()
             others = [server for server in self.servers if server is not primary]
-            told = primary.info()
-            if told["role"] != "master" or told.get("slave0", {}).get("state") != "online":
+            info_now = primary.info()
+            if info_now["role"] != "master" or info_now.get("slave0", {}).get("state") != "online":
                 return False
             if not all(other.is_in_step() for other in others):
                 return False
@@ -137,9 +137,9 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
                 client.execute_command("SENTINEL", "DEBUG", *periods)
                 # On a machine that is busy for two seconds it would hold still for thirty.
                 client.execute_command("SENTINEL", "DEBUG", "tilt-trigger", 10_000, "tilt-period", 1_000)
-        told = Sentinels([primary, replica], watching)
-        wait_until(told.is_settled, timeout_s=30)
-        yield told
+        shape = Sentinels([primary, replica], watching)
+        wait_until(shape.is_settled, timeout_s=30)
+        yield shape
 
 
 class _Sentinel(PortServer):
@@ -172,22 +172,22 @@ class Cluster:
 
     def follower(self, primary: PortServer) -> PortServer:
         """Return a replica of this primary."""
-        told = [(server, server.info()) for server in self.servers if server.is_there()]
-        return next(server for server, one in told if one["role"] == "slave" and one["master_port"] == primary.port)
+        infos = [(server, server.info()) for server in self.servers if server.is_there()]
+        return next(server for server, one in infos if one["role"] == "slave" and one["master_port"] == primary.port)
 
     def is_settled(self) -> bool:
         """Whether every node is well, knows all others, and agrees with them on who has what; replicas in step."""
         views = set()
         for server in self.servers:
             try:
-                told = server.info()
+                info_now = server.info()
                 with server.client() as client:
                     state = client.execute_command("CLUSTER", "INFO")
                     slots = client.execute_command("CLUSTER", "SLOTS")
             except (OSError, RedisError):
                 return False
-            is_primary = told["role"] == "master"
-            link = told.get("slave0", {}).get("state") if is_primary else told["master_link_status"]
+            is_primary = info_now["role"] == "master"
+            link = info_now.get("slave0", {}).get("state") if is_primary else info_now["master_link_status"]
             if "ok" not in str(state)[:40] or link != ("online" if is_primary else "up"):
                 return False
             views.add(repr([(first, last, owner[1], len(rest)) for first, last, owner, *rest in slots]))
@@ -218,6 +218,6 @@ def cluster(folder: Path, *, tls: Certificates | None = None) -> Iterator[Cluste
             timeout=60,
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        told = Cluster(servers)
-        wait_until(told.is_settled, timeout_s=30)
-        yield told
+        shape = Cluster(servers)
+        wait_until(shape.is_settled, timeout_s=30)
+        yield shape

@@ -136,8 +136,8 @@ class Siege:
         return self._random.randbytes(self._random.randrange(1, 2000))
 
     def forged(self) -> bytes:
-        told = json.loads(self._used) | {"random_str": self.word(), "signature": self._random.randbytes(16).hex()}
-        return request("POST /v1/auth-payload/verify", VERIFIER, JSON, body=json.dumps(told).encode())
+        fields = json.loads(self._used) | {"random_str": self.word(), "signature": self._random.randbytes(16).hex()}
+        return request("POST /v1/auth-payload/verify", VERIFIER, JSON, body=json.dumps(fields).encode())
 
     def media(self) -> bytes:
         user = "Authorization: " + bearer_of(f"user-{self._random.randrange(20)}")["Authorization"]

@@ -29,7 +29,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reply:
     """One answer. `piece_s` makes it trickle, a byte each so many seconds; `cut` breaks it off in the middle."""
 
     status: int = 200
@@ -39,21 +39,21 @@ class Told:
     cut: bool = False
 
     @classmethod
-    def json(cls, body: object, *, status: int = 200, **headers: str) -> "Told":
+    def json(cls, body: object, *, status: int = 200, **headers: str) -> "Reply":
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json"} | named)
 
 
 # What the vendor says of credentials that it takes and a media_id that it does not know.
-UNKNOWN = Told.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400)
+UNKNOWN = Reply.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400)
 
 
 class VendorStandIn:
-    """Answers as `tell` says, after waiting for `thaw` if it is frozen; remembers what it was asked."""
+    """Answers as `reply` says, after waiting for `thaw` if it is frozen; remembers what it was asked."""
 
     def __init__(self, tls: Certificates | None = None) -> None:
         self.asked: list[Asked] = []
-        self.tell: Callable[[Asked], Told] = lambda asked: Told.json({"url": url_of(asked)})
+        self.reply: Callable[[Asked], Reply] = lambda asked: Reply.json({"url": url_of(asked)})
         self._thawed = threading.Event()
         self._thawed.set()
         self._closing = threading.Event()
@@ -120,26 +120,26 @@ class VendorStandIn:
             handler.close_connection = True
             return
         try:
-            self._send(handler, self.tell(asked))
+            self._send(handler, self.reply(asked))
         except OSError:  # the client has given up
             handler.close_connection = True
 
-    def _send(self, handler: BaseHTTPRequestHandler, told: Told) -> None:
-        handler.send_response_only(told.status)
-        for name, value in told.headers.items():
+    def _send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+        handler.send_response_only(reply.status)
+        for name, value in reply.headers.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(told.body)))
+        handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()
-        body = told.body[: len(told.body) // 2] if told.cut else told.body
-        if told.piece_s:
+        body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
+        if reply.piece_s:
             for index in range(len(body)):
                 handler.wfile.write(body[index : index + 1])
                 handler.wfile.flush()
-                if self._closing.wait(told.piece_s):
+                if self._closing.wait(reply.piece_s):
                     break
         else:
             handler.wfile.write(body)
-        if told.cut:
+        if reply.cut:
             handler.close_connection = True
 
 

@@ -43,7 +43,7 @@ def log(written: list[bytes], **options: Any) -> RequestLog:
     return RequestLog(write=written.append, **options)
 
 
-def tell(log: RequestLog, done: Finished) -> None:
+def write(log: RequestLog, done: Finished) -> None:
     log.write(log.lines(done))
 
 
@@ -53,7 +53,7 @@ def parsed(lines: bytes) -> Lines:
 
 def test_a_line_a_request(written: list[bytes]) -> None:
     """Time in UTC with milliseconds, route, status, how long it took, and the request's id."""
-    tell(log(written), DONE)
+    write(log(written), DONE)
     assert parsed(written[0]) == [
         {
             "time": "2025-06-15T15:06:40.007Z",
@@ -70,7 +70,7 @@ def test_a_line_a_request(written: list[bytes]) -> None:
 
 def test_a_line_a_payload(written: list[bytes]) -> None:
     """A second line in the same write: the app, the user's hash, the beginning of the random_str."""
-    tell(log(written, users=access_log.hashed(b"key")), ISSUED._replace(trace_id="ab" * 16))
+    write(log(written, users=access_log.hashed(b"key")), ISSUED._replace(trace_id="ab" * 16))
     request, audit = parsed(*written)
     user = audit.pop("user")
     assert len(user) == 16
@@ -90,7 +90,7 @@ def test_a_line_a_payload(written: list[bytes]) -> None:
 
 def test_a_refusal(written: list[bytes]) -> None:
     """Both lines have its code and name; of a payload that was never known, what is missing is null."""
-    tell(log(written), DONE._replace(status=401, code=882004, refusal="not-logged-in", action="issued"))
+    write(log(written), DONE._replace(status=401, code=882004, refusal="not-logged-in", action="issued"))
     for line in parsed(*written):
         assert (line["code"], line["refusal"]) == (882004, "not-logged-in")
     assert parsed(*written)[1]["event"] == "refused"
@@ -98,25 +98,25 @@ def test_a_refusal(written: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "status", "told"), [("INFO", 200, True), ("WARNING", 200, False), ("ERROR", 503, True)]
+    ("level", "status", "is_logged"), [("INFO", 200, True), ("WARNING", 200, False), ("ERROR", 503, True)]
 )
-def test_levels(written: list[bytes], level: str, status: int, told: bool) -> None:  # noqa: FBT001 -- a case's own
+def test_levels(written: list[bytes], level: str, status: int, is_logged: bool) -> None:  # noqa: FBT001 -- a case's own
     """From WARNING on only failures of the service are told."""
-    tell(log(written, level=level), DONE._replace(status=status))
-    assert bool(b"".join(written)) == told
+    write(log(written, level=level), DONE._replace(status=status))
+    assert bool(b"".join(written)) == is_logged
     assert all(line["level"] == ("info" if status < 500 else "warning") for line in parsed(b"".join(written)))
 
 
 @pytest.mark.parametrize("route", ["/healthz", "/readyz"])
 def test_health_is_silent(written: list[bytes], route: str) -> None:
     """A probe every second leaves no line."""
-    tell(log(written), DONE._replace(route=route, status=503))
+    write(log(written), DONE._replace(route=route, status=503))
     assert written == [b""]
 
 
 def test_for_people(written: list[bytes]) -> None:
     """The same, in words on a line."""
-    tell(log(written, form="console"), ISSUED)
+    write(log(written, form="console"), ISSUED)
     first, second = written[0].decode().splitlines()
     assert "request" in first
     assert "status=200" in first
@@ -292,8 +292,8 @@ def test_what_the_service_tells(
 ) -> None:
     """A line for every request and for every payload; nothing that a caller could use or must not read."""
     lines = asked(settings, store, clock, capfd)
-    told = [(line["event"], line["route"], line.get("refusal")) for line in lines]
-    assert told == [
+    seen = [(line["event"], line["route"], line.get("refusal")) for line in lines]
+    assert seen == [
         ("request", "/v1/auth-payload", None),
         ("issued", "/v1/auth-payload", None),
         ("request", "/v1/auth-payload", "not-logged-in"),

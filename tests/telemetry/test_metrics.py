@@ -52,12 +52,12 @@ def test_requests_and_payloads() -> None:
         counted.request(finished)
     counted.publish()
     counted.publish()
-    told = figures(counted.text())
-    assert told["requests_total", "", ISSUE, "200"] == 4
-    assert told["requests_total", "889003", ISSUE, "429"] == 1
-    assert told["payloads_issued_total", made_up.APPKEY] == 3
-    assert told["payloads_verified_total", made_up.APPKEY] == 1
-    assert told["refusals_total", "889003", "too-many-requests", ISSUE] == 1
+    values = figures(counted.text())
+    assert values["requests_total", "", ISSUE, "200"] == 4
+    assert values["requests_total", "889003", ISSUE, "429"] == 1
+    assert values["payloads_issued_total", made_up.APPKEY] == 3
+    assert values["payloads_verified_total", made_up.APPKEY] == 1
+    assert values["refusals_total", "889003", "too-many-requests", ISSUE] == 1
 
 
 @pytest.mark.parametrize("took_s", [0.0, 0.001, 0.0011, 0.25, 5.0, 99.0])
@@ -76,10 +76,10 @@ def test_histograms_are_prometheus_own(took_s: float) -> None:
         counted.request(done(took_s=one_s))
     counted.publish()
     expected = figures(prometheus_client.generate_latest(registry))
-    told = figures(counted.text())
+    values = figures(counted.text())
     compared = [name for name in expected if not name[0].endswith("_created")]
     assert len(compared) == len(BUCKETS_S) + 3
-    assert {name: told[name] for name in compared} == pytest.approx({name: expected[name] for name in compared})
+    assert {name: values[name] for name in compared} == pytest.approx({name: expected[name] for name in compared})
 
 
 def test_calls_and_lookups() -> None:
@@ -91,11 +91,11 @@ def test_calls_and_lookups() -> None:
     counted.media("requested")
     counted.media("joined")
     counted.publish()
-    told = figures(counted.text())
-    assert told["store_calls_total", "add", "ok"] == told["store_calls_total", "add", "unavailable"] == 1
-    assert told["store_call_duration_seconds_count", "add"] == 2
-    assert told["vendor_calls_total", "GET", "200"] == 1
-    assert told["media_lookups_total", "requested"] == told["media_lookups_total", "joined"] == 1
+    values = figures(counted.text())
+    assert values["store_calls_total", "add", "ok"] == values["store_calls_total", "add", "unavailable"] == 1
+    assert values["store_call_duration_seconds_count", "add"] == 2
+    assert values["vendor_calls_total", "GET", "200"] == 1
+    assert values["media_lookups_total", "requested"] == values["media_lookups_total", "joined"] == 1
 
 
 def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +106,8 @@ def test_what_nobody_publishes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         counted.call("store", "add", "ok", 0.01)
         counted.media("requested")
     counted.publish()
-    told = figures(counted.text())
-    assert told["store_calls_total", "add", "ok"] == told["media_lookups_total", "requested"] == 3
+    values = figures(counted.text())
+    assert values["store_calls_total", "add", "ok"] == values["media_lookups_total", "requested"] == 3
 
 
 def gauged(counted: Metrics, **changed: object) -> Figures:
@@ -125,16 +125,16 @@ def gauged(counted: Metrics, **changed: object) -> Figures:
 def test_gauges() -> None:
     """The state as it is: a retired secret is gone."""
     counted = Metrics()
-    told = gauged(counted)
-    assert told["ready", "store"] == 1
-    assert told["ready", "draining"] == told["vendor_unavailable",] == 0
-    assert told["vendor_budget_left", made_up.APPKEY] == 539
-    assert told["clock_offset_seconds", "vendor"] == -1.5
-    assert told["build_info", "1.2.3"] == told["master_secret_workers", made_up.APPKEY, "old"] == 1
-    told = gauged(counted, checks={"vendor": "unavailable"}, fingerprints=frozenset({(made_up.APPKEY, "new")}))
-    assert told["vendor_unavailable",] == 1
-    assert ("master_secret_workers", made_up.APPKEY, "old") not in told
-    assert told["master_secret_workers", made_up.APPKEY, "new"] == 1
+    values = gauged(counted)
+    assert values["ready", "store"] == 1
+    assert values["ready", "draining"] == values["vendor_unavailable",] == 0
+    assert values["vendor_budget_left", made_up.APPKEY] == 539
+    assert values["clock_offset_seconds", "vendor"] == -1.5
+    assert values["build_info", "1.2.3"] == values["master_secret_workers", made_up.APPKEY, "old"] == 1
+    values = gauged(counted, checks={"vendor": "unavailable"}, fingerprints=frozenset({(made_up.APPKEY, "new")}))
+    assert values["vendor_unavailable",] == 1
+    assert ("master_secret_workers", made_up.APPKEY, "old") not in values
+    assert values["master_secret_workers", made_up.APPKEY, "new"] == 1
 
 
 def test_what_the_service_counts(settings: Settings, store: Store, clock: Clock) -> None:
@@ -147,11 +147,11 @@ def test_what_the_service_counts(settings: Settings, store: Store, clock: Clock)
     text = app.extensions["authsvc.recorder"].metrics.text
     wait_until(lambda: ("master_secret_workers", made_up.APPKEY, fingerprint()) in figures(text()), timeout_s=15)
     app.extensions["authsvc"].stop()
-    told = figures(text())
-    assert told["payloads_issued_total", made_up.APPKEY] == 1
-    assert told["payloads_verified_total", made_up.APPKEY] == 1
-    assert told["refusals_total", "889001", "replayed", VERIFY] == 1
-    assert told["store_calls_total", "add", "ok"] == 2
+    values = figures(text())
+    assert values["payloads_issued_total", made_up.APPKEY] == 1
+    assert values["payloads_verified_total", made_up.APPKEY] == 1
+    assert values["refusals_total", "889001", "replayed", VERIFY] == 1
+    assert values["store_calls_total", "add", "ok"] == 2
     assert b"ming" not in text()
 
 
@@ -197,15 +197,15 @@ def test_workers_that_have_ended() -> None:
         with worker(slots):
             pass
     with worker(slots, offset_ms=9_000, checks="unavailable"), worker(slots, offset_ms=1_500):
-        told = figures(Metrics(slots).text())
-    assert told["payloads_issued_total", "app"] == told["request_duration_seconds_count", ISSUE] == 7
-    assert told["master_secret_workers", "app", "f"] == 2, "the sum"
-    assert told["vendor_unavailable",] == 1, "the highest"
-    assert told["ready", "vendor"] == 0, "the lowest"
-    assert told["clock_offset_seconds", "vendor"] == 1.5, "the last"
-    told = figures(Metrics(slots).text())
-    assert told["payloads_issued_total", "app"] == 7
-    assert ("master_secret_workers", "app", "f") not in told
+        values = figures(Metrics(slots).text())
+    assert values["payloads_issued_total", "app"] == values["request_duration_seconds_count", ISSUE] == 7
+    assert values["master_secret_workers", "app", "f"] == 2, "the sum"
+    assert values["vendor_unavailable",] == 1, "the highest"
+    assert values["ready", "vendor"] == 0, "the lowest"
+    assert values["clock_offset_seconds", "vendor"] == 1.5, "the last"
+    values = figures(Metrics(slots).text())
+    assert values["payloads_issued_total", "app"] == 7
+    assert ("master_secret_workers", "app", "f") not in values
 
 
 def test_more_workers_than_slots(caplog: pytest.LogCaptureFixture) -> None:
@@ -235,10 +235,10 @@ def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixt
         gauged(counted, budget_left=dict.fromkeys(apps, 2**63))
     assert caplog.messages == ["the memory for metrics is full: new series are not counted"]
     slots.own = None
-    told = figures(Metrics(slots).text())
-    assert told["payloads_verified_total", apps[0]] == 2
-    assert ("payloads_verified_total", apps[-1]) not in told
-    assert len([name for name in told if name[0] == "payloads_verified_total"]) > 1_000
+    values = figures(Metrics(slots).text())
+    assert values["payloads_verified_total", apps[0]] == 2
+    assert ("payloads_verified_total", apps[-1]) not in values
+    assert len([name for name in values if name[0] == "payloads_verified_total"]) > 1_000
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from authsvc.vendor.client import Vendor
 from authsvc.vendor.usernames import Style
 from tests.support import made_up
 from tests.support.running import wait_until
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, vendor_stand_in
 
 NOW_MS = 1_750_000_000_000
 Make = Callable[..., Accounts]
@@ -36,19 +36,19 @@ def served(appkey: str = made_up.APPKEY) -> Served:
 
 
 APP = served()
-EXISTS = Told.json([{"username": "ming", "error": {"code": 899001, "message": "User exist"}}], status=201)
+EXISTS = Reply.json([{"username": "ming", "error": {"code": 899001, "message": "User exist"}}], status=201)
 
 
-def registered(asked: Asked) -> Told:
+def registered(asked: Asked) -> Reply:
     """Answer as the vendor does to a new user, and to a new password."""
-    return Told(status=204) if asked.method == "PUT" else Told.json([{"username": "new"}], status=201)
+    return Reply(status=204) if asked.method == "PUT" else Reply.json([{"username": "new"}], status=201)
 
 
 @pytest.fixture
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor that knows nobody yet."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = registered
+        stand_in.reply = registered
         yield stand_in
 
 
@@ -84,8 +84,8 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
 
 def password_of(username: str, appkey: str = made_up.APPKEY, key: str = made_up.ACCOUNT_KEY) -> str:
     """Derive the password as docs/accounts.md says."""
-    told = json.dumps(["im-password", appkey, username]).encode()
-    return hmac.new(key.encode(), told, hashlib.sha256).hexdigest()
+    message = json.dumps(["im-password", appkey, username]).encode()
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
 
 
 def md5(text: str) -> str:
@@ -125,7 +125,7 @@ def test_an_account_that_exists_is_not_ours(
     make: Make, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Somebody registered it by the SDK: no login is given to it, in no worker, and the operator is told once."""
-    stand_in.tell = lambda _: EXISTS
+    stand_in.reply = lambda _: EXISTS
     workers = [make(), make()]
     window_ms = -(-NOW_MS // accounts_module.TAKEN_MS) * accounts_module.TAKEN_MS
     for later_ms in (0, 1, accounts_module.CLAIM_MS, accounts_module.TAKEN_MS - 1):
@@ -133,17 +133,17 @@ def test_an_account_that_exists_is_not_ours(
             with pytest.raises(AccountTaken):
                 worker.login(APP, "ming", window_ms + later_ms)
     assert [asked.method for asked in stand_in.asked] == ["POST"]
-    told = [line for line in caplog.messages if line.startswith(f"appkey {made_up.APPKEY}: a user's IM account")]
-    assert len(told) == len(workers)
-    assert "/problems/account-taken" in told[0]
-    assert "ming" not in told[0]
-    stand_in.tell = registered
+    lines = [line for line in caplog.messages if line.startswith(f"appkey {made_up.APPKEY}: a user's IM account")]
+    assert len(lines) == len(workers)
+    assert "/problems/account-taken" in lines[0]
+    assert "ming" not in lines[0]
+    stand_in.reply = registered
     assert workers[0].login(APP, "ming", window_ms + accounts_module.TAKEN_MS).username == "ming"
 
 
 def test_two_who_find_that_it_is_not_ours(make: Make, stand_in: VendorStandIn) -> None:
     """Who waits for the worker that asks is refused as soon as that one is."""
-    stand_in.tell = lambda _: EXISTS
+    stand_in.reply = lambda _: EXISTS
     stand_in.freeze()
     workers = [make() for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -156,7 +156,7 @@ def test_two_who_find_that_it_is_not_ours(make: Make, stand_in: VendorStandIn) -
 
 def test_adoption_that_is_turned_on_later(make: Make, stand_in: VendorStandIn) -> None:
     """It works at once: that the account exists made it nobody's. Turned off again, the account stays ours."""
-    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    stand_in.reply = lambda asked: EXISTS if asked.method == "POST" else Reply(status=204)
     with pytest.raises(AccountTaken):
         make().login(APP, "ming", NOW_MS)
     assert make(adopt=True).login(APP, "ming", NOW_MS + 1).username == "ming"
@@ -170,10 +170,10 @@ def test_a_registration_whose_answer_was_lost(make: Make, stand_in: VendorStandI
 
     Its password shows whether it is: the vendor refuses the login, and then it is not.
     """
-    stand_in.tell = lambda _: Told(503)
+    stand_in.reply = lambda _: Reply(503)
     with pytest.raises(VendorBusy):
         make().login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    stand_in.reply = lambda asked: EXISTS if asked.method == "POST" else Reply(status=204)
     for later_ms in (1, 2):
         assert make().login(APP, "ming", NOW_MS + later_ms * accounts_module.CLAIM_MS).username == "ming"
     assert len(stand_in.asked) == 2
@@ -186,7 +186,7 @@ def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
     """An account at the sandbox is none at the vendor, though the store is the same."""
     make().login(APP, "ming", NOW_MS)
     with vendor_stand_in() as other:
-        other.tell = registered
+        other.reply = registered
         assert make(url=other.url).login(APP, "ming", NOW_MS).username == "ming"
         assert len(other.asked) == 1
     assert len(stand_in.asked) == 1
@@ -195,8 +195,8 @@ def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
 def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStandIn, store: Store) -> None:
     """Two claims of two windows: the vendor tells the second that the account exists, and it is ours all the same."""
     first = make()
-    told = iter([Told.json([{"username": "ming"}], status=201), EXISTS])
-    stand_in.tell = lambda _: next(told)
+    replies = iter([Reply.json([{"username": "ming"}], status=201), EXISTS])
+    stand_in.reply = lambda _: next(replies)
     late = Late(store, lambda: first.login(APP, "ming", NOW_MS))
     assert make(store=late).login(APP, "ming", NOW_MS + accounts_module.CLAIM_MS).username == "ming"
     assert len(stand_in.asked) == 2
@@ -206,8 +206,8 @@ def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStan
 def test_names_that_nobody_guesses(make: Make, stand_in: VendorStandIn) -> None:
     """Derived from the key, as docs/accounts.md says; each app and each user has another."""
     accounts = make(style="derived")
-    told = json.dumps(["im-username", made_up.APPKEY, "ming"]).encode()
-    username = "u-" + hmac.new(made_up.ACCOUNT_KEY.encode(), told, hashlib.sha256).hexdigest()[:40]
+    message = json.dumps(["im-username", made_up.APPKEY, "ming"]).encode()
+    username = "u-" + hmac.new(made_up.ACCOUNT_KEY.encode(), message, hashlib.sha256).hexdigest()[:40]
     login = accounts.login(APP, "ming", NOW_MS)
     assert login == Login(username, md5(password_of(username)))
     assert accounts.renew(APP, "ming", NOW_MS) == login
@@ -218,7 +218,7 @@ def test_names_that_nobody_guesses(make: Make, stand_in: VendorStandIn) -> None:
 
 def test_adopted(make: Make, stand_in: VendorStandIn) -> None:
     """With adoption an account that exists is given our password, once."""
-    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    stand_in.reply = lambda asked: EXISTS if asked.method == "POST" else Reply(status=204)
     accounts = make(adopt=True)
     for _ in range(2):
         accounts.login(APP, "a@b.c", NOW_MS)
@@ -272,7 +272,7 @@ def test_two_tabs_renew_at_once(make: Make, stand_in: VendorStandIn) -> None:
 def test_a_renewal_gives_an_account_of_ours_its_password_anew(make: Make, stand_in: VendorStandIn) -> None:
     """What somebody has changed at the vendor is ours again, adoption or not; of one that is not ours it is left."""
     make().login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    stand_in.reply = lambda asked: EXISTS if asked.method == "POST" else Reply(status=204)
     make().renew(APP, "ming", NOW_MS)
     assert [asked.method for asked in stand_in.asked] == ["POST", "POST", "PUT"]
     make(adopt=True).renew(APP, "omar", NOW_MS)
@@ -286,10 +286,10 @@ def test_a_renewal_that_fails_is_made_good(make: Make, stand_in: VendorStandIn) 
     """With the vendor away it is refused, and the user counts as new until it is back."""
     accounts = make()
     accounts.login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda _: Told(503)
+    stand_in.reply = lambda _: Reply(503)
     with pytest.raises(VendorBusy):
         accounts.renew(APP, "ming", NOW_MS)
-    stand_in.tell = registered
+    stand_in.reply = registered
     assert accounts.renew(APP, "ming", NOW_MS + accounts_module.CLAIM_MS).username == "ming"
     assert len(stand_in.asked) == 3
 
@@ -345,7 +345,7 @@ def test_a_known_user_needs_no_vendor(make: Make, stand_in: VendorStandIn) -> No
     """With the vendor gone, a user who was registered before boots, in this worker and in any other."""
     first = make()
     first.login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda _: Told(status=503)
+    stand_in.reply = lambda _: Reply(status=503)
     assert first.login(APP, "ming", NOW_MS) == make().login(APP, "ming", NOW_MS)
 
 
@@ -354,26 +354,26 @@ def test_a_known_user_needs_no_store(make: Make, tmp_path: Path, stand_in: Vendo
     accounts = make(store=open_store("unix:///nonexistent/redis.sock"))
     accounts.login(APP, "ming", NOW_MS)
     assert len(stand_in.asked) == 1
-    stand_in.tell = lambda _: Told(status=503)
+    stand_in.reply = lambda _: Reply(status=503)
     accounts.login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda _: EXISTS
+    stand_in.reply = lambda _: EXISTS
     for _ in range(2):  # whose it is cannot be known now, and most are ours
         assert accounts.login(APP, "anna", NOW_MS).username == "anna"
     assert len(stand_in.asked) == 3
 
 
 @pytest.mark.parametrize(
-    ("told", "refusal"),
-    [(Told(503), VendorBusy), (Told(401), VendorRefused), (Told.json([{"error": {"code": 899003}}]), VendorRefused)],
+    ("reply", "refusal"),
+    [(Reply(503), VendorBusy), (Reply(401), VendorRefused), (Reply.json([{"error": {"code": 899003}}]), VendorRefused)],
 )
 def test_a_failure_is_told_and_made_good(
-    make: Make, stand_in: VendorStandIn, told: Told, refusal: type[Exception]
+    make: Make, stand_in: VendorStandIn, reply: Reply, refusal: type[Exception]
 ) -> None:
     """A new user whom the vendor did not take is refused; the next window tries again, by whichever worker."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(refusal):
         make().login(APP, "ming", NOW_MS)
-    stand_in.tell = registered
+    stand_in.reply = registered
     assert make().login(APP, "ming", NOW_MS + accounts_module.CLAIM_MS).username == "ming"
 
 
@@ -391,7 +391,7 @@ def test_another_key(make: Make, stand_in: VendorStandIn) -> None:
     """With a new ACCOUNT_KEY every account is looked after anew, because its password is another."""
     accounts = make(adopt=True)
     accounts.login(APP, "ming", NOW_MS)
-    stand_in.tell = lambda asked: EXISTS if asked.method == "POST" else Told(status=204)
+    stand_in.reply = lambda asked: EXISTS if asked.method == "POST" else Reply(status=204)
     new = "another-made-up-account-key-012345678"
     accounts.replace(Secret(new))
     assert accounts.login(APP, "ming", NOW_MS).password_md5 == md5(password_of("ming", key=new))

@@ -15,7 +15,7 @@ from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import MAX_BYTES, TOTAL_S, Credentials, Vendor
 from tests.support.made_up import APPKEY, MASTER_SECRET
 from tests.support.running import free_port
-from tests.support.vendor_stand_in import UNKNOWN, Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import UNKNOWN, Asked, Reply, VendorStandIn, vendor_stand_in
 
 OURS = Credentials(APPKEY, MASTER_SECRET)
 NOW_MS = 1_750_000_000_000
@@ -62,7 +62,7 @@ def vendor(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> Iterator[Ve
 def test_the_media_id_and_the_credentials_arrive_as_they_are(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """One GET with the encoded mediaId and HTTP Basic of the app; the URL comes back unmodified."""
     url = "http://dl.im.jiguang.cn/a/b.png?e=1517798242&token=yQ:B3/+~|="
-    stand_in.tell = lambda _: Told.json({"url": url})
+    stand_in.reply = lambda _: Reply.json({"url": url})
     assert vendor.resource_url(OURS, "qiniu/image/j/a-b_c.png") == url
     assert stand_in.asked == [
         Asked(
@@ -76,35 +76,35 @@ def test_the_media_id_and_the_credentials_arrive_as_they_are(vendor: Vendor, sta
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
-        Told.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400),
-        Told.json({"code": 899003, "message": "parameter invalid"}, status=400),
-        Told(status=404),
-        Told.json({"error": {"code": 899016, "message": "?"}}, status=404),
+        Reply.json({"error": {"code": 899003, "message": "parameter invalid"}}, status=400),
+        Reply.json({"code": 899003, "message": "parameter invalid"}, status=400),
+        Reply(status=404),
+        Reply.json({"error": {"code": 899016, "message": "?"}}, status=404),
     ],
 )
-def test_media_that_the_vendor_does_not_know(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+def test_media_that_the_vendor_does_not_know(vendor: Vendor, stand_in: VendorStandIn, reply: Reply) -> None:
     """Its 404, and its parameter error in both shapes, mean that there is no such media."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(UnknownMedia):
         vendor.resource_url(OURS, "a/b")
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
-        Told.json({"error": {"code": 899008, "message": "Basic authentication failed"}}, status=401),
-        Told(status=401),
-        Told(status=403),
-        Told.json({"error": {"code": 899009, "message": "Appkey not exit"}}, status=400),
+        Reply.json({"error": {"code": 899008, "message": "Basic authentication failed"}}, status=401),
+        Reply(status=401),
+        Reply(status=403),
+        Reply.json({"error": {"code": 899009, "message": "Appkey not exit"}}, status=400),
     ],
 )
 def test_refused_credentials_are_our_trouble_and_not_the_users(
-    vendor: Vendor, stand_in: VendorStandIn, told: Told
+    vendor: Vendor, stand_in: VendorStandIn, reply: Reply
 ) -> None:
     """The vendor's 401 becomes VendorRefused at once, in every form, and the secret is not told."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(VendorRefused, match="credentials") as refused:
         vendor.resource_url(OURS, "a/b")
     assert len(stand_in.asked) == 1
@@ -113,46 +113,46 @@ def test_refused_credentials_are_our_trouble_and_not_the_users(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
-        Told.json({}),
-        Told.json({"url": 7}),
-        Told.json(["url"]),
-        Told.json([]),
-        Told.json([{"error": 7}]),
-        Told.json({"error": {"code": "899030"}}),
-        Told(body=b"<html>welcome</html>"),
-        Told(body=b""),
-        Told(body=b"["),
-        Told(body=b"[" * 60_000),
-        Told(status=302, headers={"Location": "http://127.0.0.1:9/"}),
-        Told(status=204),
-        Told(status=400),
-        Told(body=b'{"url": "' + b"x" * MAX_BYTES + b'"}'),
-        Told(body=b"x" * 10_000_000),
+        Reply.json({}),
+        Reply.json({"url": 7}),
+        Reply.json(["url"]),
+        Reply.json([]),
+        Reply.json([{"error": 7}]),
+        Reply.json({"error": {"code": "899030"}}),
+        Reply(body=b"<html>welcome</html>"),
+        Reply(body=b""),
+        Reply(body=b"["),
+        Reply(body=b"[" * 60_000),
+        Reply(status=302, headers={"Location": "http://127.0.0.1:9/"}),
+        Reply(status=204),
+        Reply(status=400),
+        Reply(body=b'{"url": "' + b"x" * MAX_BYTES + b'"}'),
+        Reply(body=b"x" * 10_000_000),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+def test_an_answer_that_makes_no_sense_is_refused(vendor: Vendor, stand_in: VendorStandIn, reply: Reply) -> None:
     """Wrong types, HTML, nothing, a redirect, ten megabytes: none is followed, kept or tried again."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(VendorRefused):
         vendor.resource_url(OURS, "a/b")
     assert len(stand_in.asked) == 1
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
-        Told(status=500),
-        Told(status=503, body=b"<html>"),
-        Told.json({"error": {"code": 899030, "message": "Server response time out"}}, status=400),
-        Told(body=b'{"url":"x"}', cut=True),
+        Reply(status=500),
+        Reply(status=503, body=b"<html>"),
+        Reply.json({"error": {"code": 899030, "message": "Server response time out"}}, status=400),
+        Reply(body=b'{"url":"x"}', cut=True),
     ],
 )
-def test_the_vendors_own_trouble_is_tried_once_more(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+def test_the_vendors_own_trouble_is_tried_once_more(vendor: Vendor, stand_in: VendorStandIn, reply: Reply) -> None:
     """A failing vendor is asked twice and no more; if the second answer is good, nobody notices."""
-    answers = [told, told, told, Told.json({"url": "http://dl.im.jiguang.cn/x"})]
-    stand_in.tell = lambda _: answers.pop(0)
+    answers = [reply, reply, reply, Reply.json({"url": "http://dl.im.jiguang.cn/x"})]
+    stand_in.reply = lambda _: answers.pop(0)
     with pytest.raises(VendorBusy):
         vendor.resource_url(OURS, "a/b")
     assert len(stand_in.asked) == 2
@@ -160,20 +160,20 @@ def test_the_vendors_own_trouble_is_tried_once_more(vendor: Vendor, stand_in: Ve
 
 
 @pytest.mark.parametrize(
-    ("told", "retry_after_s"),
+    ("reply", "retry_after_s"),
     [
-        (Told.json({"error": {"code": 2002}}, status=429, X_Rate_Limit_Limit="600", X_Rate_Limit_Reset="7"), 7),
-        (Told.json({"error": {"code": 2002}}, status=429, X_Rate_Limit_Quota="600", X_Rate_Limit_Reset="7"), 7),
-        (Told(status=429), 60),
-        (Told.json({"error": {"code": 2002}}, status=400, X_Rate_Limit_Reset="soon"), 60),
+        (Reply.json({"error": {"code": 2002}}, status=429, X_Rate_Limit_Limit="600", X_Rate_Limit_Reset="7"), 7),
+        (Reply.json({"error": {"code": 2002}}, status=429, X_Rate_Limit_Quota="600", X_Rate_Limit_Reset="7"), 7),
+        (Reply(status=429), 60),
+        (Reply.json({"error": {"code": 2002}}, status=400, X_Rate_Limit_Reset="soon"), 60),
     ],
 )
 def test_a_spent_limit_is_waited_out(
-    vendor: Vendor, stand_in: VendorStandIn, clock: Clock, told: Told, retry_after_s: int
+    vendor: Vendor, stand_in: VendorStandIn, clock: Clock, reply: Reply, retry_after_s: int
 ) -> None:
     """A 429 is not tried again; until the vendor's reset nothing more is asked for that app."""
-    answers = [told, Told.json({"url": "http://dl.im.jiguang.cn/x"})]
-    stand_in.tell = lambda _: answers.pop(0)
+    answers = [reply, Reply.json({"url": "http://dl.im.jiguang.cn/x"})]
+    stand_in.reply = lambda _: answers.pop(0)
     for _ in range(2):
         with pytest.raises(VendorBusy) as busy:
             vendor.resource_url(OURS, "a/b")
@@ -186,7 +186,7 @@ def test_a_spent_limit_is_waited_out(
 
 def test_the_last_call_of_a_window_is_the_last(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """An answer that says nothing remains is good, and the next call waits for the reset."""
-    stand_in.tell = lambda _: Told.json(
+    stand_in.reply = lambda _: Reply.json(
         {"url": "http://dl.im.jiguang.cn/x"}, X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="9"
     )
     assert vendor.resource_url(OURS, "a/b")
@@ -206,7 +206,7 @@ def test_a_vendor_that_never_answers_costs_a_bounded_time(vendor: Vendor, stand_
 
 def test_an_answer_that_trickles_in_costs_a_bounded_time(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """Each byte comes in time, the whole does not."""
-    stand_in.tell = lambda _: Told(body=b"x" * 1000, piece_s=0.2)
+    stand_in.reply = lambda _: Reply(body=b"x" * 1000, piece_s=0.2)
     started_s = time.monotonic()
     with pytest.raises(VendorSlow):
         vendor.resource_url(OURS, "a/b")
@@ -226,35 +226,35 @@ def test_a_vendor_that_is_not_there(budget: Budget, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "is_new"),
+    ("reply", "is_new"),
     [
-        (Told.json([{"username": "ming"}], status=201), True),
-        (Told.json([{"username": "ming", "error": {"code": 899001, "message": "User exist"}}], status=201), False),
-        (Told.json({"error": {"code": 899001, "message": "User exist"}}, status=403), False),
+        (Reply.json([{"username": "ming"}], status=201), True),
+        (Reply.json([{"username": "ming", "error": {"code": 899001, "message": "User exist"}}], status=201), False),
+        (Reply.json({"error": {"code": 899001, "message": "User exist"}}, status=403), False),
     ],
 )
 def test_a_user_is_registered_or_there_already(
-    vendor: Vendor, stand_in: VendorStandIn, told: Told, *, is_new: bool
+    vendor: Vendor, stand_in: VendorStandIn, reply: Reply, *, is_new: bool
 ) -> None:
     """One user in the list that the API takes; 899001 in either place means that the name exists."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     assert vendor.register(OURS, "ming", "made-up-password") is is_new
     (asked,) = stand_in.asked
     assert (asked.method, asked.path) == ("POST", "/v1/users/")
     assert asked.body == [{"username": "ming", "password": "made-up-password"}]
 
 
-@pytest.mark.parametrize("told", [Told.json([{"error": {"code": 899003}}], status=201), Told(status=200)])
-def test_a_user_who_cannot_be_registered(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+@pytest.mark.parametrize("reply", [Reply.json([{"error": {"code": 899003}}], status=201), Reply(status=200)])
+def test_a_user_who_cannot_be_registered(vendor: Vendor, stand_in: VendorStandIn, reply: Reply) -> None:
     """Any other answer is refused, and never tried again: registering is no idempotent call."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(VendorRefused, match="did not register"):
         vendor.register(OURS, "ming", "made-up-password")
 
 
 def test_registering_is_not_tried_again(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """A POST that failed may have been done."""
-    stand_in.tell = lambda _: Told(status=500)
+    stand_in.reply = lambda _: Reply(status=500)
     with pytest.raises(VendorBusy):
         vendor.register(OURS, "ming", "made-up-password")
     assert len(stand_in.asked) == 1
@@ -262,62 +262,64 @@ def test_registering_is_not_tried_again(vendor: Vendor, stand_in: VendorStandIn)
 
 def test_a_password_is_set(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """PUT with the encoded username and the new password alone; 204 is the only good answer."""
-    stand_in.tell = lambda _: Told(status=204)
+    stand_in.reply = lambda _: Reply(status=204)
     vendor.set_password(OURS, "a@b", "made-up-password")
     (asked,) = stand_in.asked
     assert (asked.method, asked.path) == ("PUT", "/v1/users/a%40b/password")
     assert asked.body == {"new_password": "made-up-password"}
-    stand_in.tell = lambda _: Told.json({"error": {"code": 899002, "message": "No such user"}}, status=400)
+    stand_in.reply = lambda _: Reply.json({"error": {"code": 899002, "message": "No such user"}}, status=400)
     with pytest.raises(VendorRefused, match="code 899002"):
         vendor.set_password(OURS, "a@b", "made-up-password")
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reply", "expected"),
     [
-        (Told.json({"status": 1}), True),
-        (Told.json({"status": 0}), False),
-        (Told.json({"status": "1"}), None),
-        (Told.json({"status": 2}), None),
-        (Told.json([1]), None),
-        (Told.json({"status": 1}, status=404), None),
-        (Told(status=204), None),
+        (Reply.json({"status": 1}), True),
+        (Reply.json({"status": 0}), False),
+        (Reply.json({"status": "1"}), None),
+        (Reply.json({"status": 2}), None),
+        (Reply.json([1]), None),
+        (Reply.json({"status": 1}, status=404), None),
+        (Reply(status=204), None),
     ],
 )
-def test_whether_the_sdk_registers(vendor: Vendor, stand_in: VendorStandIn, told: Told, expected: bool | None) -> None:  # noqa: FBT001 -- a parameter
-    """The vendor's switch, if it tells it."""
-    stand_in.tell = lambda _: told
+def test_whether_the_sdk_registers(
+    vendor: Vendor, stand_in: VendorStandIn, reply: Reply, *, expected: bool | None
+) -> None:
+    """The vendor's switch, if the answer has it."""
+    stand_in.reply = lambda _: reply
     assert vendor.is_sdk_registering(OURS) is expected
     assert [asked.path for asked in stand_in.asked] == ["/v1/sdkregister/status"]
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reply", "expected"),
     [
         (replace(UNKNOWN, headers={"Date": "Sun, 15 Jun 2025 15:06:40 GMT"}), NOW_MS + 500),
         (replace(UNKNOWN, headers={"Date": "yesterday"}), None),
-        (Told.json({"url": "http://dl.im.jiguang.cn/x"}), None),
-        (Told.json({"code": 899003, "message": "parameter invalid"}, status=404), None),
+        (Reply.json({"url": "http://dl.im.jiguang.cn/x"}), None),
+        (Reply.json({"code": 899003, "message": "parameter invalid"}, status=404), None),
     ],
 )
-def test_the_vendors_clock(vendor: Vendor, stand_in: VendorStandIn, told: Told, expected: int | None) -> None:
+def test_the_vendors_clock(vendor: Vendor, stand_in: VendorStandIn, reply: Reply, expected: int | None) -> None:
     """Its Date header tells it, whatever it thinks of the media_id."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     assert vendor.clock_ms(OURS) == expected
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
-        Told(status=401),
-        Told.json({"error": {"code": 1004, "message": "basic authentication failed"}}, status=401),
-        Told.json({"error": {"code": 899016, "message": "No authority"}}, status=403),
-        Told.json({"error": {"code": 899008, "message": "Basic authentication failed"}}),
+        Reply(status=401),
+        Reply.json({"error": {"code": 1004, "message": "basic authentication failed"}}, status=401),
+        Reply.json({"error": {"code": 899016, "message": "No authority"}}, status=403),
+        Reply.json({"error": {"code": 899008, "message": "Basic authentication failed"}}),
     ],
 )
-def test_credentials_are_proven_by_a_call(vendor: Vendor, stand_in: VendorStandIn, told: Told) -> None:
+def test_credentials_are_proven_by_a_call(vendor: Vendor, stand_in: VendorStandIn, reply: Reply) -> None:
     """The probe that asks for the clock is refused as any call is, and by any code of a 401 or 403."""
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises(VendorRefused, match="refuses this service's credentials"):
         vendor.clock_ms(OURS)
 
@@ -339,7 +341,7 @@ def test_what_is_not_the_vendor_proves_nothing(
     vendor: Vendor, stand_in: VendorStandIn, status: int, body: bytes
 ) -> None:
     """A captive portal, a proxy or another JSON service is no vendor that accepts credentials, whatever its status."""
-    stand_in.tell = lambda _: Told(status, b"" if status == 204 else body, {"Content-Type": "text/html"})
+    stand_in.reply = lambda _: Reply(status, b"" if status == 204 else body, {"Content-Type": "text/html"})
     with pytest.raises(
         VendorRefused, match=rf"the answer is not from the vendor's API \(status {status}, 'text/html'\)"
     ):
@@ -348,7 +350,7 @@ def test_what_is_not_the_vendor_proves_nothing(
 
 def test_going_away_is_logged_once(vendor: Vendor, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture) -> None:
     """With its first cause when it counts as away, and again when it is back; a failure now and then is no news."""
-    stand_in.tell = lambda _: Told(status=503)
+    stand_in.reply = lambda _: Reply(status=503)
     with pytest.raises(VendorBusy):
         vendor.resource_url(OURS, "a")
     assert logged(caplog) == []
@@ -360,7 +362,7 @@ def test_going_away_is_logged_once(vendor: Vendor, stand_in: VendorStandIn, capl
         "the vendor is unavailable: the vendor reports an error of its own (status 503, code None);"
         " see AUTHSVC_VENDOR_URL"
     )
-    stand_in.tell = lambda _: UNKNOWN
+    stand_in.reply = lambda _: UNKNOWN
     breaker = vendor._breaker
     breaker._probe_at_s = 0.0  # its pause is over
     with pytest.raises(UnknownMedia):
@@ -373,8 +375,8 @@ def test_refused_credentials_are_logged_once(
 ) -> None:
     """For each app: when they are refused first, and when they are accepted again."""
     for _ in range(2):
-        for told, refusal in ((Told(status=401), VendorRefused), (UNKNOWN, UnknownMedia)):
-            stand_in.tell = lambda _, told=told: told  # type: ignore[misc] # a default binds it
+        for reply, refusal in ((Reply(status=401), VendorRefused), (UNKNOWN, UnknownMedia)):
+            stand_in.reply = lambda _, reply=reply: reply  # type: ignore[misc] # a default binds it
             for _ in range(2):
                 with pytest.raises(refusal):
                     vendor.resource_url(OURS, "a")
@@ -392,25 +394,25 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_every_failure_is_a_refusal(vendor: Vendor, stand_in: VendorStandIn) -> None:
     """A server that speaks no HTTP, or too many headers, is no exception of urllib3's to anybody."""
     for headers in ({"X-Long": "x" * 70_000}, {f"X-{n}": "x" for n in range(200)}):
-        stand_in.tell = lambda _, headers=headers: Told(headers=headers)  # type: ignore[misc] # a default binds it
+        stand_in.reply = lambda _, headers=headers: Reply(headers=headers)  # type: ignore[misc] # a default binds it
         with pytest.raises(Refusal):
             vendor.register(OURS, "ming", "made-up-password")
 
 
 def test_calls_are_told_of(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> None:
     """Each request sent, with how it ended and how long it took; and the vendor's clock is seen by the way."""
-    told: list[tuple[str, str, float]] = []
+    calls: list[tuple[str, str, float]] = []
     vendor = Vendor(
-        stand_in.url, budget=budget, breaker=CircuitBreaker(), now_ms=clock, on_call=lambda *call: told.append(call)
+        stand_in.url, budget=budget, breaker=CircuitBreaker(), now_ms=clock, on_call=lambda *call: calls.append(call)
     )
     assert vendor.offset_ms is None
-    stand_in.tell = lambda _: Told(status=404, headers={"Date": "Sun, 15 Jun 2025 15:06:30 GMT"})
+    stand_in.reply = lambda _: Reply(status=404, headers={"Date": "Sun, 15 Jun 2025 15:06:30 GMT"})
     with pytest.raises(UnknownMedia):
         vendor.resource_url(OURS, "a")
     assert vendor.offset_ms == 9_500
-    stand_in.tell = lambda _: Told(status=503)
+    stand_in.reply = lambda _: Reply(status=503)
     with pytest.raises(VendorBusy):
         vendor.resource_url(OURS, "a")
-    assert [call[:2] for call in told] == [("GET", "404"), ("GET", "VendorBusy"), ("GET", "VendorBusy")]
-    assert all(0 < took_s < 5 for _, _, took_s in told)
+    assert [call[:2] for call in calls] == [("GET", "404"), ("GET", "VendorBusy"), ("GET", "VendorBusy")]
+    assert all(0 < took_s < 5 for _, _, took_s in calls)
     vendor.close()

@@ -35,7 +35,7 @@ from authsvc.vendor.media_url import Resource
 from tests.support import made_up
 from tests.support.raw_server import raw_server
 from tests.support.running import wait_until
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, vendor_stand_in
 
 NOW_MS = 1_750_000_000_000
 LIFE_S = 3_600
@@ -55,15 +55,15 @@ def url_of(media_id: str, *, expires_s: int | None = NOW_MS // 1000 + LIFE_S) ->
     return f"http://dl.im.jiguang.cn/{media_id}{expiry}"
 
 
-def told_of(asked: Asked, **kwargs: int | None) -> Told:
-    return Told.json({"url": url_of(dict(asked.query)["mediaId"], **kwargs)})
+def told_of(asked: Asked, **kwargs: int | None) -> Reply:
+    return Reply.json({"url": url_of(dict(asked.query)["mediaId"], **kwargs)})
 
 
 @pytest.fixture
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor that knows every media_id."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = told_of
+        stand_in.reply = told_of
         yield stand_in
 
 
@@ -152,7 +152,7 @@ def test_remembered_until_shortly_before_it_expires(media: Media, stand_in: Vend
 
 def test_without_expiry_remembered_for_a_short_while(media: Media, stand_in: VendorStandIn) -> None:
     """A URL that names no time is asked for again after the default."""
-    stand_in.tell = lambda asked: told_of(asked, expires_s=None)
+    stand_in.reply = lambda asked: told_of(asked, expires_s=None)
     assert media.resolve(APP, "ming", "a", NOW_MS) == Resource(url_of("a", expires_s=None), None, NOW_MS + DEFAULT_MS)
     media.resolve(APP, "ming", "a", NOW_MS + DEFAULT_MS - 1)
     assert len(stand_in.asked) == 1
@@ -163,14 +163,14 @@ def test_without_expiry_remembered_for_a_short_while(media: Media, stand_in: Ven
 @pytest.mark.parametrize("left_s", [0, -1, -3600])
 def test_expired_at_birth(media: Media, stand_in: VendorStandIn, left_s: int) -> None:
     """A URL that has expired when it comes is not handed out: one of two clocks is wrong."""
-    stand_in.tell = lambda asked: told_of(asked, expires_s=NOW_MS // 1000 + left_s)
+    stand_in.reply = lambda asked: told_of(asked, expires_s=NOW_MS // 1000 + left_s)
     with pytest.raises(VendorRefused, match="compare this host's clock"):
         media.resolve(APP, "ming", "a", NOW_MS)
 
 
 def test_about_to_expire(media: Media, stand_in: VendorStandIn) -> None:
     """A URL within the margin is handed out to whoever waits for it, and not remembered."""
-    stand_in.tell = lambda asked: told_of(asked, expires_s=NOW_MS // 1000 + 5)
+    stand_in.reply = lambda asked: told_of(asked, expires_s=NOW_MS // 1000 + 5)
     for _ in range(2):
         assert media.resolve(APP, "ming", "a", NOW_MS).expires_at_ms == NOW_MS + 5_000
     assert len(stand_in.asked) == 2
@@ -215,7 +215,7 @@ def test_what_the_store_holds_is_checked(media: Media, store: Store, stand_in: V
 
 def test_a_shared_url_lives_no_longer_than_it_says(make: Make, stand_in: VendorStandIn) -> None:
     """One that names no expiry is not remembered anew by each worker that finds it."""
-    stand_in.tell = lambda asked: told_of(asked, expires_s=None)
+    stand_in.reply = lambda asked: told_of(asked, expires_s=None)
     make().resolve(APP, "ming", "a", NOW_MS)
     assert make().resolve(APP, "ming", "a", NOW_MS + 1000).fresh_until_ms == NOW_MS + DEFAULT_MS
 
@@ -224,7 +224,7 @@ def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
     """What the sandbox answered is not what the vendor answers, though the store is the same."""
     make().resolve(APP, "ming", "a", NOW_MS)
     with vendor_stand_in() as other:
-        other.tell = lambda asked: Told.json({"url": f"{told_of(asked).body.decode()[9:-2]}&other"})
+        other.reply = lambda asked: Reply.json({"url": f"{told_of(asked).body.decode()[9:-2]}&other"})
         assert make(url=other.url).resolve(APP, "ming", "a", NOW_MS).url.endswith("&other")
         assert len(other.asked) == 1
     assert len(stand_in.asked) == 1
@@ -240,23 +240,23 @@ def test_apps_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
 
 def test_unknown_media_are_remembered_briefly(media: Media, stand_in: VendorStandIn) -> None:
     """The vendor is not asked again at once for what it does not know, and is after a while."""
-    stand_in.tell = lambda _: Told(404)
+    stand_in.reply = lambda _: Reply(404)
     for later_ms in (0, 1, UNKNOWN_MS - 1):
         with pytest.raises(UnknownMedia):
             media.resolve(APP, "ming", "a", NOW_MS + later_ms)
     assert len(stand_in.asked) == 1
-    stand_in.tell = told_of
+    stand_in.reply = told_of
     assert media.resolve(APP, "ming", "a", NOW_MS + UNKNOWN_MS).url == url_of("a")
 
 
-@pytest.mark.parametrize("told", [Told(503), Told.json({}), Told.json({"url": "http://10.0.0.1/a"})])
-def test_failures_are_not_remembered(make: Make, stand_in: VendorStandIn, told: Told) -> None:
+@pytest.mark.parametrize("reply", [Reply(503), Reply.json({}), Reply.json({"url": "http://10.0.0.1/a"})])
+def test_failures_are_not_remembered(make: Make, stand_in: VendorStandIn, reply: Reply) -> None:
     """When the vendor is well again, so is the next answer."""
     media = make()
-    stand_in.tell = lambda _: told
+    stand_in.reply = lambda _: reply
     with pytest.raises((VendorBusy, VendorRefused)):
         media.resolve(APP, "ming", "a", NOW_MS)
-    stand_in.tell = told_of
+    stand_in.reply = told_of
     assert media.resolve(APP, "ming", "a", NOW_MS).url == url_of("a")
 
 
@@ -280,7 +280,7 @@ def test_one_flight_for_all_who_ask(media: Media, stand_in: VendorStandIn) -> No
 
 def moved(stand_in: VendorStandIn) -> None:
     """Let every URL that the vendor gave out stop working, and each media be elsewhere."""
-    stand_in.tell = lambda asked: Told.json({"url": url_of("moved/" + dict(asked.query)["mediaId"])})
+    stand_in.reply = lambda asked: Reply.json({"url": url_of("moved/" + dict(asked.query)["mediaId"])})
 
 
 def test_a_fresh_url_replaces_the_one_that_is_remembered(make: Make, stand_in: VendorStandIn) -> None:
@@ -346,7 +346,7 @@ def test_no_fresh_url_without_the_store(make: Make, stand_in: VendorStandIn) -> 
 def test_a_flight_that_fails_fails_for_all_who_wait(media: Media, stand_in: VendorStandIn) -> None:
     """Those who waited get the refusal; nobody of them asks again by himself."""
     stand_in.freeze()
-    stand_in.tell = lambda _: Told(404)
+    stand_in.reply = lambda _: Reply(404)
     with ThreadPoolExecutor(5) as pool:
         asking = [pool.submit(media.resolve, APP, "ming", "a", NOW_MS) for _ in range(5)]
         wait_until(lambda: len(stand_in.asked) == 1, timeout_s=15)
@@ -359,7 +359,7 @@ def test_a_batch_asks_side_by_side_and_bounded(make: Make, stand_in: VendorStand
     """A hundred ids take a few calls' time, and the vendor never sees more calls at once than there are slots."""
     together, most, lock = 0, 0, threading.Lock()
 
-    def tell(asked: Asked) -> Told:
+    def reply_to(asked: Asked) -> Reply:
         nonlocal together, most
         with lock:
             together += 1
@@ -369,7 +369,7 @@ def test_a_batch_asks_side_by_side_and_bounded(make: Make, stand_in: VendorStand
             together -= 1
         return told_of(asked)
 
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     ids = [f"a/{number}" for number in range(100)]
     results = make().resolve_many(APP, "ming", ids, NOW_MS)
     assert {media_id: found.url for media_id, found in results.items() if isinstance(found, Resource)} == {
@@ -390,9 +390,9 @@ def test_a_batch_of_known_ids_costs_no_call(media: Media, stand_in: VendorStandI
 
 def test_each_id_of_a_batch_has_its_own_result(media: Media, stand_in: VendorStandIn) -> None:
     """One that is bad, unknown or refused leaves the others alone."""
-    stand_in.tell = lambda asked: {
-        "unknown": Told(404),
-        "odd": Told.json({"url": "http://evil.example/"}),
+    stand_in.reply = lambda asked: {
+        "unknown": Reply(404),
+        "odd": Reply.json({"url": "http://evil.example/"}),
     }.get(dict(asked.query)["mediaId"], told_of(asked))
     results = media.resolve_many(APP, "ming", ["good", "../bad", "unknown", "odd", "/good", "good"], NOW_MS)
     kinds = {media_id: type(found) for media_id, found in results.items()}
@@ -419,11 +419,11 @@ def test_a_frozen_vendor_costs_a_bounded_time(make: Make, stand_in: VendorStandI
 def test_what_came_in_time(make: Make, stand_in: VendorStandIn) -> None:
     """Of a batch that takes longer than there is time, the ids that were answered have their result."""
 
-    def tell(asked: Asked) -> Told:
+    def reply_to(asked: Asked) -> Reply:
         threading.Event().wait(0.25)
         return told_of(asked)
 
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     media = make(total_s=0.45)  # one round fits, and a second one never
     kinds = [type(found) for found in media.resolve_many(APP, "ming", [f"a/{n}" for n in range(100)], NOW_MS).values()]
     assert kinds.count(Resource) >= SLOTS
@@ -460,7 +460,7 @@ def test_one_user_cannot_spend_everybodys_budget(make: Make, stand_in: VendorSta
 @pytest.mark.parametrize("share", [3, 4])
 def test_each_call_counts_against_the_users_share(make: Make, stand_in: VendorStandIn, share: int) -> None:
     """A second try is one too; with nothing left of the share the first failure is the answer."""
-    stand_in.tell = lambda _: Told(503)
+    stand_in.reply = lambda _: Reply(503)
     media = make(share=share)
     for _ in range(2):
         with pytest.raises(VendorBusy):
@@ -513,7 +513,7 @@ def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
         stand_in.thaw()
         assert first.result(5) == second.result(5)
     media.resolve(APP, "ming", "a", NOW_MS)
-    stand_in.tell = lambda _: Told(status=404)
+    stand_in.reply = lambda _: Reply(status=404)
     for _ in range(2):
         with pytest.raises(UnknownMedia):
             media.resolve(APP, "ming", "b", NOW_MS)

@@ -25,7 +25,7 @@ from authsvc.vendor.client import Vendor
 from authsvc.web.chinese import CHINESE
 from tests.conftest import bearer_of
 from tests.support import contract, made_up
-from tests.support.vendor_stand_in import Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Reply, VendorStandIn, url_of, vendor_stand_in
 
 if TYPE_CHECKING:
     from tests.conftest import Clock
@@ -73,7 +73,7 @@ class Asked:
     others: bool = False
     store_url: str | None = None
     is_draining: bool = False
-    vendor: Told | None = None
+    vendor: Reply | None = None
     frozen: bool = False
     media_id: str = "qiniu/image/a.png"
     settings: dict[str, object] = field(default_factory=dict)
@@ -113,17 +113,17 @@ ASKED = [
         for operation in (RESOURCE, REDIRECT)
         for asked in (
             Asked(operation, "ok", "user", media_id="/avatar"),
-            Asked(operation, "ok", "user", vendor=Told.json({"url": "http://media.file.jpush.cn/a"})),
+            Asked(operation, "ok", "user", vendor=Reply.json({"url": "http://media.file.jpush.cn/a"})),
             Asked(operation, "invalid-request", "user", query="&appkey=a&appkey=b"),
             Asked(operation, "invalid-request", "user", query="&at=1"),
             Asked(operation, "invalid-media-id", "user", media_id="qiniu/../b"),
             Asked(operation, "not-logged-in"),
             Asked(operation, "not-logged-in-yet", "early user"),
             Asked(operation, "unknown-appkey", "user", query=f"&appkey={made_up.OTHER_APPKEY}"),
-            Asked(operation, "unknown-media", "user", vendor=Told(404)),
+            Asked(operation, "unknown-media", "user", vendor=Reply(404)),
             Asked(operation, "too-many-requests", "user", settings=LITTLE, times=2, others=True),
-            Asked(operation, "vendor-refused", "user", vendor=Told.json({"url": "http://elsewhere.example/"})),
-            Asked(operation, "vendor-busy", "user", vendor=Told(503)),
+            Asked(operation, "vendor-refused", "user", vendor=Reply.json({"url": "http://elsewhere.example/"})),
+            Asked(operation, "vendor-busy", "user", vendor=Reply(503)),
             Asked(operation, "vendor-slow", "user", frozen=True),
             Asked(operation, "temporarily-unavailable", "single-use user", store_url=AWAY, settings=SINGLE_USE),
         )
@@ -134,10 +134,10 @@ ASKED = [
     Asked(BATCH, "invalid-request", "user", json={"media_ids": ["a/b"], "fresh": "true"}),
     *(Asked(operation, "ok", "user", query="&fresh=true") for operation in (RESOURCE, REDIRECT)),
     *(Asked(operation, "invalid-request", "user", query="&fresh=1") for operation in (RESOURCE, REDIRECT)),
-    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Told(503)),
+    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Reply(503)),
     Asked(BATCH, "ok", "user", json={"media_ids": ["a", "b"]}, settings=LITTLE),
-    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Told(404)),
-    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Told.json({})),
+    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Reply(404)),
+    Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, vendor=Reply.json({})),
     Asked(BATCH, "ok", "user", json={"media_ids": ["a/b"]}, frozen=True),
     Asked(BATCH, "ok", "user", json={"media_ids": [f"a/{number}" for number in range(100)]}),
     *[
@@ -151,7 +151,7 @@ ASKED = [
     Asked(BATCH, "body-too-large", "user", data=b" " * 65_537),
     Asked(BATCH, "temporarily-unavailable", "single-use user", store_url=AWAY, settings=SINGLE_USE),
     Asked(BOOT, "ok", "user"),
-    Asked(BOOT, "ok", "user", json={"appkey": made_up.APPKEY}, settings=ACCOUNTS, vendor=Told.json([], status=201)),
+    Asked(BOOT, "ok", "user", json={"appkey": made_up.APPKEY}, settings=ACCOUNTS, vendor=Reply.json([], status=201)),
     Asked(BOOT, "invalid-request", "user", json={"random_str": RANDOM_STR}),
     Asked(BOOT, "not-logged-in"),
     Asked(BOOT, "not-logged-in-yet", "early user"),
@@ -159,9 +159,9 @@ ASKED = [
     Asked(BOOT, "unknown-appkey", "user", json={"appkey": made_up.OTHER_APPKEY}),
     Asked(BOOT, "body-too-large", "user", data=b" " * 65_537),
     Asked(BOOT, "too-many-requests", "user", times=2, settings={"rate_limit": Rate(1, 60_000)}),
-    Asked(BOOT, "account-taken", "user", settings=ACCOUNTS, vendor=Told.json({"error": {"code": 899001}}, status=403)),
-    Asked(BOOT, "vendor-refused", "user", settings=ACCOUNTS, vendor=Told(401)),
-    Asked(BOOT, "vendor-busy", "user", settings=ACCOUNTS, vendor=Told(503)),
+    Asked(BOOT, "account-taken", "user", settings=ACCOUNTS, vendor=Reply.json({"error": {"code": 899001}}, status=403)),
+    Asked(BOOT, "vendor-refused", "user", settings=ACCOUNTS, vendor=Reply(401)),
+    Asked(BOOT, "vendor-busy", "user", settings=ACCOUNTS, vendor=Reply(503)),
     Asked(BOOT, "vendor-slow", "user", settings=ACCOUNTS, frozen=True),
     Asked(BOOT, "temporarily-unavailable", "single-use user", store_url=AWAY, settings=SINGLE_USE),
     Asked(SIGN, "ok", "user", json=chosen()),
@@ -233,7 +233,7 @@ def answer_to(
     def answer_to(asked: Asked, language: str = "en") -> TestResponse:
         asked_store = open_store(asked.store_url, now_ms=clock) if asked.store_url else store
         used = settings.model_copy(update=asked.settings)
-        stand_in.tell = lambda told: asked.vendor or Told.json({"url": url_of(told, now_s=NOW_MS / 1000)})
+        stand_in.reply = lambda question: asked.vendor or Reply.json({"url": url_of(question, now_s=NOW_MS / 1000)})
         stand_in.freeze() if asked.frozen else stand_in.thaw()
         app = create_app(
             used,
@@ -291,11 +291,11 @@ def test_every_refusal_in_chinese(answer_to: Callable[..., TestResponse], asked:
     """Its words are Chinese; what programs read, the contract has as constants."""
     answer = answer_to(asked, "zh-TW,en;q=0.5")
     contract.check_answer(answer, asked.operation)
-    told = answer.get_json()
+    body = answer.get_json()
     assert answer.headers["Content-Language"] == CHINESE.tag
-    assert (told["type"], told["title"]) == (f"/problems/{asked.outcome}", CHINESE.problems[asked.outcome].title)
-    assert re.search("[\u4e00-\u9fff]", told["detail"])
-    assert told["message"] == told["detail"]
+    assert (body["type"], body["title"]) == (f"/problems/{asked.outcome}", CHINESE.problems[asked.outcome].title)
+    assert re.search("[\u4e00-\u9fff]", body["detail"])
+    assert body["message"] == body["detail"]
 
 
 @pytest.mark.parametrize("operation", contract.operations())

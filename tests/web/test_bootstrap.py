@@ -15,7 +15,7 @@ from authsvc.stores.store import Store
 from authsvc.vendor.accounts import CLAIM_MS
 from tests.conftest import Clock, bearer_of
 from tests.support import made_up
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, vendor_stand_in
 
 SECRETS = {made_up.APPKEY: made_up.MASTER_SECRET, made_up.OTHER_APPKEY: made_up.OTHER_MASTER_SECRET}
 
@@ -24,7 +24,7 @@ SECRETS = {made_up.APPKEY: made_up.MASTER_SECRET, made_up.OTHER_APPKEY: made_up.
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor that registers everybody."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = lambda _: Told.json([{}], status=201)
+        stand_in.reply = lambda _: Reply.json([{}], status=201)
         yield stand_in
 
 
@@ -86,8 +86,8 @@ def test_the_payload_is_accepted(booting: FlaskClient, verifier: dict[str, str])
 def test_several_apps_on_one_page(booting: FlaskClient) -> None:
     """Each call is for one app: its appkey, its secret, its flag, its own password."""
     found = [boot(booting, appkey=appkey) for appkey in SECRETS]
-    for flag, (told, (appkey, secret)) in enumerate(zip(found, SECRETS.items(), strict=True)):
-        init = told["init"]
+    for flag, (payload, (appkey, secret)) in enumerate(zip(found, SECRETS.items(), strict=True)):
+        init = payload["init"]
         assert (init["appkey"], init["flag"]) == (appkey, flag)
         assert signature.is_valid(
             init["signature"],
@@ -111,11 +111,11 @@ def test_a_slow_registration_does_not_age_the_payload(
 ) -> None:
     """The payload is issued when the vendor has answered, not when the page asked."""
 
-    def tell(_: Asked) -> Told:
+    def reply_to(_: Asked) -> Reply:
         clock.now_ms += 2_500
-        return Told.json([{}], status=201)
+        return Reply.json([{}], status=201)
 
-    stand_in.tell = tell
+    stand_in.reply = reply_to
     asked_ms = clock.now_ms
     assert boot(booting)["server_time_ms"] == asked_ms + 2_500
 
@@ -141,19 +141,19 @@ def test_nothing_to_renew(client: FlaskClient, bearer: dict[str, str]) -> None:
 def test_an_outage_stops_only_those_who_are_new(booting: FlaskClient, clock: Clock, stand_in: VendorStandIn) -> None:
     """A user whom the vendor knows boots while it is away; one whom it does not is told to come back."""
     before = boot(booting)
-    stand_in.tell = lambda _: Told(503)
+    stand_in.reply = lambda _: Reply(503)
     assert boot(booting)["login"] == before["login"]
     refused = booting.post("/v1/bootstrap", headers=bearer_of("ana-new"))
     assert (refused.status_code, refused.get_json()["code"]) == (503, 882005)
     assert int(refused.headers["Retry-After"]) >= 1
-    stand_in.tell = lambda _: Told.json([{}], status=201)
+    stand_in.reply = lambda _: Reply.json([{}], status=201)
     clock.now_ms += CLAIM_MS
     assert boot(booting, "ana-new")["login"]["username"] == "ana-new"
 
 
 def test_refused_credentials_are_no_401(booting: FlaskClient, stand_in: VendorStandIn) -> None:
     """The vendor's 401 is about this service and not about the user, who must not be sent to log in again."""
-    stand_in.tell = lambda _: Told.json(
+    stand_in.reply = lambda _: Reply.json(
         {"error": {"code": 899008, "message": "Basic authentication failed"}}, status=401
     )
     refused = booting.post("/v1/bootstrap", headers=bearer_of("ana-new"))

@@ -30,7 +30,7 @@ from authsvc.vendor.media import MARGIN_MS
 from tests.conftest import Clock, bearer_of, direct_door_closed
 from tests.support import made_up
 from tests.support.running import wait_until
-from tests.support.vendor_stand_in import Asked, Told, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, url_of, vendor_stand_in
 
 ISSUE, VERIFY, BOOT, SIGN = "/v1/auth-payload", "/v1/auth-payload/verify", "/v1/bootstrap", "/v1/signature"
 RESOURCE, BATCH = "/v1/resource", "/v1/resources"
@@ -114,20 +114,20 @@ class Pair:
 
 
 def asked(app: Flask, *, environ: Mapping[str, Any] | None = None, **options: Any) -> Answer:
-    told: list[Any] = []
+    head: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
-        told.extend((status, headers))
+        head.extend((status, headers))
 
     given = EnvironBuilder(**({"path": ISSUE, "method": "POST"} | options)).get_environ() | dict(environ or {})
     body = b"".join(app(given, start_response))  # type: ignore[arg-type] # nobody here calls what it returns
-    return told[0], told[1], body
+    return head[0], head[1], body
 
 
 def comparable(answer: Answer) -> Answer:
     """Return the answer without what is drawn anew for each."""
-    status, told, body = answer
-    kept = [(name, "…" if DRAWN.fullmatch(value) else value) for name, value in told]
+    status, headers, body = answer
+    kept = [(name, "…" if DRAWN.fullmatch(value) else value) for name, value in headers]
     # Flask names the methods of a path in an order of its own for each process and path.
     kept = [(name, ", ".join(sorted(value.split(", "))) if name == "Allow" else value) for name, value in kept]
     return status, kept, re.sub(rb'(?<=")[0-9a-f]{32}(?=")|^[0-9a-f]{32}$', b"...", body)
@@ -170,15 +170,15 @@ def pair(settings: Settings, tmp_path: Path) -> Iterator[Pair]:
 def unlimited(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     """Two services without a limit that counts, of a vendor who knows one media_id, and registers everybody."""
 
-    def tell(told_of: Asked) -> Told:
+    def reply_to(told_of: Asked) -> Reply:
         if told_of.method == "POST":
-            return Told.json([{}], status=201)
+            return Reply.json([{}], status=201)
         is_known = dict(told_of.query)["mediaId"] == MEDIA_ID
-        return Told.json({"url": url_of(told_of, now_s=NOW_MS / 1000)}) if is_known else Told(404)
+        return Reply.json({"url": url_of(told_of, now_s=NOW_MS / 1000)}) if is_known else Reply(404)
 
     with ExitStack() as stack:
         stand_in = stack.enter_context(vendor_stand_in())
-        stand_in.tell = tell
+        stand_in.reply = reply_to
         many = Rate(1_000_000, 60_000)
         changed = {"vendor_url": stand_in.url, "rate_limit": many, "vendor_budget": Rate(8_000_000, 60_000)}
         changed |= {"account_key": Secret(made_up.ACCOUNT_KEY)}
@@ -339,8 +339,8 @@ def test_refused_in_the_language_asked_for(unlimited: Pair, header: str, tag: st
         _, headers, body = unlimited.ask(**options)
         assert ("Content-Language", tag) in headers
         assert ("Vary", "Origin, Accept-Language") in headers
-        told = json.loads(body)
-        message = told["results"]["another"]["message"] if "results" in told else told["message"]
+        members = json.loads(body)
+        message = members["results"]["another"]["message"] if "results" in members else members["message"]
         assert (re.search("[\u4e00-\u9fff]", message) is not None) is (tag == "zh-CN")
     issued = dict(unlimited.ask(headers=user)[1])
     assert (issued.get("Content-Language"), issued["Vary"]) == (None, "Origin")

@@ -23,7 +23,7 @@ from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from tests.support import contract, made_up
-from tests.support.vendor_stand_in import Asked, Told, VendorStandIn, url_of, vendor_stand_in
+from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of, vendor_stand_in
 
 if TYPE_CHECKING:
     from schemathesis.specs.openapi.schemas import OpenApiSchema
@@ -72,23 +72,23 @@ def clock(clock: "Clock") -> "Clock":
     return clock
 
 
-def vendor_at(now_s: float) -> Callable[[Asked], Told]:
+def vendor_at(now_s: float) -> Callable[[Asked], Reply]:
     """Return what a vendor says that knows the media whose id is not of length 7, and registers everybody."""
 
-    def tell(asked: Asked) -> Told:
+    def reply_to(asked: Asked) -> Reply:
         if asked.method == "POST":
-            return Told.json([{}], status=201)
+            return Reply.json([{}], status=201)
         is_known = len(dict(asked.query)["mediaId"]) != 7
-        return Told.json({"url": url_of(asked, now_s=now_s)}) if is_known else Told(404)
+        return Reply.json({"url": url_of(asked, now_s=now_s)}) if is_known else Reply(404)
 
-    return tell
+    return reply_to
 
 
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[VendorStandIn]:
     """A vendor in the service's own time."""
     with vendor_stand_in() as stand_in:
-        stand_in.tell = vendor_at(NOW_MS / 1000)
+        stand_in.reply = vendor_at(NOW_MS / 1000)
         yield stand_in
 
 
@@ -133,8 +133,8 @@ def is_of_an_emptied_header(answer: Any) -> bool:
     if answer.status_code != 400 or "is empty, or contains non-ASCII bytes" not in answer.text:
         return False
     sent = [answer.request.headers.get(name) for name in ("Authorization", "Cookie")]
-    told = [value.decode("latin-1") if isinstance(value, bytes) else value for value in sent if value is not None]
-    assert not all(value.strip() and value.isascii() for value in told), told
+    texts = [value.decode("latin-1") if isinstance(value, bytes) else value for value in sent if value is not None]
+    assert not all(value.strip() and value.isascii() for value in texts), texts
     return True
 
 

@@ -229,8 +229,8 @@ def test_a_body_is_read_up_to_64_kib(
     """With a Content-Length and, as a server hands a chunked body on, without one; no body is cut off and then used."""
     stream = io.BytesIO(b"{}".ljust(length))
     if chunked:
-        told = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": stream}
-        answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=told)
+        variables = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": stream}
+        answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=variables)
     else:
         answer = client.post(
             ISSUE, headers=bearer, content_type="application/json", input_stream=stream, content_length=length
@@ -247,8 +247,8 @@ class Torn:
 
 def test_a_broken_body(client: FlaskClient, bearer: dict[str, str]) -> None:
     """Is the asker's fault, and nothing is issued for the half of it."""
-    told = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": Torn()}
-    answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=told)
+    variables = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": Torn()}
+    answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=variables)
     assert answer.status_code == 400
     assert answer.get_json()["type"] == "/problems/invalid-request"
 
@@ -259,10 +259,10 @@ def test_half_a_surrogate_pair_is_the_askers_fault(
     client: FlaskClient, bearer: dict[str, str], verifier: dict[str, str], path: str, name: str
 ) -> None:
     """JSON can spell it and the log cannot write it: the answer was a 500."""
-    told = {"appkey": made_up.APPKEY, "random_str": RANDOM_STR}
+    fields = {"appkey": made_up.APPKEY, "random_str": RANDOM_STR}
     if path == VERIFY:
-        told |= {"signature": "0" * 32, "timestamp": "1" * 13}
-    content = json.dumps(told | {name: "\ud800" * 20})
+        fields |= {"signature": "0" * 32, "timestamp": "1" * 13}
+    content = json.dumps(fields | {name: "\ud800" * 20})
     headers = verifier if path == VERIFY else bearer
     answer = client.post(path, headers=headers, data=content, content_type="application/json")
     assert answer.status_code == 400
@@ -332,10 +332,10 @@ def test_an_allowed_origin_passes_the_preflight(client: FlaskClient) -> None:
     }
     answer = client.options(ISSUE, headers=asked)
     assert (answer.status_code, answer.get_data()) == (200, b"")
-    told = cors(answer)
-    assert set(told.pop("Access-Control-Allow-Methods").split(", ")) == {"POST", "OPTIONS"}
-    assert {"Authorization", "traceparent"} <= set(told.pop("Access-Control-Allow-Headers").split(", "))
-    assert told == {
+    headers = cors(answer)
+    assert set(headers.pop("Access-Control-Allow-Methods").split(", ")) == {"POST", "OPTIONS"}
+    assert {"Authorization", "traceparent"} <= set(headers.pop("Access-Control-Allow-Headers").split(", "))
+    assert headers == {
         "Access-Control-Allow-Origin": ALLOWED,
         "Access-Control-Allow-Credentials": "true",
         "Access-Control-Expose-Headers": (
@@ -347,8 +347,8 @@ def test_an_allowed_origin_passes_the_preflight(client: FlaskClient) -> None:
 
 def test_more_headers_can_be_allowed(serve: Serve) -> None:
     """Those that the app's own code puts on every request."""
-    told = cors(serve(allowed_headers=("X-App-Version",)).options(ISSUE, headers={"Origin": ALLOWED}))
-    assert told["Access-Control-Allow-Headers"].endswith(", X-App-Version")
+    headers = cors(serve(allowed_headers=("X-App-Version",)).options(ISSUE, headers={"Origin": ALLOWED}))
+    assert headers["Access-Control-Allow-Headers"].endswith(", X-App-Version")
 
 
 @pytest.mark.parametrize(
@@ -357,8 +357,8 @@ def test_more_headers_can_be_allowed(serve: Serve) -> None:
 )
 def test_405_says_which_method_is_meant(client: FlaskClient, method: str, path: str, expected: str) -> None:
     """In words, for who reads the answer; Allow has all of them."""
-    told = client.open(path, method=method).get_json()
-    assert told["detail"] == told["message"] == f"this path does not accept this method; {expected}"
+    body = client.open(path, method=method).get_json()
+    assert body["detail"] == body["message"] == f"this path does not accept this method; {expected}"
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "http://app.example", "https://app.example:8443", None])
@@ -445,9 +445,9 @@ def test_no_route_and_no_method_have_the_shape_of_every_refusal(
     if method == "HEAD":
         assert answer.get_data() == b""
     else:
-        told = answer.get_json()
-        assert told.keys() == {"type", "title", "status", "detail", "request_id", "retry", "code", "message"}
-        assert (told["status"], told["code"], told["retry"]) == (status, 880002, "never")
+        body = answer.get_json()
+        assert body.keys() == {"type", "title", "status", "detail", "request_id", "retry", "code", "message"}
+        assert (body["status"], body["code"], body["retry"]) == (status, 880002, "never")
 
 
 def test_the_type_of_a_refusal_leads_to_its_help_page(client: FlaskClient, bearer: dict[str, str]) -> None:
@@ -466,10 +466,10 @@ def test_not_ready_says_what_is_wrong(client: FlaskClient, serve: Serve, store: 
             return Pulse(store.ping().clock_ms + 30_001, "maxmemory-policy is allkeys-lru")
 
     assert client.get("/readyz").get_json()["ready"] is True
-    told = serve(store=Fast()).get("/readyz").get_json()
+    body = serve(store=Fast()).get("/readyz").get_json()
     wrong = "clock: 30001 ms off the store's, memory: maxmemory-policy is allkeys-lru"
-    assert (told["detail"], told["status"]) == (wrong, 503)
-    assert told["checks"] == {
+    assert (body["detail"], body["status"]) == (wrong, 503)
+    assert body["checks"] == {
         "secrets": "ok",
         "store": "ok",
         "clock": "30001 ms off the store's",
@@ -512,8 +512,8 @@ def test_a_bug_is_logged_and_not_told(
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert answer.get_json()["request_id"] == "seen-by-the-caller"
     assert (answer.get_json()["code"], answer.headers["Retry-After"]) == (882001, "5")
-    told = f"{answer.headers}{answer.get_data(as_text=True)}"
-    assert not any(word in told for word in ("bug", "RuntimeError", "Traceback", "verify:"))
+    shown = f"{answer.headers}{answer.get_data(as_text=True)}"
+    assert not any(word in shown for word in ("bug", "RuntimeError", "Traceback", "verify:"))
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (logging.ERROR, "request seen-by-the-caller failed")
     assert "the bug in its own words" in caplog.text
