@@ -13,6 +13,7 @@ MODULES := tests/browser/node_modules
 PEERS := bench/peers/node_modules
 IMAGE := build/image
 PYTHON_PEERS := build/peers
+TRACED := build/traced
 # What is measured runs on an optimized Python (PGO, LTO), as in an image: distributions build theirs so, pyenv does not.
 DISTRIBUTION := /usr/bin/python3
 MEASURED_PYTHON ?= $(shell $(DISTRIBUTION) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(DISTRIBUTION) || echo $(PYTHON))
@@ -31,10 +32,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term --durations=15
 
-# authsvc beside its peers, about 30 minutes; ONLY=issue,verify for parts, QUICK=1 for a short look that is not kept.
-bench: $(VENV)/installed-dev $(IMAGE)/installed $(PYTHON_PEERS)/installed services modules
+# authsvc beside its peers, about 40 minutes; ONLY=issue,verify for parts, QUICK=1 for a short look that is not kept.
+bench: $(VENV)/installed-dev $(IMAGE)/installed $(TRACED)/installed $(PYTHON_PEERS)/installed services modules
 	$(IMAGE)/bin/python -m compileall -q authsvc
-	BENCH_PYTHON=$(CURDIR)/$(IMAGE)/bin/python BENCH_PEERS_PYTHON=$(CURDIR)/$(PYTHON_PEERS)/bin/python $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	BENCH_PYTHON=$(CURDIR)/$(IMAGE)/bin/python BENCH_PEERS_PYTHON=$(CURDIR)/$(PYTHON_PEERS)/bin/python BENCH_TRACED_PYTHON=$(CURDIR)/$(TRACED)/bin/python $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 # The long form of the fuzzing, from a random seed: 720 cases for each operation in process and 360 over sockets, with
 # the boundary values of the contract, and 4000 for each parser of what comes from outside.
@@ -152,6 +153,14 @@ $(IMAGE)/installed: deploy/requirements.lock pyproject.toml
 	$(call make_venv,$(MEASURED_PYTHON),$(IMAGE))
 	$(IMAGE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
 	$(IMAGE)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# The same with the extra `otel`, for the benchmark of tracing.
+$(TRACED)/installed: deploy/requirements.lock pyproject.toml
+	rm -rf $(TRACED)
+	$(call make_venv,$(MEASURED_PYTHON),$(TRACED))
+	$(TRACED)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	$(TRACED)/bin/pip install --quiet --disable-pip-version-check --editable '.[otel]'
 	@touch $@
 
 # The benchmark's peers that are made of Python, on the same one.

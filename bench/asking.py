@@ -20,6 +20,7 @@ class Answer:
 
     status: int
     body: bytes
+    cookie: str = ""
 
 
 def ask(port: int, method: str, path: str, *, headers: dict[str, str], body: str | bytes = "") -> Answer:
@@ -28,7 +29,8 @@ def ask(port: int, method: str, path: str, *, headers: dict[str, str], body: str
     try:
         connection.request(method, path, body=body, headers=headers)
         response = connection.getresponse()
-        return Answer(response.status, response.read())
+        cookie = response.headers.get("Set-Cookie", "").partition(";")[0]
+        return Answer(response.status, response.read(), cookie)
     finally:
         connection.close()
 
@@ -37,6 +39,15 @@ def as_user(port: int, method: str, path: str, body: str = "") -> Answer:
     """Ask as a logged-in user."""
     headers = {"Authorization": f"Bearer {traffic.token('user-0000000')}"}
     return ask(port, method, path, headers=headers | ({"Content-Type": "application/json"} if body else {}), body=body)
+
+
+def log_in(port: int, user: str) -> str:
+    """Log a user in at a peer that has sessions, and return the cookie that it sets."""
+    headers = {"Content-Type": "application/json"}
+    answer = ask(port, "POST", "/login", headers=headers, body=json.dumps({"user": user}))
+    if answer.status != 200 or not answer.cookie:
+        raise BenchError(f"login: {answer.status} {answer.body.decode()}")
+    return answer.cookie
 
 
 def begin_memory(port: int) -> None:

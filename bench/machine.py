@@ -12,11 +12,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.servers import PEERS, PEERS_PYTHON, PYTHON
+from bench.servers import PEERS, PEERS_PYTHON, PYTHON, ROOT, TRACED_PYTHON
 
-_ROOT = Path(__file__).parents[1]
-_PYTHON = ("granian", "gunicorn", "flask", "pyjwt", "redis", "fastapi", "uvicorn", "uvloop", "httptools")
-_NODE = ("express", "jsonwebtoken", "fastify", "fast-jwt", "ioredis")
+_PYTHON = (
+    "granian",
+    "gunicorn",
+    "flask",
+    "pyjwt",
+    "redis",
+    "opentelemetry-sdk",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+)
+_NODE = ("express", "jsonwebtoken", "express-session", "fastify", "fast-jwt", "@fastify/secure-session", "ioredis")
 
 
 def described() -> dict[str, str]:
@@ -25,7 +35,7 @@ def described() -> dict[str, str]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _said(["git", "-C", str(_ROOT), "log", "-1", "--format=%h", "--", "authsvc"]),
+        "commit": _said(["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", "authsvc"]),
         "machine": f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, {pages / 1e9:.0f} GB",
         "load average before": f"{os.getloadavg()[0]:.1f}",  # by which to see whether the machine did other work
         "kernel": platform.release(),
@@ -56,8 +66,8 @@ def _python() -> str:
 
 
 def _distribution(name: str) -> str | None:
-    """Return the version that authsvc runs with; of what only peers have, theirs."""
-    for python in (PYTHON, PEERS_PYTHON):
+    """Return the version that authsvc runs with; of what only peers or tracing have, theirs."""
+    for python in (PYTHON, PEERS_PYTHON, TRACED_PYTHON):
         places = [str(path) for path in Path(python).parents[1].glob("lib/python*/site-packages")]
         for found in importlib.metadata.distributions(name=name, path=places):
             return found.version

@@ -26,6 +26,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "python_us": ("Python", _divided(1, 1)),
     "libc_us": ("C library", _divided(1, 1)),
     "crypto_us": ("crypto", _divided(1, 1)),
+    "spans_share": ("spans", _divided(1, 2)),
     "requests": ("requests", _divided(1, 0)),
     "seen": ("seen", _divided(1, 0)),
     "requests_s": ("requests/s", _divided(1, 0)),
@@ -95,10 +96,14 @@ def chapters(results: Results) -> str:
     texts = [f"## What has to hold\n\n{verdicts(results)}"]
     for part in results.values():
         picture = f"![Bars of the table below]({CHART})\n\n" if part.name == "issue" else ""
-        measured = f"Measured {part.machine.get('when', '')}, authsvc/ as of commit {part.machine.get('commit', '')}."
+        measured = (
+            f"Measured {part.machine.get('when', '')}, authsvc/ as of commit {part.machine.get('commit', '')}, with a "
+            f"load average of {part.machine.get('load average before', '?')} before."
+        )
         texts.append(f"## {part.title}\n\n{part.about} {measured}\n\n{picture}{table(part)}")
     machine = [part.machine for part in results.values()][-1:] or [{}]
-    known = [[name, version] for name, version in machine[0].items() if name not in ("when", "commit")]
+    told = ("when", "commit", "load average before")  # with each part
+    known = [[name, version] for name, version in machine[0].items() if name not in told]
     texts.append(f"## Machine and versions\n\n{_markdown(['', ''], known)}")
     return "\n\n".join(texts)
 

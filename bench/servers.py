@@ -21,6 +21,9 @@ PEERS = Path(__file__).parent / "peers"
 # authsvc's own Python, to which `make bench` gives what an image has, and that of the peers.
 PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)
 PEERS_PYTHON = os.environ.get("BENCH_PEERS_PYTHON", sys.executable)
+TRACED_PYTHON = os.environ.get("BENCH_TRACED_PYTHON", sys.executable)  # as PYTHON, with the extra `otel`
+ROOT = Path(__file__).parents[1]
+BEFORE = "599cc04"  # the commit before every route had the direct door
 WORKERS = 2
 OURS = ("authsvc-granian", "authsvc-gunicorn")
 ISSUING = (
@@ -31,6 +34,7 @@ ISSUING = (
     "fastapi",
     "flask",
 )
+WITH_SESSIONS = ("fastify-session", "express-session", "flask-session")
 BARE = ("bare-granian-constant", "bare-granian-signing", "bare-gunicorn-constant", "bare-worker-constant")
 TITLES = {
     "authsvc-granian": "authsvc, granian",
@@ -42,6 +46,10 @@ TITLES = {
     "fastapi": "FastAPI + PyJWT, uvicorn",
     "flask": "Flask + PyJWT, gunicorn gthread",
     "fastify-redis": "Fastify + ioredis",
+    "fastify-session": "Fastify + @fastify/secure-session",
+    "express-session": "Express + express-session, in memory",
+    "flask-session": "Flask and its session, gunicorn gthread",
+    "authsvc-before": f"authsvc as of {BEFORE}, granian",
     "bare-granian-constant": "granian, an answer that never changes",
     "bare-granian-signing": "granian, a signature for everybody",
     "bare-gunicorn-constant": "gunicorn gthread, an answer that never changes",
@@ -52,6 +60,7 @@ _VARIABLES = {
     "MASTER_SECRET": made_up.MASTER_SECRET,
     "JWT_KEY": made_up.JWT_KEY,
     "VERIFIER_KEY": made_up.VERIFIER_KEY,
+    "SESSION_KEY": made_up.SESSION_KEY,
     "NODE_ENV": "production",
 }
 
@@ -66,7 +75,8 @@ class Stage:
         cores: to which a server is bound, such as "0"; None lets it use all.
         load_cores: the same for what loads it and for what it asks.
         settings: of authsvc alone, without their prefix.
-        variables: other variables for authsvc alone, which its interpreter or the C library reads.
+        variables: other variables for authsvc alone, which its interpreter, a library or the C library reads.
+        python: authsvc's.
     """
 
     folder: Path
@@ -75,10 +85,15 @@ class Stage:
     load_cores: str | None = LOAD_CORES
     settings: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    python: str = PYTHON
 
 
 def missing(name: str) -> str | None:
     """Return what this machine lacks for the server, or None."""
+    if name == "authsvc-before":
+        known = ["git", "-C", str(ROOT), "cat-file", "-e", f"{BEFORE}^{{commit}}"]
+        is_here = shutil.which("git") and not subprocess.run(known, capture_output=True, check=False).returncode
+        return None if is_here else "not a checkout with its history"
     if name == "go":
         return None if shutil.which("go") else "no go"
     if name == "fastify-redis" and shutil.which("redis-server") is None:
@@ -101,6 +116,8 @@ def server(name: str, stage: Stage, *, redis_url: str = "") -> Process:
     """
     if name in OURS:
         return _authsvc(name.removeprefix("authsvc-"), stage)
+    if name == "authsvc-before":
+        return _authsvc("granian", stage, of=_checked_out(stage.folder))
     variables = _VARIABLES | {"WORKERS": str(stage.workers), "REDIS_URL": redis_url}
     return Process(
         _command(name, stage),
@@ -115,7 +132,7 @@ def floor(stage: Stage, libraries: Sequence[str], *, when: Literal["before", "af
     """Return a server that says ok, with libraries imported "before" the fork of its workers, or "after"."""
     command = [PYTHON, "-m", "bench.floor", "{port}", when, *libraries]
     log, speaks_http = stage.folder / "floor.log", "granian" in libraries
-    return Process(command, {}, log=log, folder=PEERS.parents[1], cores=stage.cores, speaks_http=speaks_http)
+    return Process(command, {}, log=log, folder=ROOT, cores=stage.cores, speaks_http=speaks_http)
 
 
 def redis(stage: Stage) -> Process:
@@ -131,31 +148,45 @@ def sandbox(stage: Stage, service_url: str) -> Process:
     return Process(command, variables, log=stage.folder / "sandbox.log", cores=stage.load_cores)
 
 
-def _authsvc(kind: str, stage: Stage) -> Process:
-    """Return authsvc with everything on."""
+def _authsvc(kind: str, stage: Stage, *, of: Path | None = None) -> Process:
+    """Return authsvc with everything on; `of` is the folder of another checkout."""
+    name = f"authsvc-{kind}" if of is None else "authsvc-before"
     settings = {
         "JWT_ALGORITHMS": "HS256",
-        "STORE_URL": f"sqlite://{stage.folder}/authsvc-{kind}.db",
+        "STORE_URL": f"sqlite://{stage.folder}/{name}.db",
         "RATE_LIMIT": "100000000/minute",
         "ALLOWED_ORIGINS": "https://app.example",
         "VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
         "DRAIN_DELAY_S": "0",
+        "GATEWAY_USER_HEADER": "RemoteUser",  # without a hyphen, because granian lets its underscore twin pass for it
     }
     if "metrics_bind" in Settings.model_fields:
         settings["METRICS_BIND"] = f"127.0.0.1:{free_port()}"
-    secrets = _secrets(stage.folder, ours=("JWT_KEY", "VERIFIER_KEYS", "GATEWAY_SECRET"))
+    secrets = _secrets(stage.folder, ours=("JWT_KEY", "VERIFIER_KEYS", "GATEWAY_SECRET", "SESSION_KEY"))
     given = settings | dict(stage.settings)
     if "APPS_FILE" in given:
         secrets = {name: value for name, value in secrets.items() if name not in ("APPKEY", "MASTER_SECRET_FILE")}
     return Process(
         [
-            *(PYTHON, "-m", "authsvc"),
+            *(stage.python, "-m", "authsvc"),
             *("serve", "--server", kind, "--workers", str(stage.workers), "--bind", "127.0.0.1:{port}"),
         ],
         {f"AUTHSVC_{name}": value for name, value in (secrets | given).items()} | dict(stage.variables),
-        log=stage.folder / f"authsvc-{kind}.log",
+        log=stage.folder / f"{name}.log",
+        folder=of,
         cores=stage.cores,
     )
+
+
+def _checked_out(folder: Path) -> Path:
+    """Return a folder with authsvc as it was."""
+    path = folder / "before"
+    path.mkdir()
+    archived = subprocess.run(
+        ["git", "-C", str(ROOT), "archive", BEFORE, "authsvc", "openapi.yaml"], capture_output=True, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", str(path)], input=archived.stdout, check=True)
+    return path
 
 
 def _secrets(folder: Path, ours: Sequence[str]) -> dict[str, str]:
@@ -165,6 +196,7 @@ def _secrets(folder: Path, ours: Sequence[str]) -> dict[str, str]:
         "JWT_KEY": made_up.JWT_KEY,
         "VERIFIER_KEYS": made_up.VERIFIER_KEY,
         "GATEWAY_SECRET": made_up.GATEWAY_SECRET,
+        "SESSION_KEY": made_up.SESSION_KEY,
     }
     settings = {"APPKEY": made_up.APPKEY}
     for name in ("MASTER_SECRET", *ours):
@@ -187,7 +219,8 @@ def _command(name: str, stage: Stage) -> list[str]:
         arguments = ["--host", "127.0.0.1", "--port", "{port}", "--workers", workers, "--interface", "wsgi"]
         arguments += ["--http", "1", "--no-ws", "--blocking-threads", str(THREADS), "--no-access-log"]
         return [PEERS_PYTHON, "-m", "granian", f"bare_app:{name.rpartition('-')[2]}", *arguments]
-    app, threads = ("bare_app:constant", THREADS) if name.startswith("bare") else ("flask_app:app", 4)
+    apps = {"flask": "flask_app:app", "flask-session": "flask_session_app:app"}
+    app, threads = (apps[name], 4) if name in apps else ("bare_app:constant", THREADS)
     worker = "authsvc.server.gunicorn_worker.Worker" if name == "bare-worker-constant" else "gthread"
     arguments = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", worker]
     return [PEERS_PYTHON, "-m", "gunicorn", app, *arguments, "--threads", str(threads)]

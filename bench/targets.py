@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.results import Results, ratio, value
+from bench.servers import BEFORE
 
 EQUAL_WITHIN = 0.05
+BATCH = 20  # media ids
 GRANIAN, GUNICORN = "authsvc-granian", "authsvc-gunicorn"
 
 
@@ -90,6 +92,27 @@ def _all() -> Iterator[Target]:
     yield Target(job, "verify", "cpu_us", GRANIAN, "fastify-redis", most=2.0)
     job = "verify on SQLite, 4 granian workers at full load: worst wait"
     yield Target(job, "sqlite", "max_us", GRANIAN, most=200, unit="ms", by=1000, is_strict=True)
+    job = f"issue on granian, CPU a request, against commit {BEFORE}"
+    yield Target(job, "before", "cpu_us", GRANIAN, "authsvc-before", most=1.05)
+    against = "{}, CPU a request, against {}"
+    for name, what, most in (
+        ("named", "app named in the body", 1.5),
+        ("gateway", "gateway header", 1.5),
+        ("bootstrap", "bootstrap without accounts", 1.5),
+        ("session", "session cookie, seen within the minute", 1.5),
+        ("session-first", "session cookie, at first sight", 3.0),
+        ("app", "ask the app, remembered", 1.5),
+    ):
+        yield Target(against.format(what, "Bearer"), "logins", "cpu_us", name, "bearer", most=most)
+    for peer, title, most in (("fastify-session", "Fastify", 0.6), ("express-session", "Express", 0.2)):
+        for name, what in (("session", "session cookie, seen"), ("session-first", "session cookie, at first sight")):
+            job = against.format(what, f"{title}'s session cookie")
+            yield Target(job, "logins", "cpu_us", name, peer, most=most)
+    yield Target(against.format("tracing on", "off"), "tracing", "cpu_us", "all", "off", most=1.6)
+    job = "media cached, by session cookie, CPU a request, against by Bearer"
+    yield Target(job, "media", "cpu_us", f"{GRANIAN}-media-cookie", f"{GRANIAN}-media", most=1.5)
+    job = f"batch of {BATCH} cached media, CPU a request, against one"
+    yield Target(job, "media", "cpu_us", f"{GRANIAN}-batch", f"{GRANIAN}-media", most=3.0)
     job = "media cached, CPU a request, against issue"
     yield Target(job, "media", "cpu_us", f"{GRANIAN}-media", f"{GRANIAN}-issue", most=1.5)
     yield Target(

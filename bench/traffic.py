@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+
 from authsvc.payloads import payload
 from bench import made_up
 
@@ -36,6 +39,10 @@ BROWSER = (
     "Accept-Encoding: gzip, deflate, br, zstd\r\n"
     "Accept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\n"
 )
+# The header of a login, up to what differs from user to user.
+BEARER = "Authorization: Bearer "
+COOKIE = "Cookie: "
+GATEWAY = f"X-Gateway-Secret: {made_up.GATEWAY_SECRET}\r\nRemoteUser: "
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=").decode()
 
 
@@ -59,7 +66,31 @@ def token(user: str, *, key: str = made_up.JWT_KEY) -> str:
 
 def tokens(users: int = USERS) -> Iterable[str]:
     """Yield the tokens of so many different users."""
-    return (token(f"user-{number:07d}") for number in range(users))
+    return map(token, names(users))
+
+
+def names(users: int = USERS) -> list[str]:
+    """Return the names of so many different users."""
+    return [f"user-{number:07d}" for number in range(users)]
+
+
+def session_cookies(logins: int = USERS) -> list[str]:
+    """Return the cookies of so many logins, by one user after the other, as Flask-Login has Flask sign a session."""
+    app = Flask("app")
+    app.secret_key = made_up.SESSION_KEY
+    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert serializer is not None
+    sessions = (
+        {"_fresh": True, "_id": secrets.token_hex(64), "_user_id": f"user-{number % USERS:07d}"}
+        for number in range(logins)
+    )
+    return evened([f"session={serializer.dumps(session)}" for session in sessions])
+
+
+def evened(cookies: Sequence[str]) -> list[str]:
+    """Return cookies of one length, as the load wants them: a second cookie of the page makes up for what they lack."""
+    longest = max(map(len, cookies))
+    return [f"{cookie}; theme={'x' * (1 + longest - len(cookie))}" for cookie in cookies]
 
 
 def request(method: str, path: str, user_token: str, body: str = "") -> str:
@@ -71,6 +102,12 @@ def issue(folder: Path, users: int = USERS) -> Traffic:
     """A payload for each of the users."""
     head = _beginning("POST", "/v1/auth-payload")
     return _laid(folder / f"issue-{users}", head, (f"{one}\r\n\r\n" for one in tokens(users)))
+
+
+def issue_by(folder: Path, job: str, header: str, logins: Iterable[str], *, once: bool = False) -> Traffic:
+    """A payload for each of the logins, which a header brings; `job` names the files."""
+    items = (f"{one}\r\n\r\n" for one in logins)
+    return _laid(folder / job, _beginning("POST", "/v1/auth-payload", header=header), items, once=once)
 
 
 def issue_for(folder: Path, appkeys: Sequence[str]) -> Traffic:
@@ -90,12 +127,16 @@ def bootstrap(folder: Path) -> Traffic:
 
 def media(folder: Path, media_ids: Sequence[str]) -> Traffic:
     """The URL of one of the media ids; they are of one length."""
+    return media_by(folder, "media", BEARER, media_ids, tokens())
+
+
+def media_by(folder: Path, job: str, header: str, media_ids: Sequence[str], logins: Iterable[str]) -> Traffic:
+    """The same for each of the logins, which a header brings."""
     rests = (
-        quote(media_ids[number % len(media_ids)], safe="")
-        + f" HTTP/1.1\r\n{BROWSER}Authorization: Bearer {one}\r\n\r\n"
-        for number, one in enumerate(tokens())
+        quote(media_ids[number % len(media_ids)], safe="") + f" HTTP/1.1\r\n{BROWSER}{header}{one}\r\n\r\n"
+        for number, one in enumerate(logins)
     )
-    return _laid(folder / "media", "GET /v1/resource?media_id=", rests)
+    return _laid(folder / job, "GET /v1/resource?media_id=", rests)
 
 
 def media_batch(folder: Path, media_ids: Sequence[str]) -> Traffic:
@@ -128,11 +169,11 @@ def verify(folder: Path, number: int) -> Traffic:
     return _laid(folder / "verify", head, bodies, once=True)
 
 
-def _beginning(method: str, path: str, body: str = "") -> str:
-    """Return a request up to where its token stands, which is last."""
+def _beginning(method: str, path: str, body: str = "", *, header: str = BEARER) -> str:
+    """Return a request up to where its login stands, which is last."""
     kind = "Content-Type: application/json\r\n" if body else ""
     length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-    return f"{method} {path} HTTP/1.1\r\n{BROWSER}{kind}{length}Authorization: Bearer "
+    return f"{method} {path} HTTP/1.1\r\n{BROWSER}{kind}{length}{header}"
 
 
 def _laid(name: Path, head: str, items: Iterable[str], *, once: bool = False) -> Traffic:

@@ -5,11 +5,14 @@ The parts of the benchmark, in the order in which they run. Each is a function o
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.parts import growth, issue, media, memory, profile, starting, storm, trouble, verify
+from bench.parts import growth, issue, logins, media, memory, profile, starting, storm, tracing, trouble, verify
 from bench.results import Part
 
 PARTS: dict[str, Callable[[Bench], Part]] = {
     "issue": issue.on_one_core,
+    "before": issue.against_before,
+    "logins": logins.of_each,
+    "tracing": tracing.of_each_share,
     "cores": issue.on_two_cores,
     "profile": profile.of_each,
     "collapse": issue.ten_times,

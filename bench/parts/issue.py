@@ -27,6 +27,20 @@ def on_one_core(bench: Bench) -> Part:
     )
 
 
+def against_before(bench: Bench) -> Part:
+    """Ours beside itself as it was, many times in turn, to see a twentieth."""
+    names = bench.those_here("authsvc-granian", "authsvc-before")
+    return _issued(
+        bench,
+        "before",
+        f"Issue: against commit {servers.BEFORE}",
+        "Two workers on one core, Bearer, on the same Python and with the same libraries and settings.",
+        names,
+        cores=(SERVER_CORES, LOAD_CORES),
+        rounds=2 * MORE_ROUNDS * bench.scale.rounds,
+    )
+
+
 def on_two_cores(bench: Bench) -> Part:
     """The fastest with two workers on both cores, of which wrk takes its share, and granian by itself."""
     names = bench.those_here(*servers.OURS, "go", "fastify", "express", "bare-granian-signing")
@@ -68,7 +82,14 @@ def ten_times(bench: Bench) -> Part:
 
 
 def _issued(
-    bench: Bench, name: str, title: str, about: str, names: list[str], *, cores: tuple[str | None, str | None]
+    bench: Bench,
+    name: str,
+    title: str,
+    about: str,
+    names: list[str],
+    *,
+    cores: tuple[str | None, str | None],
+    rounds: int | None = None,
 ) -> Part:
     with bench.stage() as folder, ExitStack() as stack:
         stage = Stage(folder, cores=cores[0], load_cores=cores[1])
@@ -76,7 +97,7 @@ def _issued(
         processes = {one: bench.started(stack, one, stage) for one in names}
         runs = loading.alternate(
             {one: Loaded(process, lambda: asked) for one, process in processes.items()},
-            rounds=MORE_ROUNDS * bench.scale.rounds,
+            rounds=rounds or MORE_ROUNDS * bench.scale.rounds,
             seconds=bench.scale.seconds,
             load_cores=stage.load_cores,
             say=bench.say,

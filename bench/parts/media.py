@@ -1,5 +1,5 @@
 """
-The rest that a page asks for: media whose URL is remembered, fifty of them at once, and bootstrap.
+The rest that a page asks for: media whose URL is remembered, twenty of them at once, and bootstrap.
 """
 
 import json
@@ -13,11 +13,12 @@ from bench.loading import Loaded
 from bench.processes import BenchError
 from bench.results import Part, Row
 from bench.servers import Stage
+from bench.targets import BATCH
 
-BATCH = 50
 TITLES = {
     "issue": "issue",
     "media": "media, cached",
+    "media-cookie": "media, cached, by session cookie",
     "batch": f"media, batch of {BATCH}, cached",
     "bootstrap": "bootstrap",
 }
@@ -37,6 +38,9 @@ def cached(bench: Bench) -> Part:
             asked = {
                 "issue": traffic.issue(folder),
                 "media": traffic.media(folder, media_ids),
+                "media-cookie": traffic.media_by(
+                    folder, "media-cookie", traffic.COOKIE, media_ids, traffic.session_cookies()
+                ),
                 "batch": traffic.media_batch(folder, media_ids),
                 "bootstrap": traffic.bootstrap(folder),
             }

@@ -19,15 +19,19 @@ from typing import Literal
 
 import jwt
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from authsvc import clock
 from authsvc.payloads import payload
 from bench import asking, chart, crowd, loading, made_up, report, results, servers, traffic
+from bench.parts import logins
 from bench.processes import BenchError, Process, free_port
 from bench.proxy import DELAY_S, Proxy
 from bench.results import Part, Row
 from bench.servers import Stage
 from bench.targets import TARGETS, Target
+from bench.upstream import Upstream
 from tests.support import needed
 from tests.support.running import is_listening, wait_until
 
@@ -91,6 +95,68 @@ def test_a_peer_does_the_whole_job(name: str, tmp_path: Path) -> None:
         assert re.fullmatch("[0-9a-f]{32}", one.random_str)
     assert refused == [401] * 6
     assert good_again == 200
+
+
+@pytest.mark.parametrize("name", servers.WITH_SESSIONS)
+def test_a_peer_with_sessions_knows_who_has_logged_in(name: str, tmp_path: Path) -> None:
+    """Its cookie gets payloads that our own rules accept; without it, or with one that was changed, nobody does."""
+    if missing := servers.missing(name):
+        needed.do_without(missing)
+    with servers.server(name, Stage(tmp_path, workers=1, cores=None)) as process:
+        cookie = asking.log_in(process.port, "user-1")
+        # The last characters of base64 may stand for no bits.
+        changed = f"{cookie[:-8]}{'A' if cookie[-8] != 'A' else 'B'}{cookie[-7:]}"
+
+        def issued(headers: dict[str, str]) -> asking.Answer:
+            return asking.ask(process.port, "POST", "/v1/auth-payload", headers=headers)
+
+        answers = [issued({"Cookie": f"{cookie}; theme=x"}) for _ in range(2)]
+        now_ms = clock.now_ms()
+        assert [issued(headers).status for headers in ({}, {"Cookie": changed})] == [401, 401]
+    payloads = [payload.parse(json.loads(answer.body)) for answer in answers]
+    assert len({one.random_str for one in payloads}) == 2
+    for one in payloads:
+        payload.check_signature(one, SECRETS)
+        payload.check_time(one, now_ms)
+
+
+def test_every_job_of_logging_in_is_answered(tmp_path: Path) -> None:
+    """Each request is good, two of a kind are of different users, and the app is asked for its own."""
+    with Upstream() as app:
+        stage = Stage(tmp_path, cores=None, load_cores=None, settings={"LOGIN_URL": app.url})
+        with servers.server("authsvc-granian", stage) as process:
+            for job, traffic_of in logins.jobs(tmp_path, lambda _: None).items():
+                asked = traffic_of()
+                head, items = asked.head.read_bytes(), asked.items.read_bytes()
+                first, second = items[: asked.length], items[asked.length : 2 * asked.length]
+                assert first != second
+                assert sent(process.port, head + first).startswith(b"HTTP/1.1 200 "), job
+            assert sent(process.port, head.replace(b"Cookie", b"X-Cookie") + first).startswith(b"HTTP/1.1 401 ")
+
+
+def test_cookies_at_first_sight_are_all_different() -> None:
+    """A cookie that comes again would be remembered."""
+    cookies = [*traffic.session_cookies(1_500), *traffic.session_cookies(1_500)]
+    assert len(set(cookies)) == 3_000
+    assert len({len(cookie) for cookie in traffic.evened(cookies)}) == 1
+
+
+def sent(port: int, request: bytes) -> bytes:
+    """Return the first bytes of the answer to a request as it is."""
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as client:
+        client.sendall(request)
+        return client.recv(100)
+
+
+def test_spans_are_counted() -> None:
+    """Of each request that comes to the collector."""
+    spans = ScopeSpans(spans=[Span(name="a"), Span(name="b")])
+    body = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[spans, spans])]).SerializeToString()
+    with Upstream() as collector:
+        port = int(collector.url.rpartition(":")[2])
+        assert asking.ask(port, "POST", "/v1/traces", headers={}, body=body).status == 200
+        assert asking.ask(port, "GET", "/", headers={}).status == 401
+        assert collector.spans == 4
 
 
 def test_the_peer_that_verifies_claims_each_payload_once(tmp_path: Path) -> None:
