@@ -318,7 +318,7 @@ def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None
     cookie = session_cookie(secrets)
     try:
         for process in (sandbox, service):
-            wait_until(lambda process=process: is_open(process, log), timeout_s=20, what=log.read_text)  # type: ignore[misc]
+            wait_until(lambda process=process: is_open(process, log), timeout_s=60, what=log.read_text)  # type: ignore[misc]
         path = "/v1/resource/qiniu/image/r/0A1B2C3D4E5F6071.png"
         assert (
             service.ask("GET", path, headers=cookie).headers["Location"].startswith(f"http://127.0.0.1:{sandbox.port}/")
@@ -376,7 +376,7 @@ def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
         variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path), "AUTHSVC_VENDOR_URL": vendor.url}
         service.process = subprocess.Popen(["bash", "-c", start], env=variables, stdout=out, stderr=out)
     try:
-        wait_until(lambda: is_open(service, log), timeout_s=20, what=log.read_text)
+        wait_until(lambda: is_open(service, log), timeout_s=60, what=log.read_text)
         site = {"Origin": f"http://127.0.0.1:{service.port}"}
         for headers, status in ((site, 401), (site | cookie, 200)):
             assert service.ask("POST", "/v1/auth-payload", headers=headers).status == status
