@@ -124,14 +124,14 @@ def test_settings_come_from_variables_and_files(start: Start, files: Files) -> N
 def test_the_environment_is_read_by_default(start: Start, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server needs no more than `create_app`."""
     for name in [name for name in os.environ if name.startswith("AUTHSVC_")]:
-        monkeypatch.delenv(name)  # what the suite itself is told
+        monkeypatch.delenv(name)  # of the suite itself
     for name, value in files.variables.items():
         monkeypatch.setenv(name, value)
     assert start().get("/readyz").status_code == 200
 
 
 def test_faults_in_the_settings_keep_it_from_starting(files: Files) -> None:
-    """All of them are told."""
+    """All of them are reported."""
     with pytest.raises(SettingsError) as refused:
         create_app(variables=files.variables | {"AUTHSVC_RATE_LIMIT": "many", "AUTHSVC_RATE": "1"})
     assert [fault.partition(":")[0] for fault in refused.value.faults] == ["AUTHSVC_RATE", "AUTHSVC_RATE_LIMIT"]
@@ -144,8 +144,8 @@ def test_the_first_payload_of_a_new_store_is_good(start: Start, files: Files) ->
     assert verified(client, issued(client)) == 200
 
 
-def test_a_store_that_is_away_at_the_start(start: Start, files: Files) -> None:
-    """The service starts and issues without it, says so on /readyz, and verifies once the store is there."""
+def test_a_store_that_is_unavailable_at_the_start(start: Start, files: Files) -> None:
+    """The service starts and issues without it, shows it on /readyz, and verifies once the store is available."""
     folder = files.folder / "redis"
     folder.mkdir()
     redis = RedisServer(folder)
@@ -184,7 +184,7 @@ def states(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_node_of_a_cluster_names_the_setting(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:
-    """Redis alone would say MOVED or CROSSSLOT to some of the calls, which helps nobody."""
+    """Redis alone would answer MOVED or CROSSSLOT to some of the calls, which is no help."""
     with PortServer(files.folder / "node", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         client = start(variables=files.variables | {"AUTHSVC_STORE_URL": f"redis://127.0.0.1:{node.port}"})
         store = client.get("/readyz").get_json()["checks"]["store"]
@@ -207,7 +207,7 @@ def test_a_new_master_secret_signs_without_a_restart(start: Start, files: Files)
 def test_a_master_secret_that_cannot_be_used_changes_nothing(
     start: Start, files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The old one serves on, the log says why, and a good one is taken after all."""
+    """The old one stays in use, the log has the reason, and a good one is used later."""
     client = start(variables=files.variables)
     files.write("MASTER_SECRET", "")
     wait_until(lambda: "AUTHSVC_MASTER_SECRET_FILE: is empty" in caplog.text, timeout_s=15)
@@ -234,7 +234,7 @@ def test_new_keys_of_users_and_verifiers_replace_the_old(start: Start, files: Fi
 
 
 def test_a_new_store_waits_for_a_restart(start: Start, files: Files, caplog: pytest.LogCaptureFixture) -> None:
-    """Its payloads would be new there, and the old ones forgotten; the log says so."""
+    """Its payloads would be new there, and the old claims missing; it is logged."""
     files.write("STORE_URL", files.variables.pop("AUTHSVC_STORE_URL"))
     client = start(variables=files.variables)
     payload = issued(client)
@@ -413,7 +413,7 @@ def test_a_session_counts_for_its_time(start: Start, settings: Settings, store: 
 
 
 def test_keys_that_were_fetched_outlive_a_change_of_other_settings(start: Start, files: Files) -> None:
-    """A new masterSecret does not send the service to the login service again, which may be away just then."""
+    """A new masterSecret does not make the service fetch the keys again, which may be unavailable then."""
     key = keys.rsa()
     pem = keys.private_pem(key)
     token = jwt.encode({"sub": "ming", "exp": int(time.time()) + 300}, pem, algorithm="RS256", headers={"kid": "one"})
@@ -449,7 +449,7 @@ def test_the_workers_share_one_limit(start: Start, settings: Settings, store: St
 
 
 def test_draining_shows(start: Start, settings: Settings, store: Store) -> None:
-    """A process that was asked to stop says so on /readyz, and serves on."""
+    """A stopping process shows it on /readyz, and continues to serve."""
     client = start(settings, store=store, is_draining=lambda: True)
     assert client.get("/readyz").get_json()["checks"]["draining"] == "yes"
     assert client.post(ISSUE, headers=token()).status_code == 200
@@ -463,7 +463,7 @@ def test_a_background_that_has_ended_shows(app: Flask) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_log_that_has_ended_shows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that can tell nothing any more, for a reason nobody thought of, is not ready either."""
+    """A worker that cannot log any more, for an unexpected reason, is not ready either."""
     monkeypatch.setattr(RequestLog, "lines", lambda _self, done: done.nonsense)
     client = app.test_client()
     assert client.post(ISSUE, headers=token()).status_code == 200

@@ -30,7 +30,7 @@ JWKS = "AUTHSVC_JWT_JWKS_URL"
 
 @pytest.fixture
 def stand_in() -> Iterator[VendorStandIn]:
-    """A vendor on loopback that accepts everybody and tells no time."""
+    """A vendor on loopback that accepts all credentials and has no Date."""
     with vendor_stand_in() as stand_in:
         stand_in.reply = lambda _: UNKNOWN
         yield stand_in
@@ -119,7 +119,7 @@ def test_an_id_that_stays(settings: Settings, clock: Clock, stand_in: VendorStan
     assert {one.grade for one in found(settings.model_copy(update=changes), clock).values()} == {"ok"}
 
 
-def test_store_away(settings: Settings, clock: Clock) -> None:
+def test_store_unavailable(settings: Settings, clock: Clock) -> None:
     """With the reason and where to look; the vendor is tried all the same."""
     every = found(settings.model_copy(update={"store_url": Secret("unix:///nonexistent/redis.sock")}), clock)
     assert every["store"] == Finding(
@@ -233,7 +233,7 @@ WAYS_TO_FAIL: dict[str, tuple[str, Callable[[VendorStandIn], str], str]] = {
 def test_why_it_cannot_be_reached(
     settings: Settings, clock: Clock, stand_in: VendorStandIn, way: str, what: str
 ) -> None:
-    """DNS, a refused connection, TLS and a time-out look different; the URL is told."""
+    """DNS, a refused connection, TLS and a time-out look different; the line has the URL."""
     scheme, where, words = WAYS_TO_FAIL[way]
     url = scheme + where(stand_in)
     if way == "time-out":
@@ -281,7 +281,7 @@ def test_a_node_of_a_cluster(settings: Settings, clock: Clock, tmp_path: Path) -
 
 
 def test_the_default_store_is_shared(settings: Settings, clock: Clock, tmp_path: Path) -> None:
-    """Two services of one user have it both, unless they are told otherwise."""
+    """Two services of one user share it, unless the settings differ."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set - {"store_url"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -291,7 +291,7 @@ def test_the_default_store_is_shared(settings: Settings, clock: Clock, tmp_path:
 
 
 def test_offline(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
-    """Then neither the vendor nor the JWKS URL nor the app is asked, and that is told."""
+    """Then neither the vendor nor the JWKS URL nor the app is asked, and a note has that."""
     urls = {"jwt_jwks_url": f"{stand_in.url}/jwks", "login_url": f"{stand_in.url}/auth/check"}
     settings = settings.model_copy(update=urls | {"jwt_algorithms": ("RS256",)})
     every = found(settings, clock, is_offline=True)

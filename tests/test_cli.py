@@ -90,7 +90,7 @@ def test_no_secret_is_an_argument() -> None:
 
 
 def test_version() -> None:
-    """As the package says."""
+    """As in the package."""
     assert run({}, "--version").stdout == f"authsvc, version {authsvc.__version__}\n"
 
 
@@ -129,7 +129,7 @@ def test_bad_settings(command: str) -> None:
 
 
 def test_sign_and_verify(variables: dict[str, str]) -> None:
-    """What the one prints the other accepts, and says for how long."""
+    """What the one prints the other accepts, with the remaining time."""
     printed = run(variables, "sign")
     assert printed.exit_code == 0
     fields = json.loads(printed.stdout)
@@ -198,7 +198,7 @@ def test_a_retired_secret_as_the_service_knows_it(variables: dict[str, str]) -> 
     assert run(variables, "verify", stdin=signed()).exit_code == 0
 
 
-def test_store_away(variables: dict[str, str]) -> None:
+def test_store_unavailable(variables: dict[str, str]) -> None:
     """Whether a payload was used before cannot be known then."""
     variables["AUTHSVC_STORE_URL"] = "unix:///nonexistent/redis.sock"
     result = run(variables, "verify", "--claim", stdin=signed())
@@ -207,7 +207,7 @@ def test_store_away(variables: dict[str, str]) -> None:
 
 
 def test_with_a_secret_from_a_file(tmp_path: Path) -> None:
-    """Without any setting: the appkey and the file say it all; without the appkey the usage is told."""
+    """Without any setting: the appkey and the file are enough; without the appkey the usage is shown."""
     secret = tmp_path / "secret"
     secret.write_text(made_up.OTHER_MASTER_SECRET)
     state = {"XDG_STATE_HOME": str(tmp_path)}

@@ -95,7 +95,7 @@ def test_not_in_a_traceback_with_its_locals() -> None:
 
 @pytest.mark.parametrize(("value", "words"), [("", "is empty"), (7, "must be text"), (None, "must be text")])
 def test_as_a_setting(value: object, words: str) -> None:
-    """Pydantic takes a text or a secret, and tells what is wrong with anything else."""
+    """Pydantic accepts a text or a secret, and reports the fault of anything else."""
     assert Model.model_validate({"secret": MASTER_SECRET}).secret == SECRET
     with pytest.raises(ValidationError, match=words):
         Model.model_validate({"secret": value})
@@ -123,7 +123,7 @@ def test_fingerprint() -> None:
     ],
 )
 def test_key_bytes(text: str, key: bytes) -> None:
-    """A text is its UTF-8; what is in base64 says so, in either alphabet, padded or not."""
+    """A text is its UTF-8; base64 has a prefix, in either alphabet, padded or not."""
     assert key_bytes(text) == key
 
 

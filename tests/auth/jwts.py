@@ -13,7 +13,7 @@ from tests.support.made_up import JWT_KEY
 
 
 def signed(claims: Mapping[str, Any], *, key: Any = JWT_KEY, algorithm: str = "HS256", **header: Any) -> str:
-    """Return a token of these claims, over those that every token has; None takes one away."""
+    """Return a token of these claims, added to those that every token has; None removes one."""
     given_claims = {"sub": "ming", "exp": NOW_S + 300} | dict(claims)
     kept = {name: value for name, value in given_claims.items() if value is not None}
     return jwt.encode(kept, key, algorithm=algorithm, headers=header)

@@ -39,7 +39,7 @@ def field(app: AppStandIn) -> Iterator[LoginUrl]:
 
 
 def test_only_the_login_is_sent(app: AppStandIn, url: LoginUrl) -> None:
-    """Cookie and Authorization as they came, the request's Host and id, and what says who asks; nothing else."""
+    """Cookie and Authorization unmodified, the request's Host and id, and a User-Agent; nothing else."""
     app.reply = lambda _: user("ming")
     presented = Presented("sid=\xe6\x98\x8e; a=1", 'Digest username="ming, or not"', "app.example:8443")
     assert url.ask(presented, "request-1") == "ming"
@@ -167,7 +167,7 @@ def test_a_user_id_that_is_fit_for_no_way(app: AppStandIn, field: LoginUrl, user
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_app_refuses(app: AppStandIn, url: LoginUrl, status: int) -> None:
-    """Whatever else it says."""
+    """Whatever else the answer contains."""
     app.reply = lambda _: Reply(status, {"X-User": "ming"})
     with pytest.raises(NotLoggedIn, match=str(status)):
         url.ask(MING)
@@ -178,7 +178,7 @@ def test_the_app_refuses(app: AppStandIn, url: LoginUrl, status: int) -> None:
 def test_a_redirect_to_a_form_is_no_login(
     app: AppStandIn, url: LoginUrl, status: int, target: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Spring, Laravel and Passport do that. It is not followed, and the log says so once until the app does better."""
+    """Spring, Laravel and Passport do that. It is not followed. The log has it once, until the app answers 401."""
     location = {} if target is None else {"Location": target}
     app.reply = lambda _: Reply(status, {"X-User": "ming"} | location)
     with caplog.at_level(logging.WARNING):
@@ -199,7 +199,7 @@ def test_a_redirect_to_a_form_is_no_login(
 
 @pytest.mark.parametrize("target", ["https://app.example/auth/check", "/auth/check/", "/auth/check?lang=zh"])
 def test_a_redirect_to_itself_is_a_wrong_setting(app: AppStandIn, url: LoginUrl, target: str) -> None:
-    """By https, or with a slash at its end: nobody can log in, which is not for users to be told."""
+    """By https, or with a slash at its end: nobody can log in, which is an error of the settings and not of users."""
     app.reply = lambda _: Reply(301, {"Location": target})
     with pytest.raises(LoginUnavailable, match="another form of it"):
         url.ask(MING)
@@ -217,7 +217,7 @@ def test_authsvc_itself_is_not_the_app(app: AppStandIn, url: LoginUrl) -> None:
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_what_stands_in_front_of_the_app_says_that_it_is_down(app: AppStandIn, url: LoginUrl, status: int) -> None:
+def test_a_proxy_that_reports_the_app_down(app: AppStandIn, url: LoginUrl, status: int) -> None:
     app.reply = lambda _: Reply(status)
     with pytest.raises(LoginUnavailable, match=str(status)) as away:
         url.ask(MING)
@@ -236,7 +236,7 @@ def test_a_kept_connection_that_the_app_has_closed(app: AppStandIn, url: LoginUr
     assert len(app.questions) == 5
 
 
-def test_an_app_that_is_away() -> None:
+def test_an_unavailable_app() -> None:
     """Nobody listens there."""
     url = LoginUrl(f"http://127.0.0.1:{free_port()}/", user_header="X-User", user_field=None)
     with pytest.raises(LoginUnavailable, match="cannot be reached") as away:

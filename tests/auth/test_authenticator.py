@@ -127,7 +127,7 @@ def test_the_first_credential_decides(authenticator: Authenticator, states: tupl
         assert refused.value.detail.startswith("the request has no credentials") == (first is None)
 
 
-def test_a_request_without_login_hears_what_would_do(authenticator: Authenticator) -> None:
+def test_a_request_without_login_gets_the_accepted_credentials(authenticator: Authenticator) -> None:
     """The refusal names every accepted way."""
     with pytest.raises(NotLoggedIn) as refused:
         authenticator.authenticate(asking(), NOW_MS)

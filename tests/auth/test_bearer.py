@@ -81,7 +81,7 @@ def test_another_scheme_is_no_bearer_token(authorization: str) -> None:
 
 @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "bearer   "])
 def test_a_bearer_without_token_is_refused(authorization: str) -> None:
-    """Who says Bearer has to bring something."""
+    """The scheme Bearer requires a token."""
     expected = "the Authorization header has no token after Bearer"
     assert reason(Bearer(tokens()), {"Authorization": authorization}) == expected
 
@@ -110,13 +110,13 @@ def test_a_bearer_credential_anywhere_decides(authorization: str) -> None:
     assert authenticator.authenticate(asking(headers), NOW_MS) == Caller("ming", "session")
 
 
-def test_what_is_wrong_with_a_bearer_token_is_said() -> None:
+def test_the_fault_of_a_bearer_token_is_reported() -> None:
     """The refusal is the one of the token's first fault."""
     assert reason(Bearer(tokens()), {"Authorization": f"Bearer {token(exp=NOW_S)}"}) == "the token has expired"
     assert reason(Bearer(tokens()), {"Authorization": "Bearer a b"}) == "the token is malformed"
 
 
-def test_keys_that_are_away_are_not_the_callers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_keys_are_not_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the keys cannot be had, the caller hears so, and no later way is tried."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with LoginService() as login:
@@ -230,7 +230,7 @@ def test_a_forged_token_uses_nothing_up(store: Store) -> None:
     assert user(way, {"Authorization": f"Bearer {token(jti='one')}"}) == "ming"
 
 
-def test_a_used_token_is_remembered_longer_than_it_lives(store: Store, clock: Clock) -> None:
+def test_a_claim_on_a_token_outlives_the_token(store: Store, clock: Clock) -> None:
     """The claim outlives the token and its leeway by a minute, for clocks that differ."""
     way = Bearer(tokens(leeway_s=30), single_use=store)
     headers = {"Authorization": f"Bearer {token(jti='one')}"}
@@ -254,7 +254,7 @@ def test_a_token_older_than_the_stores_memory(store: Store, iat_s: int, is_good:
         assert reason(way, headers) == "the token is older than the store's records; get a fresh token"
 
 
-def test_a_store_that_is_away_lets_nobody_in(tmp_path: Path, clock: Clock) -> None:
+def test_single_use_needs_the_store(tmp_path: Path, clock: Clock) -> None:
     """Whether a token was used cannot be known, so it is neither accepted nor called bad."""
     (tmp_path / "file").touch()
     away = open_store(f"sqlite://{tmp_path}/file/store.db", now_ms=clock)
@@ -290,7 +290,7 @@ def test_a_token_in_a_cookie() -> None:
     assert reason(way, {"Cookie": "access_token="}).startswith("the request has no credentials")
 
 
-def test_a_token_of_a_time_to_come_is_not_remembered() -> None:
+def test_a_token_from_the_future_is_not_cached() -> None:
     """It is good as soon as its time has come."""
     way, headers = Bearer(tokens()), {"Authorization": f"Bearer {token(nbf=NOW_S + 6)}"}
     with pytest.raises(NotLoggedInYet):

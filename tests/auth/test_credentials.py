@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("stopped_clock")
 
 @pytest.mark.parametrize("way", [session_way(), token_cookie_way()], ids=lambda way: way.name)
 def test_several_cookies_of_one_name(way: Way) -> None:
-    """What is stale does not count beside what is good; good ones of two users do not say who it is."""
+    """A stale cookie does not count beside a good one; good ones of two users are ambiguous."""
     with at(NOW_S - 32 * DAY_S):
         old = session_cookie({"_user_id": "hua"}) if way.name == "session" else token(sub="hua", exp=NOW_S - 1)
     if way.name == "session":

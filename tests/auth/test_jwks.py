@@ -115,8 +115,8 @@ def test_keys_are_fetched_once_while_fresh(jwks: Jwks[str], login: LoginService,
     assert len(login.requests) == 2
 
 
-def test_the_request_says_who_asks(jwks: Jwks[str], login: LoginService) -> None:
-    """Some hosts turn Python's own User-Agent away."""
+def test_the_request_has_a_user_agent(jwks: Jwks[str], login: LoginService) -> None:
+    """Some hosts reject Python's own User-Agent."""
     jwks.find("first")
     path, headers = login.requests[0]
     assert (path, headers["User-Agent"], headers["Accept"]) == ("/jwks.json", "authsvc", "application/json")
@@ -156,14 +156,14 @@ BAD_ANSWERS: dict[str, tuple[tuple[bytes, ...], dict[str, Any]]] = {
 def test_an_answer_that_is_no_key_set(
     jwks: Jwks[str], login: LoginService, chunks: tuple[bytes, ...], answer: dict[str, Any]
 ) -> None:
-    """Without keys nobody can be refused for a bad token: the login service is away, whatever it answers."""
+    """Without keys no token can be rejected: the login service is unavailable, whatever it answers."""
     login.answer(*chunks, **answer)
     with pytest.raises(KeysUnavailable):
         jwks.find("first")
 
 
 def test_an_answer_of_the_largest_size_is_read(jwks: Jwks[str], login: LoginService) -> None:
-    """The bound on the size is where it is said to be."""
+    """The size is bounded as documented."""
     start, end = b'{"keys":[', json.dumps(key("first")).encode() + b"]}"
     login.answer(start + b" " * (MAX_BYTES - len(start) - len(end)) + end)
     assert jwks.find("first") == "first key"
@@ -181,7 +181,7 @@ def test_a_redirect_is_not_followed(jwks: Jwks[str], login: LoginService, status
 def test_a_server_that_is_down(
     jwks: Jwks[str], login: LoginService, monotonic: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused connection is answered as away, and one line in the log says why, however often it is tried."""
+    """A refused connection counts as unavailable. The log has one line with the reason, however often it is tried."""
     login.stop()
     for _ in range(3):
         with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable):
@@ -218,7 +218,7 @@ def test_loopback_is_asked_directly(login: LoginService, monotonic: Clock, monke
 
 
 def test_a_host_that_does_not_exist() -> None:
-    """A name that no lookup can take is answered as away."""
+    """A name that cannot be looked up counts as unavailable."""
     for host in ("a" * 64 + ".invalid", "a..invalid"):
         with pytest.raises(KeysUnavailable):
             Jwks(f"http://{host}/jwks.json", read).find("first")
@@ -253,7 +253,7 @@ def test_a_server_that_dribbles(jwks: Jwks[str], login: LoginService) -> None:
     assert time.monotonic() - begun_s < TIMEOUT_S + 2
 
 
-def test_known_keys_go_on_while_the_url_is_away(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
+def test_known_keys_verify_while_the_url_is_unavailable(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
     """An outage of up to an hour since the last good fetch is not noticed; each retry waits for five seconds."""
     assert jwks.find("first") == "first key"
     login.answer(status=503)
@@ -285,7 +285,7 @@ def test_a_new_key_is_found_after_the_cool_down(jwks: Jwks[str], login: LoginSer
     """
     A key id that is not known fetches anew, five seconds after the last fetch at the earliest.
 
-    Until then it may be a new key, and the refusal says how long that lasts.
+    Until then it may be a new key, and Retry-After has the time.
     """
     assert jwks.find("first") == "first key"
     login.publish(key("first"), key("second"))
@@ -318,8 +318,8 @@ def test_made_up_key_ids_fetch_once_a_cool_down(jwks: Jwks[str], login: LoginSer
     assert jwks.find("first") == "first key"
 
 
-def test_an_unknown_key_id_while_the_url_is_away(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
-    """It may be a new key: away, not refused. Known keys go on."""
+def test_an_unknown_key_id_while_the_url_is_unavailable(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
+    """It may be a new key: unavailable, not rejected. Known keys still verify."""
     assert jwks.find("first") == "first key"
     login.answer(status=503)
     monotonic.s += COOL_DOWN_S

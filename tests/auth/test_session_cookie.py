@@ -366,7 +366,7 @@ def test_a_session_is_verified_once_a_minute() -> None:
     """Within the minute it is not looked at again; one that is nobody's is never remembered."""
     way, headers = session_way(), {"Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
     assert user(way, headers) == "ming"
-    with at(NOW_S + 32 * DAY_S):  # by which a verification would tell
+    with at(NOW_S + 32 * DAY_S):  # a verification would reject it
         assert user(way, headers, now_ms=NOW_MS + 59_999) == "ming"
         with pytest.raises(NotLoggedIn, match="older than"):
             user(way, headers, now_ms=NOW_MS + 60_000)
@@ -375,7 +375,7 @@ def test_a_session_is_verified_once_a_minute() -> None:
     )
 
 
-def test_a_session_is_remembered_for_no_longer_than_it_lives() -> None:
+def test_a_cached_session_expires_with_the_session() -> None:
     """Its last second is the one of its greatest age, as if it were verified each time."""
     way = SessionCookie((SESSION_KEY,), cookie="session", user_field="_user_id", max_age_s=10)
     headers = {"Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}

@@ -57,7 +57,7 @@ def _resigned(token: str) -> str:
     return token.removesuffix(signature) + ("A" if signature[0] != "A" else "B") + signature[1:]
 
 
-def test_a_good_token_says_who_and_until_when() -> None:
+def test_a_good_token_has_user_and_expiry() -> None:
     """The claims come out parsed, times in milliseconds, the leeway counted in."""
     token = signed({"jti": "one", "iss": "login", "iat": NOW_S - 5})
     assert Tokens.with_key(TokenRules(("HS256",), leeway_s=10), JWT_KEY).verify(token) == Token(
@@ -115,7 +115,7 @@ def test_ed448_is_eddsa_too() -> None:
     ("after_s", "leeway_s", "is_good"), [(-1, 0, True), (0, 0, False), (1, 0, False), (29, 30, True), (30, 30, False)]
 )
 def test_exp_at_its_boundary(after_s: int, leeway_s: int, is_good: bool) -> None:  # noqa: FBT001 -- a column
-    """A token is refused from the second that `exp` names, plus the leeway; so says `expires_ms` too."""
+    """A token is rejected from the second in `exp` plus the leeway; `expires_ms` is the same."""
     tokens = Tokens.with_key(TokenRules(("HS256",), leeway_s=leeway_s), JWT_KEY)
     token = signed({"exp": NOW_S})
     with freeze_time(datetime.fromtimestamp(NOW_S - 60, UTC)):
@@ -195,7 +195,7 @@ OTHER_PURPOSES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("claims", "header", "purpose"), OTHER_PURPOSES, ids=str)
 def test_a_token_of_another_purpose_is_refused(claims: dict[str, Any], header: dict[str, Any], purpose: str) -> None:
-    """One key signs them all; what a library says a token is for is believed, unless the setting lets it log in."""
+    """One key signs all of them; the purpose that the library writes decides, unless the setting allows it."""
     token = signed(claims, **header)
     assert reason(token) == (f"the token's type is {purpose}; send an access token (see AUTHSVC_JWT_ALLOWED_TYPES)")
     allowing = TokenRules(("HS256",), allowed_types=frozenset({purpose}))
@@ -221,7 +221,7 @@ def test_a_token_of_another_purpose_is_refused(claims: dict[str, Any], header: d
     ids=str,
 )
 def test_access_tokens_of_common_libraries_log_in(claims: dict[str, Any], header: dict[str, Any]) -> None:
-    """So does whatever says nothing that is known."""
+    """So does a token without a known purpose."""
     assert Tokens.with_key(HS256, JWT_KEY).verify(signed(claims, **header)).user_id == "ming"
 
 
@@ -324,7 +324,7 @@ def test_issuer(issuer: str | None, iss: bytes, expected: str | None) -> None:
 
 
 def test_a_missing_claim_is_named() -> None:
-    """The refusal says which claim is missing, so that the login service can be mended."""
+    """The refusal names the missing claim, so that the login service can be corrected."""
     assert reason(signed({"exp": None})) == "the token has no exp"
     assert reason(signed({"sub": None})) == "the token has no sub"
     assert reason(signed({}), TokenRules(("HS256",), issuer="login")) == "the token has no iss"
@@ -595,7 +595,7 @@ def test_a_huge_token_costs_nothing() -> None:
         assert time.perf_counter() - began_s < 0.1
 
 
-def test_a_refusal_tells_nothing_of_the_token() -> None:
+def test_a_refusal_contains_no_part_of_the_token() -> None:
     """Neither a claim's value nor a part of the token is in the reason."""
     canary = "canary-in-a-claim"
     token = signed({"aud": canary, "iss": canary, "sub": canary, "jti": canary, "exp": NOW_S - 1}, kid=canary)
@@ -698,7 +698,7 @@ _TIMES = st.integers(NOW_S - 2, NOW_S + 2) | st.floats(NOW_S - 2, NOW_S + 2)
 def test_what_is_accepted_is_so_by_a_second_reading(
     header: dict[str, Any], claims: dict[str, Any], key: str, edits: list[tuple[float, str]]
 ) -> None:
-    """No token logs anybody in whom a plain reading of the RFCs would not, whatever its header and its edges say."""
+    """No token logs in that a plain reading of the RFCs would reject, whatever its header and its edges contain."""
     token = by_hand(json.dumps(header).encode(), json.dumps(claims).encode(), key.encode())
     for where, piece in edits:
         place = int(where * len(token))
@@ -744,7 +744,7 @@ def test_an_expired_token_with_a_key_that_is_gone_has_expired(login: LoginServic
             tokens.verify(old(claims))
 
 
-def test_a_login_service_that_is_away_refuses_nobody(login: LoginService) -> None:
+def test_an_unavailable_login_service_refuses_no_token(login: LoginService) -> None:
     """While the keys cannot be had, a token is neither good nor bad; one that is no token at all is bad still."""
     login.answer(b"<h1>Bad gateway</h1>", status=502)
     tokens = Tokens.with_jwks(TokenRules(("RS256",)), login.url)

@@ -33,7 +33,7 @@ def breaker(clock: Seconds) -> CircuitBreaker:
 
 
 def test_opens_after_repeated_failure(breaker: CircuitBreaker, clock: Seconds) -> None:
-    """Nothing is let through until the pause is over, and the refusal says how long that is."""
+    """All calls are rejected until the pause is over; the refusal has the remaining time."""
     assert breaker.is_open()
     with pytest.raises(VendorBusy) as busy:
         breaker.check()
@@ -79,7 +79,7 @@ def test_any_answer_closes_it(breaker: CircuitBreaker, clock: Seconds) -> None:
 
 
 def test_only_failures_in_a_row_count(clock: Seconds) -> None:
-    """A vendor that answers now and then is not away."""
+    """A vendor that answers sometimes is not unavailable."""
     breaker = CircuitBreaker(now_s=clock)
     for _ in range(3 * FAILURES):
         breaker.failed()

@@ -91,7 +91,7 @@ def asked(url: str, store: Store) -> None:
 def test_the_vendor_by_a_proxy(
     behind: VendorStandIn, store: Store, monkeypatch: pytest.MonkeyPatch, credentials: str | None
 ) -> None:
-    """The proxy is told the host alone; what is asked, and the masterSecret, go by TLS to the vendor."""
+    """The proxy gets only the host; the request and the masterSecret go by TLS to the vendor."""
     user = "somebody:made-up-p%40ss@" if credentials else ""
     with connect_proxy(behind.port, credentials) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{user}127.0.0.1:{proxy.port}")
@@ -118,7 +118,7 @@ def test_a_vendor_that_no_proxy_is_for(store: Store, monkeypatch: pytest.MonkeyP
 
 
 def test_a_proxy_that_refuses(behind: VendorStandIn, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The vendor is away, and the cause is the proxy's; the JWKS URL is no other."""
+    """The vendor is unavailable with the proxy's cause, and so is the JWKS URL."""
     with connect_proxy(behind.port, "somebody:made-up") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:wrong@127.0.0.1:{proxy.port}")
         vendor = Vendor(f"https://{NAME}", budget=Budget(Rate.parse("100/minute"), store), breaker=CircuitBreaker())

@@ -126,7 +126,7 @@ def test_others_go_on_signing_with_it(store: Store) -> None:
 
 
 def test_apps_are_noted_apart(store: Store) -> None:
-    """One app's secret says nothing of another's, be it the same; the default app is noted once, as itself."""
+    """The note of one app's secret is not that of another's, even for an equal secret; the default app has one note."""
     both = [app("one", appkey=OTHER_APPKEY), app("two", default=True)]
     Apps(both, T).reconcile(store, T)
     apps = Apps([app("new", "one", default=True), app("new", "one", appkey=OTHER_APPKEY)], T)
@@ -137,7 +137,7 @@ def test_apps_are_noted_apart(store: Store) -> None:
 
 
 def test_noted_now_and_then(store: Store) -> None:
-    """At once when the apps have changed, and then every ten seconds; again right after the store was away."""
+    """At once when the apps have changed, and then every ten seconds; again at once after the store was unavailable."""
     calls: list[str] = []
     counted = InstrumentedStore(
         store, lambda operation, *_: calls.append(operation), Availability("the store", "AUTHSVC_STORE_URL")
@@ -159,7 +159,7 @@ def test_noted_now_and_then(store: Store) -> None:
     assert calls == ["put"] * 4 + ["get"]
 
 
-def test_an_app_that_is_taken_away() -> None:
+def test_a_removed_app() -> None:
     """It is not served any more, and a new one is."""
     apps = Apps([app("one")], T)
     apps.replace([app("two", appkey=OTHER_APPKEY)], T + 1)

@@ -71,7 +71,7 @@ def test_a_bad_random_str(away: Store, clock: Clock, random_str: str) -> None:
         issuing.issue(APP, random_str=random_str, store=away, now_ms=clock.now_ms)
 
 
-def test_store_away(away: Store, clock: Clock) -> None:
+def test_store_unavailable(away: Store, clock: Clock) -> None:
     """Whether a client's was signed before cannot be known, so it is not signed."""
     with pytest.raises(StoreUnavailable):
         issuing.issue(APP, random_str=RANDOM_STR, store=away, now_ms=clock.now_ms)
@@ -107,7 +107,7 @@ def test_a_page_may_choose_what_is_of_now(store: Store, clock: Clock, age_ms: in
 
 @pytest.mark.parametrize(("age_ms", "refusal"), [(-30_001, NotYetValid), (30_001, Expired), (600_000, Expired)])
 def test_no_other_time_is_signed(store: Store, clock: Clock, age_ms: int, refusal: type[Exception]) -> None:
-    """Nobody can lay in payloads for later, and the refusal says how far off the time is."""
+    """Nobody can collect payloads for later; the refusal has the difference of the times."""
     with pytest.raises(refusal, match=f"timestamp: is {abs(age_ms)} ms"):
         chosen(store, clock, age_ms=age_ms)
 
@@ -133,7 +133,7 @@ def test_one_randomstr_is_signed_with_many_timestamps(store: Store, clock: Clock
 
 @pytest.mark.parametrize("later_ms", [0, 1, payload.MAX_AGE_MS + 2 * payload.MAX_SKEW_MS - 1])
 def test_what_one_route_has_signed_the_other_refuses(store: Store, clock: Clock, later_ms: int) -> None:
-    """Either way round, while a payload could live; the refusal says what to do, and another app is not concerned."""
+    """In both orders, while a payload could be valid; the refusal has the remedy, and other apps are independent."""
     issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)
     chosen(store, clock)
     clock.now_ms += 300_000
@@ -164,7 +164,7 @@ def test_nothing_chosen_is_signed_without_memory(away: Store, clock: Clock) -> N
         chosen(away, clock)
 
 
-def test_what_was_signed_is_remembered_as_long_as_it_could_live(store: Store, clock: Clock, tmp_path: Path) -> None:
+def test_a_claim_lasts_as_long_as_its_payload(store: Store, clock: Clock, tmp_path: Path) -> None:
     """And a minute longer, for clocks that differ; the refusals say what to send instead."""
     chosen(store, clock)
     issuing.issue(APP, random_str="made-up-random-string-02", store=store, now_ms=clock.now_ms)

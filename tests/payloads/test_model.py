@@ -67,7 +67,7 @@ class Place(Protocol):
 
 
 class FilePlace:
-    """A SQLite file; when it is away, another file is in its folder's place."""
+    """A SQLite file; while it is unavailable, another file is in its folder's place."""
 
     forgets = True
 
@@ -329,7 +329,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_away)
     @rule()
     def lose_the_store(self) -> None:
-        """All that it had is gone, and the workers are not told."""
+        """It loses all data, and the workers do not notice."""
         self.place.clear()
         self.model.lose_the_store()
 
@@ -441,7 +441,7 @@ def run(place: Place, steps: int, progress: Callable[[str], None]) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_sqlite(tmp_path: Path, part: int, progress: Callable[[str], None]) -> None:
-    """Whatever happens, in whatever order, two workers with a SQLite file do what the model says."""
+    """Whatever happens, in whatever order, two workers with a SQLite file behave like the model."""
     run(FilePlace(tmp_path), STEPS // PARTS, progress)
 
 

@@ -53,7 +53,7 @@ def test_a_payload_does_not_show_its_signature() -> None:
     ],
 )
 def test_a_changed_field_breaks_the_signature(change: dict[str, str], name: str) -> None:
-    """Each of the other three is covered by the signature, and the refusal tells nothing of it."""
+    """The signature covers each of the other three, and the refusal does not contain it."""
     changed = payload.parse(issued().to_dict() | change)
     with pytest.raises(BadSignature) as refusal:
         payload.check_signature(changed, [SECRET])
@@ -137,7 +137,7 @@ _NEARLY_GOOD = {
 
 @given(st.fixed_dictionaries(_NEARLY_GOOD) | st.fixed_dictionaries({}, optional=_NEARLY_GOOD | {"more": JSON}))
 def test_the_rule_of_a_payload(fields: dict[str, Any]) -> None:
-    """Parsed exactly if an independent statement of the rules says so, and then with nothing changed."""
+    """Parsed exactly if an independent statement of the rules accepts it, and then unmodified."""
     texts = {name: value for name, value in fields.items() if isinstance(value, str) and value.isascii()}
     stamp = fields.get("timestamp")
     is_good = (
@@ -162,7 +162,7 @@ def test_the_rule_of_a_payload(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("timestamp", [1_700_000_000, "1700000000"])
 def test_seconds_are_named(timestamp: object) -> None:
-    """The commonest mistake is told as what it is."""
+    """The most common mistake has its own message."""
     with pytest.raises(InvalidRequest, match=r"timestamp: is in seconds \(10 digits\)"):
         payload.parse(issued().to_dict() | {"timestamp": timestamp})
 
@@ -195,7 +195,7 @@ def test_seconds_are_named(timestamp: object) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], detail: str) -> None:
+def test_a_refusal_names_field_and_rule(changes: dict[str, Any], detail: str) -> None:
     """In these words, which callers show to who has to mend it; a number of any size is refused, not converted."""
     fields = {name: value for name, value in (issued().to_dict() | changes).items() if value is not ...}
     with pytest.raises((InvalidRequest, InvalidRandomStr)) as refusal:
@@ -210,14 +210,14 @@ def test_a_refusal_says_which_field_and_which_rule(changes: dict[str, Any], deta
         (-30_001, "timestamp: is 30001 ms in the future; at most 30000 ms are allowed"),
     ],
 )
-def test_a_refusal_says_how_far_off_the_time_is(age_ms: int, detail: str) -> None:
+def test_a_refusal_names_the_time_difference(age_ms: int, detail: str) -> None:
     """With both numbers, so that a clock that is wrong shows."""
     with pytest.raises((Expired, NotYetValid)) as refusal:
         payload.check_time(issued(), NOW_MS + age_ms)
     assert refusal.value.detail == detail
 
 
-def test_a_random_str_is_named_as_its_asker_names_it() -> None:
+def test_a_random_str_has_the_clients_name() -> None:
     """jchat-web calls it otherwise."""
     for text, rule in (
         ("r" * 37, "must be 20 to 36 characters long, this one has 37"),

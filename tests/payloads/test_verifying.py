@@ -169,14 +169,14 @@ def test_a_retired_secret(apps: Apps, store: Store, clock: Clock) -> None:
     assert verify(late, apps, store, clock.now_ms) is BadSignature
 
 
-def test_store_away(apps: Apps, clock: Clock) -> None:
+def test_store_unavailable(apps: Apps, clock: Clock) -> None:
     """What cannot be remembered is not accepted."""
     away = open_store("unix:///nonexistent/redis.sock")
     assert verify(signed(clock.now_ms), apps, away, clock.now_ms) is StoreUnavailable
 
 
 def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:
-    """A payload from before the store's memory counts as expired, and the refusal says since when it remembers."""
+    """A payload from before the store's records counts as expired; the refusal has their start."""
     with pytest.raises(Expired, match=f"begin at {clock.now_ms - 10_000}"):
         verifying.verify(signed(clock.now_ms - 10_000), holder=None, apps=apps, store=store, now_ms=clock.now_ms)
     younger = signed(clock.now_ms - 9_999, random_str="made-up-random-string-02")
@@ -193,7 +193,7 @@ def test_a_claim_outlives_its_payload(apps: Apps, store: Store, clock: Clock, tm
     assert kept == [(presented.timestamp_ms + 660_000,)]
 
 
-def test_refusals_are_told_in_these_words(apps: Apps, store: Store, clock: Clock) -> None:
+def test_the_details_of_refusals(apps: Apps, store: Store, clock: Clock) -> None:
     """What callers show to who has to mend it."""
     presented = signed(clock.now_ms)
     for holder, detail in (
@@ -233,7 +233,7 @@ def test_a_verifier(authorization: str) -> None:
     ],
 )
 def test_no_verifier(authorization: str | None, words: str) -> None:
-    """Anybody else is told which header is expected, or that the key is none."""
+    """Other requests get the expected header, or that the key is wrong."""
     with pytest.raises(NotLoggedIn, match=words):
         verifiers().check(authorization)
 

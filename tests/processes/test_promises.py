@@ -205,7 +205,7 @@ def test_a_retired_secret_stays_dead(four: Service) -> None:
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-def test_redis_away(on_redis: Service, redis_server: RedisServer, fault: str) -> None:
+def test_redis_unavailable(on_redis: Service, redis_server: RedisServer, fault: str) -> None:
     """Issuing goes on without one failed request; verifying says 503 with Retry-After within a second."""
     presented = ask(on_redis, issue_request()).json()
     verified: list[Timed] = []

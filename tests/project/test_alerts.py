@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard: valid, made of what the service tells, and firing when they should."""
+"""The alert rules and the dashboard: valid, based on metrics of the service, and firing when they should."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_the_rules_are_valid() -> None:
 
 
 def test_every_metric_exists() -> None:
-    """No rule and no panel asks for what is never told."""
+    """No rule and no panel uses a metric that does not exist."""
     counted = Metrics()
     gauged(counted)
     named = set(re.findall(r"^# TYPE (\w+)", counted.text().decode(), re.MULTILINE))
@@ -49,7 +49,7 @@ def test_every_metric_exists() -> None:
             assert {name, name.removesuffix("_bucket")} & named, name
 
 
-def test_the_guide_tells_them_all() -> None:
+def test_the_guide_lists_all_metrics() -> None:
     """The table of docs/operate.md has every metric, and no other."""
     counted = Metrics()
     gauged(counted)
@@ -63,7 +63,7 @@ def test_the_guide_tells_them_all() -> None:
 
 
 def test_the_names_are_as_prometheus_wants_them(tmp_path: Path) -> None:
-    """Its linter has nothing to say."""
+    """Its linter finds nothing."""
     counted = Metrics()
     gauged(counted)
     promtool("check", "metrics", given=counted.text().decode())

@@ -178,7 +178,7 @@ def test_an_import_that_points_up_would_be_found(name: str, imported: str) -> No
 
 
 @pytest.mark.parametrize("name", sorted({room(name) for name in MODULES if "." in name}))
-def test_a_room_says_what_it_is_for(name: str) -> None:
+def test_a_room_describes_itself(name: str) -> None:
     """And what it may import, in the docstring of its __init__; it has ten modules or so."""
     docstring = ast.get_docstring(tree(name))
     assert docstring
@@ -224,7 +224,7 @@ def test_the_clock_is_read_in_one_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_no_exception_is_caught_that_is_not_known(name: str) -> None:
-    """Only the handler for 500 takes any exception, and only to tell of it."""
+    """Only the handler for 500 catches any exception, and only to log it."""
     # Flask's door has a handler of Flask's for it; the direct one catches by itself.
     assert len(catching_all(MODULES[name].read_text())) == (1 if name == "web.direct" else 0)
 
@@ -280,7 +280,7 @@ def test_a_module_describes_itself(name: str) -> None:
 
 
 def misnamed_imports(docstring: str, imported: Collection[str]) -> set[str]:
-    """Return what a docstring's sentences on imports name but is not imported, or omit though they say "only"."""
+    """Return the names in sentences on imports that are not imported, and those missing after "only" or "nothing"."""
     wrong: set[str] = set()
     for sentence in re.split(r"(?<=\.) (?=[A-Z`])", " ".join(docstring.split())):
         _, verb, names = sentence.partition("mports ")
@@ -294,7 +294,7 @@ def misnamed_imports(docstring: str, imported: Collection[str]) -> set[str]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_docstring_names_what_is_imported(name: str) -> None:
-    """What a module says of its imports is true of its code."""
+    """The docstring and the imports agree."""
     assert misnamed_imports(ast.get_docstring(tree(name)) or "", list(imports(name))) == set()
 
 

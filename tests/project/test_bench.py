@@ -1,4 +1,4 @@
-"""Tests of the benchmark: that the peers do the same job, and that what is measured and told of it is so."""
+"""Tests of the benchmark: that the peers do the same job, and that the report has what was measured."""
 
 import dataclasses
 import json
@@ -222,8 +222,8 @@ def test_memory_counts_every_process(ours: Process) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_floor_has_what_it_is_told_to_import(when: Literal["before", "after"], tmp_path: Path) -> None:
-    """Python alone is the least; with a library, a parent and two workers say ok; before the fork is for all three."""
+def test_a_floor_imports_its_modules(when: Literal["before", "after"], tmp_path: Path) -> None:
+    """Python alone is the least; with a library, a parent and two workers print ok."""
     stage = Stage(tmp_path, cores=None)
     with servers.floor(stage, []) as process:
         wait_until(lambda: len(process.pids()) == 3, timeout_s=15)
@@ -314,7 +314,7 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
 
 
 def test_the_verdicts_are_of_what_was_measured() -> None:
-    """A ratio is of the same part; what was not measured is left out; a bound that is missed says no."""
+    """A ratio is of the same part; what was not measured is left out; a missed bound has "no"."""
     lines = report.verdicts(made_up_results()).splitlines()[2:]
     verdicts = {cells[1]: cells[2:5] for line in lines for cells in [[cell.strip() for cell in line.split("|")]]}
     assert verdicts == {
@@ -381,7 +381,7 @@ def test_the_chart_reads_in_light_and_dark() -> None:
     assert "Fastify &lt;5&gt;" in picture
 
 
-def test_the_readme_tells_the_results_that_are_kept() -> None:
+def test_the_readme_has_the_stored_results() -> None:
     """Neither is changed without the other."""
     assert results.FILE.exists()
     assert report.chapters(results.read()) in (report.FOLDER / "README.md").read_text()

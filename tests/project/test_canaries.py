@@ -16,7 +16,7 @@ from tests.support.vendor_stand_in import Reply, VendorStandIn, vendor_stand_in
 
 @pytest.fixture
 def stand_in() -> Iterator[VendorStandIn]:
-    """A server that tells what it should not."""
+    """A server that shows what it should not."""
     with vendor_stand_in() as stand_in:
         stand_in.reply = lambda _: Reply.json({"alive": made_up.MASTER_SECRET})
         yield stand_in

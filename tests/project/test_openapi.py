@@ -1,4 +1,4 @@
-"""Tests of the contract as a document: it says what the code says, in both directions."""
+"""Tests of the contract as a document: it agrees with the code, in both directions."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_the_served_contract_is_the_file(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("problem", problems.BY_NAME.values(), ids=lambda problem: problem.name)
 def test_every_problem_is_in_the_contract_as_in_the_table(problem: Problem) -> None:
-    """Each has one example, wherever it is shown, and one schema, and both say what the table says."""
+    """Each has one example, wherever it is shown, and one schema; both agree with the table."""
     listed = [value for pointer, value, _ in contract.examples() if pointer.endswith(f"/examples/{problem.name}")]
     schemas = [
         schema

@@ -38,7 +38,7 @@ TOP = {
     "pyproject.toml",
     "tests",
 }
-# An extra of a dependency, by what it brings: the lock says nothing of extras.
+# An extra of a dependency, by what it brings: the lock has no extras.
 BROUGHT = {"pyjwt[crypto]": "cryptography", "redis[hiredis]": "hiredis"}
 
 
@@ -115,7 +115,7 @@ def is_bounded(text: str) -> bool:
 
 
 def test_every_dependency_is_bounded() -> None:
-    """The oldest version that serves is said, for what runs and for what tests; and the newest where that matters."""
+    """Each dependency has its oldest version, for the service and for the tests, and the newest where that matters."""
     extras = PROJECT["project"]["optional-dependencies"].values()
     for text in (text for group in (PROJECT["project"]["dependencies"], *extras) for text in group):
         assert is_bounded(text) or text.startswith("authsvc["), text
@@ -127,7 +127,7 @@ def test_a_missing_bound_would_be_found(text: str) -> None:
     assert not is_bounded(text)
 
 
-def test_the_version_is_told_once() -> None:
+def test_the_version_is_written_once() -> None:
     """The build reads it from the package, and the changelog has a chapter for it, with the day of the release."""
     assert PROJECT["project"]["dynamic"] == ["version"]
     path = ROOT / PROJECT["tool"]["hatch"]["version"]["path"]

@@ -114,7 +114,7 @@ def test_both_languages_have_the_same_pages() -> None:
 
 @BOTH
 def test_every_page_begins_with_what_it_is_for(docs: Docs) -> None:
-    """After the title, one sentence that says what the reader can do after the page."""
+    """After the title, one sentence with what the reader can do after the page."""
     for page in docs.pages[1:]:
         _, sentence, *_ = page.text.split("\n\n")
         assert page.text.startswith("# "), page.name
@@ -160,7 +160,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
-def test_what_was_asked_is_two_clicks_away(asked: tuple[str, str, str]) -> None:
+def test_questions_are_answered_within_two_clicks(asked: tuple[str, str, str]) -> None:
     """The index links the page, and the page has a chapter for it."""
     name, *chapters = asked
     for docs, chapter in zip((ENGLISH, CHINESE), chapters, strict=True):
@@ -272,7 +272,7 @@ def user_token(secrets: Path) -> str:
 @pytest.mark.parametrize(
     "block", [block for block in ENGLISH.blocks if block.mark == "run"], ids=lambda block: block.text[:40]
 )
-def test_what_runs_shows_what_it_says(
+def test_examples_print_what_the_page_shows(
     block: Block, service: Service, secrets: Path, tmp_path: Path, seen: Seen
 ) -> None:
     """The output of each command is what stands below it, where … stands for anything."""

@@ -1,4 +1,4 @@
-"""The page that says what is promised and what shows it: complete, and of tests that exist."""
+"""The page of promises and their tests: complete, with tests that exist."""
 
 import ast
 import re

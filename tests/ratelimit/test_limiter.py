@@ -38,7 +38,7 @@ MING_MS = start_ms("ming")
 
 
 class Counting:
-    """A store that is the one below, or away; it notes how often it is asked to count."""
+    """A store that passes calls on, or is unavailable; it counts the calls of `count`."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -85,7 +85,7 @@ def passed(limiter: Limiter, user_id: str = "ming", now_ms: int = MING_MS, appke
 
 
 def test_quota(limiter: Limiter) -> None:
-    """Each answer tells what is left and when the window ends, in seconds rounded up; then come refusals."""
+    """Each answer has what is left and the end of the window, in seconds rounded up; then come refusals."""
     quotas = [limiter.hit("ming", APPKEY, MING_MS) for _ in range(5)]
     assert quotas == [Quota(RATE, remaining, 60) for remaining in (4, 3, 2, 1, 0)]
     with pytest.raises(TooManyRequests) as refused:
@@ -106,7 +106,7 @@ def test_windows(store: Counting, window_ms: int) -> None:
 
 
 def test_refused_hits_do_not_count(limiter: Limiter, store: Counting) -> None:
-    """Whoever goes on asking does not push his own window's end away, nor the store's count up."""
+    """Rejected requests do not extend the window, nor increase the store's count."""
     assert passed(limiter) == 5
     for _ in range(50):
         assert passed(limiter) == 0
@@ -134,8 +134,8 @@ def test_windows_begin_at_a_moment_of_each_users_own(store: Counting) -> None:
     assert max(seconds.count(second) for second in set(seconds)) < 40
 
 
-def test_a_hit_while_being_told(limiter: Limiter, store: Counting) -> None:
-    """What comes while the store is being asked is told the next time, once, also if the user asks no more."""
+def test_a_hit_during_an_exchange(limiter: Limiter, store: Counting) -> None:
+    """A hit during an exchange is sent with the next one, once, even without further hits of the user."""
     limiter.hit("ming", APPKEY, MING_MS)
     limiter.hit("ming", APPKEY, MING_MS)
     ask = store.count
@@ -154,7 +154,7 @@ def test_a_hit_while_being_told(limiter: Limiter, store: Counting) -> None:
 
 
 def test_few_calls_for_many_users(limiter: Limiter, store: Counting) -> None:
-    """Nothing is asked of the store while hitting; then a few calls tell of all users, and none if there is no news."""
+    """Hits make no call to the store; then a few calls have the counts of all users, and none if nothing changed."""
     users = PIECES * PIECE + 1
     for number in range(users):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
@@ -166,8 +166,8 @@ def test_few_calls_for_many_users(limiter: Limiter, store: Counting) -> None:
     assert not any("user-" in name for name in store.counted[0])
 
 
-def test_away_between_two_pieces(limiter: Limiter, store: Counting) -> None:
-    """What was told is not told again, and what was not is the next time."""
+def test_unavailable_between_two_batches(limiter: Limiter, store: Counting) -> None:
+    """What was sent is not sent again, and the rest is sent the next time."""
     for number in range(2 * PIECE):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
     store.is_away_after = 1
@@ -180,7 +180,7 @@ def test_away_between_two_pieces(limiter: Limiter, store: Counting) -> None:
 
 
 def test_others_run_between_two_pieces(limiter: Limiter, store: Counting) -> None:
-    """Requests are let through between two pieces, and not only when all have been told."""
+    """Requests are served between two batches, and not only after all."""
     for number in range(3 * PIECE):
         limiter.hit(f"user-{number}", APPKEY, MING_MS)
     began_s = time.monotonic()
@@ -231,8 +231,8 @@ def test_counts_of_another_kind_are_apart(store: Counting) -> None:
     assert len({name for hits in store.counted for name in hits}) == 2
 
 
-def test_store_away(store: Counting) -> None:
-    """Each worker holds the limit by itself, and tells what it has let through when the store is back."""
+def test_store_unavailable(store: Counting) -> None:
+    """Each worker enforces the limit by itself, and sends its counts when the store is available again."""
     one, other = another(store), another(store)
     store.is_away = True
     for _ in range(2):
@@ -247,7 +247,7 @@ def test_store_away(store: Counting) -> None:
     assert passed(other) == 0
 
 
-def test_told_when_the_store_is_back(store: Counting) -> None:
+def test_counts_are_sent_when_the_store_is_available_again(store: Counting) -> None:
     """Others learn of whom a worker let through during an outage also if he asks it no more."""
     one, other = another(store), another(store)
     assert passed(one) == 5
@@ -273,7 +273,7 @@ def test_store_back_empty(store: Counting, tmp_path: Path) -> None:
     store.store.close()
 
 
-def test_a_window_that_ends_before_it_is_told(store: Counting) -> None:
+def test_a_window_that_ends_before_its_exchange(store: Counting) -> None:
     """News of a window that is over does not count in the next one."""
     limiter = another(store)
     store.is_away = True
@@ -294,7 +294,7 @@ def test_many_threads(limiter: Limiter) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """A million distinct users take no more memory than the bound allows, though the store can be told of none."""
+    """A million distinct users take no more memory than the bound allows, though the store is unavailable."""
     traced = {name for name in os.environ if name.startswith("COV")}
     environment = {name: value for name, value in clean_environment().items() if name not in traced}
     command = [sys.executable, "-m", "tests.support.crowd"]
@@ -322,10 +322,8 @@ def flood(limiter: Limiter, users: int, now_ms: int = MING_MS, name: str = "othe
 
 
 @pytest.mark.parametrize("is_told", [False, True])
-def test_of_those_who_spent_as_much_the_longest_known_is_forgotten(
-    small: Limiter, store: Counting, *, is_told: bool
-) -> None:
-    """One user more than are remembered costs the first one's count, whether the store was told of him or not."""
+def test_of_equal_counts_the_oldest_is_dropped(small: Limiter, store: Counting, *, is_told: bool) -> None:
+    """One user more than are counted drops the first one's count, whether the store has it or not."""
     flood(small, USERS)
     if is_told:
         small.reconcile()
@@ -339,7 +337,7 @@ def test_of_those_who_spent_as_much_the_longest_known_is_forgotten(
 
 
 @pytest.mark.parametrize("is_told", [False, True])
-def test_who_has_spent_most_is_not_forgotten(small: Limiter, *, is_told: bool) -> None:
+def test_the_highest_count_is_not_dropped(small: Limiter, *, is_told: bool) -> None:
     """However many others come, a hundred users who spent their limit one after the other get no hit more."""
     for number in range(100):
         assert passed(small, f"eve-{number}") == 5
@@ -351,7 +349,7 @@ def test_who_has_spent_most_is_not_forgotten(small: Limiter, *, is_told: bool) -
         assert len(small) == USERS
 
 
-def test_who_has_spent_less_is_forgotten_first(small: Limiter) -> None:
+def test_the_lowest_count_is_dropped_first(small: Limiter) -> None:
     """Users who come later take the places of those who spent one hit, and of nobody who spent more."""
     for hits in (4, 2, 1):
         for _ in range(hits):
@@ -375,7 +373,7 @@ def test_any_rate_forgets(store: Counting, rate: Rate) -> None:
         assert len(limiter) == 10
 
 
-def test_whose_window_is_over_is_forgotten_first(small: Limiter) -> None:
+def test_an_ended_window_is_dropped_first(small: Limiter) -> None:
     """Who spent all of an earlier window keeps nobody from being remembered in this one."""
     for number in range(USERS):
         assert passed(small, f"eve-{number}") == 5

@@ -28,7 +28,7 @@ def read(folder: Path, text: str | bytes) -> list[str]:
 
 
 def test_apps(tmp_path: Path) -> None:
-    """In the file's order, each with what it says and the defaults of what it does not."""
+    """In the file's order, each with its own values and the defaults for the others."""
     path = tmp_path / "apps.toml"
     path.write_text(f'{ONE}previous_master_secret = "{OTHER_MASTER_SECRET}"\nflag = 1\ndefault = true\n{OTHER}')
     one, other = apps_file.read(path)
@@ -76,7 +76,7 @@ def test_a_fault(tmp_path: Path, text: str | bytes, words: str) -> None:
 
 
 def test_no_table(tmp_path: Path) -> None:
-    """An app that is no table is told how to be one."""
+    """For an app that is not a table, the fault shows the right form."""
     assert read(tmp_path, "[apps]\na = 1\n") == ["AUTHSVC_APPS_FILE: apps.a: must be a table"]
 
 

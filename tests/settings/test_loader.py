@@ -96,7 +96,7 @@ def test_no_other_setting_is_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_one_newline_at_the_end_is_none_of_it(tmp_path: Path, content: bytes, secret: str) -> None:
-    """As editors and echo leave it; nothing else is taken away."""
+    """As editors and echo write it; nothing else is removed."""
     path = tmp_path / "secret"
     path.write_bytes(content)
     variables = {key: value for key, value in GOOD.items() if "MASTER" not in key}
@@ -200,7 +200,7 @@ def test_what_the_command_line_needs() -> None:
 
 
 def test_a_name_is_shown_on_one_line() -> None:
-    """Whatever a variable is called: no line of a log is made up by it, and no terminal is told what to do."""
+    """Whatever a variable is called: it forges no line of a log, and controls no terminal."""
     (fault,) = faults(GOOD | {"AUTHSVC_X\n\x1b[2J\udcff": "x"})
     assert fault.startswith(r"AUTHSVC_X\n\x1b[2J\udcff: is not a setting")
     (fault,) = faults(GOOD | {f"AUTHSVC_{'X' * 10_000}": "x"})

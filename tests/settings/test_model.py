@@ -79,7 +79,7 @@ NO_ALGORITHMS = (
     ],
 )
 def test_rules_over_several(variables: dict[str, str], reported: list[str]) -> None:
-    """Each fault in a sentence that says what to do."""
+    """Each fault is a sentence with the remedy."""
     assert faults(variables) == reported
 
 
@@ -173,7 +173,7 @@ def test_a_signed_assertion(keys_from: dict[str, str]) -> None:
     assert load(APP | keys_from | {"AUTHSVC_JWT_HEADER": "X-Jwt"}, Settings).jwt_header == "X-Jwt"
 
 
-def test_what_says_more_of_tokens_and_pages() -> None:
+def test_further_settings_of_tokens_and_pages() -> None:
     """Names of types as a library writes them; origins of apps; headers by name; a cookie; keys that are bytes."""
     settings = load(
         APP
@@ -241,7 +241,7 @@ def test_frozen(settings: Settings) -> None:
 
 
 def test_no_secret_has_a_default() -> None:
-    """Whoever forgets one is told."""
+    """A missing one is reported."""
     for name in SECRETS - {"store_url"}:
         assert Settings.model_fields[name].default in (None, ()), name
 

@@ -82,7 +82,7 @@ def test_a_folder_that_is_swapped(tmp_path: Path) -> None:
 
 
 def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told once for each content, without the content, and the settings stay; a file that comes back is taken."""
+    """It is logged once for each content, without the content, and the settings stay; a restored file is used."""
     watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     with caplog.at_level(logging.WARNING, watcher.__name__):
         for content in (f"{made_up.OTHER_MASTER_SECRET} \n", ""):
@@ -109,7 +109,7 @@ def test_a_change_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 class Unreadable(dict[str, str]):
-    """Variables of which a file is away during the next reads of all settings, and back after each with its content."""
+    """Variables whose file is missing during the next loads of all settings, and restored after each."""
 
     times = 0
 
@@ -184,7 +184,7 @@ def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Half a secret would pass for a whole one: a file is used when it has come to rest, and the log says so."""
+    """Half a secret looks like a complete one: a file is used when it is unchanged for a while, which is logged."""
     watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     half, whole = made_up.OTHER_MASTER_SECRET[:12], f"{made_up.OTHER_MASTER_SECRET}\n"
     (tmp_path / "master").write_text(half)

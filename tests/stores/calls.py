@@ -21,7 +21,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 WRITES: Final = {name: call for name, call in CALLS.items() if name != "get"}
 
 
-def check_away(store: Store, call: Callable[[Store], object]) -> StoreUnavailable:
+def check_unavailable(store: Store, call: Callable[[Store], object]) -> StoreUnavailable:
     """Hold a call to the promise: StoreUnavailable within a second. Return what was raised."""
     began_s = time.monotonic()
     with pytest.raises(StoreUnavailable) as raised:

@@ -27,7 +27,8 @@ class Load:
     """
     What is presented, and what came of it.
 
-    A presentation that the store was away for is made again, as its client would, until it is decided: it may have
+    A presentation during which the store was unavailable is made again, as its client would, until it is decided: it
+        may have
     used the payload up all the same. Payloads are issued when they are first presented.
     """
 
@@ -57,7 +58,7 @@ class Load:
 
     @property
     def away_s(self) -> float:
-        """How long it took from the first call that found a store away to the last one."""
+        """The time from the first call with an unavailable store to the last one."""
         return max(self._away_s, default=0.0) - min(self._away_s, default=0.0)
 
     def run(self, disturb: Callable[[], None], *, after: int) -> None:
@@ -101,7 +102,7 @@ class Load:
         except StoreUnavailable:
             outcome = "away"
             self._away_s.append(time.monotonic())
-            time.sleep(0.02)  # as a client does that was told when to come back
+            time.sleep(0.02)  # as a client after Retry-After
         except Replayed:
             outcome = "replayed"
         except Expired:

@@ -130,7 +130,7 @@ def test_birth_mark_stays(opened: Open, store_url: str, first: Callable[[Store],
     assert lost.value.born_ms == BORN_MS
 
 
-def test_ping_tells_the_time(store: Store) -> None:
+def test_ping_returns_the_time(store: Store) -> None:
     """A ping returns the store's clock, in Unix milliseconds."""
     before_ms = time.time_ns() // 1_000_000
     told_ms = store.ping().clock_ms

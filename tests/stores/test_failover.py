@@ -196,7 +196,7 @@ def takes(store: Store, key: str) -> bool:
 
 
 def cut_off(replica: PortServer, primary: PortServer) -> None:
-    """Have the replica miss whatever its primary is told from now on, until it is resumed."""
+    """Make the replica miss all writes of its primary from now on, until it is resumed."""
     replica.pause()
     with primary.client() as client:
         client.client_kill_filter(_type="replica")  # or what it was sent would wait for it in the kernel

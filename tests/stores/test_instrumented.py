@@ -1,4 +1,4 @@
-"""A measured store does what the one behind it does, and tells of it."""
+"""An instrumented store passes each call on, and reports it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def availability() -> Availability:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call(tmp_path: Path, name: str) -> None:
-    """It is passed on, its answer comes back, and it is told of with its time."""
+    """It is passed on, its answer is returned, and it is reported with its time."""
     calls: Calls = []
     plain = open_store(f"sqlite://{tmp_path}/plain.db", now_ms=lambda: 1)
     measured = InstrumentedStore(

@@ -126,7 +126,7 @@ os._exit(0)
     ],
 )
 def test_a_store_keeps_to_its_second(name_server: NameServer, url: str) -> None:
-    """It is away within a second while its name is looked up, says so, and asks no second time meanwhile."""
+    """It is unavailable within a second while its name is looked up, with that cause, and without a second look-up."""
     name_server.answering.clear()
     with closing(open_store(url)) as store:
         for _ in range(3):

@@ -15,7 +15,7 @@ from authsvc.stores import open_store
 from authsvc.stores.redis import RedisStore
 from authsvc.stores.sqlite import SqliteStore
 from authsvc.stores.store import Store
-from tests.stores.calls import CALLS, check_away
+from tests.stores.calls import CALLS, check_unavailable
 from tests.support import made_up
 
 BEGIN = "must begin with sqlite:///, unix://, redis[s]://, redis[s]+sentinel:// or redis[s]+cluster://"
@@ -100,7 +100,7 @@ def test_redis(url: str) -> None:
     ],
 )
 def test_refused(url: str, rule: str) -> None:
-    """Any other URL is a fault in the settings that says what it may be."""
+    """Any other URL is a fault of the settings, which names the allowed ones."""
     with pytest.raises(SettingsError) as refused:
         open_store(url)
     assert refused.value.faults == [f"AUTHSVC_STORE_URL: {rule}"]
@@ -119,7 +119,7 @@ def test_refused(url: str, rule: str) -> None:
     ],
 )
 def test_a_path_that_may_be_meant_as_a_relative_one(relative: str, there: str) -> None:
-    """Other software reads three slashes so. Both readings are told, and how to write each."""
+    """Other software reads three slashes so. The fault has both readings, and how to write each."""
     path = relative.removeprefix("./")
     with pytest.raises(SettingsError) as refused:
         open_store(f"sqlite:///{relative}")
@@ -184,9 +184,9 @@ def test_password_that_is_not_encoded(mark: str, scheme: str) -> None:
 )
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_nobody_there(url: str, call: Callable[[Store], object]) -> None:
-    """Hosts where nobody listens are away."""
+    """Hosts where nobody listens are unavailable."""
     with closing(open_store(url)) as store:
-        check_away(store, call)
+        check_unavailable(store, call)
 
 
 def test_redis_is_loaded_for_redis_only() -> None:

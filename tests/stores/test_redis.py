@@ -19,7 +19,7 @@ from authsvc.stores.redis_client import Client
 from authsvc.stores.store import Pulse, Store
 from authsvc.stores.topology import Primaries
 from tests.conftest import Clock
-from tests.stores.calls import CALLS, WRITES, check_away, works
+from tests.stores.calls import CALLS, WRITES, check_unavailable, works
 from tests.stores.proxy import Proxy
 from tests.support import made_up
 from tests.support.running import free_port, wait_until
@@ -96,7 +96,7 @@ def test_password_goes_with_auth_alone(redis_server: RedisServer, behind: redis.
 
 
 def test_the_clock_that_is_furthest_off(store: RedisStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several primaries' clocks a ping tells the one that differs most from ours, and the first worry."""
+    """Of several primaries' clocks a ping returns the one that differs most from ours, and the first worry."""
     pulses = iter(
         [Pulse(clock() + 5), Pulse(clock() - 700, "the first"), Pulse(clock() + 300, "the second"), Pulse(clock() - 1)]
     )
@@ -218,7 +218,7 @@ def test_slow_to_mark(store: RedisStore, redis_server: RedisServer, behind: redi
 
 
 def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
-    """A server that is promoted anew each time that its mark is to be set is away, and works when that ends."""
+    """A server that is promoted again before each mark is unavailable, and works after that."""
     promotions = iter(range(3))
 
     def promoted() -> int:
@@ -227,16 +227,16 @@ def test_one_history_after_the_other(redis_server: RedisServer, behind: redis.Re
         return clock.now_ms
 
     with closing(RedisStore(redis_server.url, now_ms=promoted)) as store:
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
         assert str(raised.__cause__) == "the server started another replication history during a claim"
         wait_until(lambda: works(store), timeout_s=15)
 
 
-def test_no_history_is_told(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
+def test_a_server_without_a_history(redis_server: RedisServer, behind: redis.Redis, clock: Clock) -> None:
     """Where the script may not ask for the history, the store is unavailable: without it nothing can be promised."""
     behind.acl_setuser("authsvc", enabled=True, nopass=True, keys=["authsvc:*"], commands=["+@all", "-info"])
     with closing(RedisStore(f"unix://authsvc:any@{redis_server.socket}", now_ms=clock)) as store:
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
     assert "can't run this command" in str(raised.__cause__)
 
 
@@ -248,11 +248,11 @@ def test_no_history_is_told(redis_server: RedisServer, behind: redis.Redis, cloc
 def test_killed(
     store: RedisStore, redis_server: RedisServer, call: Callable[[Store], object], *, connected: bool
 ) -> None:
-    """A Redis that has died is away at once, and there again when it is."""
+    """A Redis that has ended is unavailable at once, and works after its restart."""
     if connected:
         store.ping()
     redis_server.kill()
-    check_away(store, call)
+    check_unavailable(store, call)
     redis_server.start()
     wait_until(lambda: works(store), timeout_s=15)
     call(store)
@@ -266,11 +266,11 @@ def test_killed(
 def test_paused(
     store: RedisStore, redis_server: RedisServer, call: Callable[[Store], object], *, connected: bool
 ) -> None:
-    """A Redis that hangs is away within a second, and there again when it goes on."""
+    """A Redis that hangs is unavailable within a second, and works when it continues."""
     if connected:
         store.ping()
     redis_server.pause()
-    check_away(store, call)
+    check_unavailable(store, call)
     redis_server.resume()
     wait_until(lambda: works(store), timeout_s=15)
     call(store)
@@ -281,21 +281,21 @@ def test_paused_for_many(store: RedisStore, redis_server: RedisServer) -> None:
     redis_server.pause()
     threads = 2 * THREADS
     with ThreadPoolExecutor(threads) as pool:
-        assert len(list(pool.map(lambda call: check_away(store, call), threads * [CALLS["add"]]))) == threads
+        assert len(list(pool.map(lambda call: check_unavailable(store, call), threads * [CALLS["add"]]))) == threads
 
 
 def test_a_hanging_redis_does_not_hold_every_thread(store: RedisStore, redis_server: RedisServer) -> None:
     """While Redis hangs, one thread at a time waits for it; the others have their answer at once."""
     store.ping()
     redis_server.pause()
-    check_away(store, CALLS["add"])
+    check_unavailable(store, CALLS["add"])
     waits_s: list[float] = []
     until_s = time.monotonic() + 1.5
 
     def ask() -> None:
         while time.monotonic() < until_s:
             began_s = time.monotonic()
-            check_away(store, CALLS["add"])
+            check_unavailable(store, CALLS["add"])
             waits_s.append(time.monotonic() - began_s)
             threading.Event().wait(0.01)
 
@@ -328,11 +328,11 @@ def test_slow_for_one(redis_server: RedisServer, *, others_are_answered: bool) -
 
 
 def test_read_only(store: RedisStore, behind: redis.Redis) -> None:
-    """A replica, which answers READONLY, is away for every write."""
+    """A replica, which answers READONLY, is unavailable for every write."""
     store.ping()
     behind.replicaof("127.0.0.1", 1)
     for call in WRITES.values():
-        raised = check_away(store, call)
+        raised = check_unavailable(store, call)
         assert isinstance(raised.__cause__, redis.ReadOnlyError | TimeoutError)
     behind.replicaof("NO", "ONE")
     wait_until(lambda: works(store), timeout_s=15)
@@ -345,7 +345,7 @@ def test_failed_over(store: RedisStore, redis_server: RedisServer, behind: redis
     with RedisServer(tmp_path / "next") as following:
         behind.replicaof("127.0.0.1", 1)
         following.socket.rename(redis_server.socket)
-        check_away(store, CALLS["add"])
+        check_unavailable(store, CALLS["add"])
         wait_until(lambda: works(store), timeout_s=15)
         with redis_server.client() as client:
             assert client.get("authsvc:birth") is not None
@@ -353,12 +353,12 @@ def test_failed_over(store: RedisStore, redis_server: RedisServer, behind: redis
 
 @pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 def test_out_of_memory(store: RedisStore, behind: redis.Redis, call: Callable[[Store], object]) -> None:
-    """A Redis that is full and may not evict is away for every write, and can still be read."""
+    """A Redis that is full and may not evict is unavailable for every write, and can still be read."""
     store.put("key", "text", keep_ms=MINUTE_MS)
     behind.config_set("maxmemory-policy", "noeviction")
     behind.config_set("maxmemory", 1)
     assert store.get("key") == "text"
-    raised = check_away(store, call)
+    raised = check_unavailable(store, call)
     assert isinstance(raised.__cause__, redis.OutOfMemoryError)
     behind.config_set("maxmemory", 0)
     wait_until(lambda: works(store), timeout_s=15)
@@ -366,7 +366,7 @@ def test_out_of_memory(store: RedisStore, behind: redis.Redis, call: Callable[[S
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_loading(tmp_path: Path, call: Callable[[Store], object]) -> None:
-    """A Redis that is still reading its file is away."""
+    """A Redis that is still loading its file is unavailable."""
     with RedisServer(
         tmp_path, "--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"
     ) as server:
@@ -377,18 +377,18 @@ def test_loading(tmp_path: Path, call: Callable[[Store], object]) -> None:
         server.kill()
         server.start()
         with closing(RedisStore(server.url, now_ms=lambda: BORN_MS)) as store:
-            raised = check_away(store, call)
+            raised = check_unavailable(store, call)
     assert isinstance(raised.__cause__, redis.BusyLoadingError)
 
 
 @pytest.mark.parametrize("user", ["", "somebody"])
 def test_wrong_password(redis_server: RedisServer, behind: redis.Redis, user: str) -> None:
-    """A password that Redis refuses makes the store away, and is shown nowhere."""
+    """With a password that Redis rejects the store is unavailable, and the password is shown nowhere."""
     behind.config_set("requirepass", "another")
     url = f"unix://{user}:{made_up.VERIFIER_KEY}@{redis_server.socket}"
     with closing(open_store(url)) as store:
         for call in CALLS.values():
-            raised = check_away(store, call)
+            raised = check_unavailable(store, call)
             assert isinstance(raised.__cause__, redis.AuthenticationError | TimeoutError)
             shown = [str(store), repr(store), repr(raised), *traceback.format_exception(raised)]
             assert made_up.VERIFIER_KEY not in "".join(shown)
@@ -402,7 +402,7 @@ def proxy(tmp_path: Path, redis_server: RedisServer) -> Iterator[Proxy]:
 
 
 def test_redis_py_takes_a_lost_answer_for_a_lost_claim(proxy: Proxy) -> None:
-    """Why `add` asks with GET: redis-py repeats a plain SET NX whose answer was lost, and says that it lost."""
+    """Why `add` uses GET: redis-py repeats a plain SET NX whose answer was lost, and returns that it lost."""
     with redis.Redis(unix_socket_path=proxy.path, decode_responses=True) as client:
         client.ping()
         proxy.lose_next_answer = True
@@ -435,4 +435,4 @@ def test_too_late_to_ask_again(redis_server: RedisServer, monkeypatch: pytest.Mo
     with closing(open_store(redis_server.url)) as store:
         store.ping()
         redis_server.stop()
-        check_away(store, CALLS["add"])
+        check_unavailable(store, CALLS["add"])

@@ -118,7 +118,7 @@ def url(listener: socket.socket) -> str:
 
 
 def test_a_connection_that_breaks_is_not_made_again(listener: socket.socket) -> None:
-    """It says its name first, and not HELLO, whose refusal would repeat a password; to ask again is the store's."""
+    """It sends its name first, and not HELLO, whose error would contain a password; the store makes the retry."""
 
     def hear() -> bytes:
         connection, _ = listener.accept()

@@ -20,7 +20,7 @@ from authsvc.stores.discovery import Nodes
 from authsvc.stores.redis import RedisStore
 from authsvc.stores.store import Store
 from authsvc.stores.topology import BUCKETS
-from tests.stores.calls import CALLS, check_away, works
+from tests.stores.calls import CALLS, check_unavailable, works
 from tests.stores.conftest import PASSWORD, WATCHER_ACL, Open, TlsRedis
 from tests.support.certificates import Certificates
 from tests.support.redis_shapes import Cluster, PortServer, Sentinels, cluster, sentinels
@@ -57,7 +57,7 @@ def test_those_that_are_learned_are_asked_first(redis_cluster: Cluster, silent: 
         assert len(set(nodes.primaries())) == 3
 
 
-def test_nodes_that_do_not_tell_their_host(redis_cluster: Cluster, opened: Open) -> None:
+def test_nodes_without_a_host(redis_cluster: Cluster, opened: Open) -> None:
     """They are where the one is that was asked, as behind a load balancer with a port for each."""
     primaries = redis_cluster.servers[:3]
     for server in primaries:
@@ -89,7 +89,7 @@ def test_one_round_trip(
 
 @pytest.mark.parametrize("shape", ["redis_sentinels", "redis_cluster"])
 def test_paused(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
-    """A primary that hangs is away within a second, for every call, and so it is for a store that comes new to it."""
+    """A primary that hangs is unavailable within a second, for every call, also for a new store."""
     running: Sentinels | Cluster = request.getfixturevalue(shape)
     key = "counter"
     on_it = CALLS | {
@@ -104,7 +104,7 @@ def test_paused(request: pytest.FixtureRequest, opened: Open, shape: str) -> Non
     primary.pause()
     with ThreadPoolExecutor(len(stores)) as pool:
         calls = [call for call in on_it.values() for _ in range(2)]
-        assert len(list(pool.map(check_away, stores, calls))) == len(stores)
+        assert len(list(pool.map(check_unavailable, stores, calls))) == len(stores)
     wait_until(lambda: all(map(works, stores)), timeout_s=20)
     primary.resume()
     wait_until(running.is_settled, timeout_s=20)
@@ -119,7 +119,7 @@ def test_claims_elsewhere_go_on(redis_cluster: Cluster, opened: Open) -> None:
     others = [key for key in keys if redis_cluster.holder(key) is not paused]
     assert 0 < len(others) < len(keys)
     paused.pause()
-    check_away(store, lambda store: store.add("counter", "x", keep_ms=MINUTE_MS))
+    check_unavailable(store, lambda store: store.add("counter", "x", keep_ms=MINUTE_MS))
     assert all(store.add(key, "x", keep_ms=MINUTE_MS) for key in others)
     paused.resume()
 
@@ -149,7 +149,8 @@ def migrate(client: redis.Redis, slot: int, to: PortServer, names: list[str]) ->
 
 def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
     """
-    A slot moves under a store that does not know it: every claim works, is refused as too old, or finds the store away.
+    A slot moves under a store that does not know it: every claim works, is refused as too old, or raises
+        StoreUnavailable.
 
     While the mark has moved and an old claim has not, no claim is accepted at either end, and other buckets are marked
     as ever; afterwards nothing from before is accepted again, by a store that knew the old place and by one that asks
@@ -174,11 +175,11 @@ def test_resharded(redis_cluster: Cluster, opened: Open) -> None:
         giving.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
         migrate(giving, slot, target, [f"{tag}birth"])
         for tried, error in ((key, TryAgainError), (beside, AskError)):
-            raised = check_away(store, partial(claim, tried))
+            raised = check_unavailable(store, partial(claim, tried))
             assert isinstance(raised.__cause__, error)
             assert store.add(elsewhere, "thief", keep_ms=MINUTE_MS)
             store.ping()
-        raised = check_away(store, lambda store: store.count({beside: 1}, keep_ms=MINUTE_MS))
+        raised = check_unavailable(store, lambda store: store.count({beside: 1}, keep_ms=MINUTE_MS))
         assert isinstance(raised.__cause__, AskError)
         unmarked = next(name for name in giving.scan_iter("*}:birth") if not name.startswith(tag))
         giving.delete(unmarked)
@@ -212,17 +213,17 @@ def test_slot_on_no_node(redis_cluster: Cluster, opened: Open) -> None:
     owner = redis_cluster.owner(slot)
     with owner.client() as client:
         client.execute_command("CLUSTER", "DELSLOTS", slot)
-        raised = check_away(store, CALLS["ping"])
+        raised = check_unavailable(store, CALLS["ping"])
         assert isinstance(raised.__cause__, ClusterDownError)
         # The others may not have heard of it yet, so a new store asks the one that knows.
-        raised = check_away(opened(f"redis+cluster://127.0.0.1:{owner.port}"), CALLS["ping"])
+        raised = check_unavailable(opened(f"redis+cluster://127.0.0.1:{owner.port}"), CALLS["ping"])
         assert str(raised.__cause__) == "the Cluster has slots without a node"
         client.execute_command("CLUSTER", "ADDSLOTS", slot)
     wait_until(lambda: works(store), timeout_s=15)
 
 
 def test_not_a_cluster(redis_sentinels: Sentinels, opened: Open) -> None:
-    """A URL of the wrong shape makes the store away, for the reason that the server gives."""
+    """With a URL of the wrong shape the store is unavailable, with the reason of the server."""
     primary = redis_sentinels.primary().port
     sentinel = redis_sentinels.sentinels[0].port
     for url, reason in (
@@ -231,7 +232,7 @@ def test_not_a_cluster(redis_sentinels: Sentinels, opened: Open) -> None:
         (f"redis+sentinel://127.0.0.1:{sentinel}/another", "No such master"),
         (f"redis://127.0.0.1:{sentinel}", "unknown command"),
     ):
-        raised = check_away(opened(url), CALLS["add"])
+        raised = check_unavailable(opened(url), CALLS["add"])
         assert isinstance(raised.__cause__, ResponseError)
         assert reason in str(raised.__cause__)
 
@@ -263,7 +264,7 @@ def test_wait(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
     replica.pause()
     claim = "claimed-while-paused" if shape == "redis_sentinels" else key
     for asking in (store, same):
-        raised = check_away(asking, lambda store: store.add(claim, "mine", keep_ms=MINUTE_MS))
+        raised = check_unavailable(asking, lambda store: store.add(claim, "mine", keep_ms=MINUTE_MS))
         assert str(raised.__cause__) == "too few replicas had the claim in time"
     replica.resume()
     wait_until(lambda: works(store) and works(same), timeout_s=15)
@@ -273,19 +274,19 @@ def test_wait(request: pytest.FixtureRequest, opened: Open, shape: str) -> None:
 
 
 def test_more_replicas_than_there_are(redis_sentinels: Sentinels, opened: Open) -> None:
-    """Then no claim can be a success, and readiness says so before one is made."""
+    """Then no claim can succeed, and readiness fails before one is made."""
     store = opened(f"{redis_sentinels.url}?wait=2")
     for call in (CALLS["ping"], CALLS["add"]):
-        check_away(store, call)
+        check_unavailable(store, call)
 
 
 def test_too_few_replicas_to_write(redis_sentinels: Sentinels, opened: Open) -> None:
-    """A primary that was told not to write without replicas, and has too few, is away."""
+    """A primary that must not write without replicas, and has too few, is unavailable."""
     store = opened(redis_sentinels.url)
     store.ping()
     with redis_sentinels.primary().client() as client:
         client.config_set("min-replicas-to-write", 2)
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
         assert "NOREPLICAS" in str(raised.__cause__)
         client.config_set("min-replicas-to-write", 0)
     wait_until(lambda: works(store), timeout_s=15)
@@ -324,9 +325,9 @@ def test_tls(tls_url: str, opened: Open) -> None:
     store.ping()
     assert store.add("key", "mine", keep_ms=MINUTE_MS)
     assert not opened(tls_url).add("key", "thief", keep_ms=MINUTE_MS)
-    check_away(opened(tls_url.replace("ssl_ca_certs", "ssl_certfile")), CALLS["add"])
+    check_unavailable(opened(tls_url.replace("ssl_ca_certs", "ssl_certfile")), CALLS["add"])
     if "sentinel_username" in tls_url:
-        raised = check_away(
+        raised = check_unavailable(
             opened(tls_url.replace("sentinel_username=watcher", "sentinel_username=stranger")), CALLS["add"]
         )
         assert isinstance(raised.__cause__, redis.AuthenticationError)

@@ -20,7 +20,7 @@ from authsvc.stores.sqlite import FORGOTTEN, LATER_MS, SqliteStore
 from authsvc.stores.sqlite_files import Files
 from authsvc.stores.store import Store
 from tests.conftest import Clock
-from tests.stores.calls import CALLS, check_away, works
+from tests.stores.calls import CALLS, check_unavailable, works
 from tests.support.running import wait_until
 
 BORN_MS = 1_700_000_000_000
@@ -100,7 +100,7 @@ def test_every_folder_is_made(tmp_path: Path) -> None:
 
 
 def test_write_ahead_log(store: SqliteStore, path: Path) -> None:
-    """The file is in WAL mode and says which version its tables are of."""
+    """The file is in WAL mode and has the version of its tables."""
     store.ping()
     assert look(path, "PRAGMA journal_mode") == [("wal",)]
     assert look(path, "PRAGMA user_version") == [(1,)]
@@ -120,7 +120,7 @@ def test_entries_are_kept_as_long_as_asked(store: SqliteStore, path: Path) -> No
 
 
 def test_remembers_longer_than_asked(store: SqliteStore, clock: Clock) -> None:
-    """A claim that has expired still counts until a later write has cleared it away."""
+    """An expired claim still counts until a later write deletes it."""
     store.add("key", "first", keep_ms=1_000)
     clock.now_ms += 1_000
     assert not store.add("key", "second", keep_ms=1_000)
@@ -349,7 +349,7 @@ def test_log_removed_after_a_kill(store: SqliteStore, path: Path, clock: Clock) 
 
 
 def test_closed_before_another_is_killed(store: SqliteStore, path: Path, clock: Clock) -> None:
-    """Who closes the file while another has it open does not say for that one that all of its log is in the file."""
+    """A process that closes the file while another has it open does not mark the log as complete."""
     store.ping()
     store.close()
     store.ping()
@@ -371,7 +371,7 @@ def test_closed_without_its_folder(store: SqliteStore, path: Path) -> None:
 
 
 def test_closed_and_opened_again(store: SqliteStore, path: Path, clock: Clock) -> None:
-    """Workers that end one after the other take nothing from the memory: it is all in the file, as their mark says."""
+    """Workers that end one after the other lose no data: all of it is in the file, as their mark shows."""
     assert store.add("key", "before", keep_ms=MINUTE_MS)
     other = SqliteStore(str(path), now_ms=clock)
     other.ping()
@@ -398,7 +398,7 @@ def test_closed_while_others_are(store: SqliteStore, path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffixes", [("",), ("", "-wal", "-shm"), ("-wal", "-shm"), ("-wal",)], ids=" ".join)
-def test_moved_away_and_back(store: SqliteStore, path: Path, clock: Clock, suffixes: tuple[str, ...]) -> None:
+def test_moved_and_restored(store: SqliteStore, path: Path, clock: Clock, suffixes: tuple[str, ...]) -> None:
     """A file, or a log, that comes back after another was in its place is trusted only from then on."""
     store.ping()
     away = path.with_name("away")
@@ -471,7 +471,7 @@ def test_removed_during_a_call(path: Path, removed: str, *, is_open: bool) -> No
         if is_open:
             store.ping()
         is_time.set()
-        raised = check_away(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
+        raised = check_unavailable(store, lambda store: store.add("key", "mine", keep_ms=MINUTE_MS))
         assert str(raised.__cause__) == "the file was removed or replaced in between"
         is_time.clear()
         assert works(store)
@@ -496,7 +496,7 @@ def test_boot(tmp_path: Path, path: Path, clock: Clock, next_boot: str | None, l
 
 @pytest.fixture
 def bootless(tmp_path: Path, path: Path, clock: Clock) -> Callable[[], SqliteStore]:
-    """Make stores, each with locks of its own as a process has, on a system that tells no boot id."""
+    """Make stores, each with locks of its own as a process has, on a system without a boot id."""
     return lambda: SqliteStore(str(path), now_ms=clock, boot_id=tmp_path / "no" / "boot_id")
 
 
@@ -553,7 +553,7 @@ def test_an_opening_that_failed_is_not_the_first(bootless: Callable[[], SqliteSt
 
 
 def test_a_boot_id_that_may_not_be_read(tmp_path: Path, path: Path, clock: Clock) -> None:
-    """It is as good as none, and no reason to be away."""
+    """It counts as none, and the store works."""
     (tmp_path / "boot_id").mkdir()  # which gives an error to any user, root too
     with closing(SqliteStore(str(path), now_ms=clock, boot_id=tmp_path / "boot_id")) as store:
         store.ping()
@@ -613,14 +613,14 @@ def test_unusable(
     fault(path)
     before = path.read_bytes() if path.is_file() else None
     for _ in range(3):
-        check_away(store, call)
+        check_unavailable(store, call)
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
 def test_a_later_version_is_named(store: SqliteStore, path: Path) -> None:
-    """Whoever went back to an older authsvc is told that this is why its file cannot be used."""
+    """After a downgrade the error has the reason why the file cannot be used."""
     of_a_later_version(path)
-    raised = check_away(store, CALLS["ping"])
+    raised = check_unavailable(store, CALLS["ping"])
     assert str(raised.__cause__) == "the file's tables are of version 2, not 1"
 
 
@@ -634,12 +634,12 @@ def test_corrupted_in_use(store: SqliteStore, path: Path) -> None:
         file.write(b"\xff" * (path.stat().st_size - 100))
     before = path.read_bytes()
     for call in CALLS.values():
-        check_away(store, call)
+        check_unavailable(store, call)
     assert path.read_bytes() == before
 
 
 def test_disk_full(path: Path) -> None:
-    """A store that cannot grow is away, and works again when there is room."""
+    """A store that cannot grow is unavailable, and works again when there is room."""
     script = """
 store.ping()
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1))
@@ -695,8 +695,8 @@ def locked(store: SqliteStore, path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_locked(store: SqliteStore, locked: sqlite3.Connection, call: Callable[[Store], object]) -> None:
-    """A file that somebody else keeps locked is away within a second, and there again when it is let go."""
-    check_away(store, call)
+    """A store whose file another process keeps locked is unavailable within a second, and works when it is unlocked."""
+    check_unavailable(store, call)
     locked.execute("COMMIT")
     call(store)
 
@@ -704,7 +704,7 @@ def test_locked(store: SqliteStore, locked: sqlite3.Connection, call: Callable[[
 def test_locked_for_many(store: SqliteStore, locked: sqlite3.Connection) -> None:
     """Threads that wait one behind the other for a locked file all have their answer within a second."""
     with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(lambda call: check_away(store, call), 8 * [CALLS["add"]]))) == 8
+        assert len(list(pool.map(lambda call: check_unavailable(store, call), 8 * [CALLS["add"]]))) == 8
 
 
 def test_slow_for_one(path: Path) -> None:
@@ -719,7 +719,7 @@ def test_slow_for_one(path: Path) -> None:
     with closing(SqliteStore(str(path), now_ms=now_ms)) as store, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(store.add, "key", "slow", keep_ms=MINUTE_MS)
         assert inside.wait(20)
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
         assert str(raised.__cause__) == "other threads kept the store busy"
         go_on.set()
         assert slow.result()
@@ -737,10 +737,10 @@ def test_locked_for_a_moment(store: SqliteStore, locked: sqlite3.Connection) -> 
 
 
 def test_another_is_opening_it(store: SqliteStore, path: Path) -> None:
-    """While another process is kept from finishing the new file, this one is away."""
+    """While another process cannot finish the new file, this store is unavailable."""
     path.parent.mkdir()
     with kept_out(path):
-        check_away(store, CALLS["add"])
+        check_unavailable(store, CALLS["add"])
     assert works(store)
 
 

@@ -13,7 +13,7 @@ import pytest
 from authsvc import clock
 from authsvc.stores.sqlite import SqliteStore
 from authsvc.stores.store import Store
-from tests.stores.calls import CALLS, check_away, works
+from tests.stores.calls import CALLS, check_unavailable, works
 
 SOMEBODY = 65_534
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can try it as another user")
@@ -99,7 +99,7 @@ def test_a_folder_that_every_user_may_write_to(store: Store, folder: Path, mode:
     store.ping()
     store.close()
     folder.chmod(mode)
-    raised = check_away(store, CALLS["add"])
+    raised = check_unavailable(store, CALLS["add"])
     assert str(raised.__cause__) == (
         f"every user may write to the folder {folder} (mode {mode:04o}), and could put a file in the place of the"
         " store's: give the store a folder of its own, of mode 0700"
@@ -116,7 +116,7 @@ def test_a_file_that_others_may_open_and_we_may_not_change(store: Store, folder:
     (folder / "store.db").chmod(0o666)
     (folder / ".store.db-lock").unlink()
     with as_somebody():
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
     assert str(raised.__cause__) == (
         f"other users may open {folder}/store.db (mode 0666), and could keep the store locked: it is not ours, so give"
         " it to the user that authsvc runs as"

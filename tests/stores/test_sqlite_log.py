@@ -12,7 +12,7 @@ import pytest
 
 from authsvc import clock
 from authsvc.stores.sqlite import LOG_BYTES, SqliteStore
-from tests.stores.calls import CALLS, check_away
+from tests.stores.calls import CALLS, check_unavailable
 from tests.stores.writer import THREADS, write
 
 LOAD_S = float(os.environ.get("LOAD_S", "1"))  # 30 in the campaign
@@ -44,8 +44,8 @@ def test_bounded_under_contention(path: Path, log: Path, store: SqliteStore, rat
     """
     However fast four workers verify, their log stays below 64 MB.
 
-    In the long form, where the machine is for this alone, the store is never away, and at 2 800 verifications a second
-    nobody waits for 200 ms.
+    In the long form, where the machine is for this alone, the store is never unavailable, and at 2 800 verifications a
+    second nobody waits for 200 ms.
     """
     store.ping()
     interval_s = WORKERS * THREADS / rate if rate else 0.0
@@ -103,9 +103,9 @@ def test_shortened_by_whoever_finds_it_long(store: SqliteStore, path: Path, log:
 
 
 def test_read_by_another_program(store: SqliteStore, path: Path, log: Path) -> None:
-    """A program that does not end reading keeps the log from being shortened: the store is away, and says why."""
+    """A program that does not stop reading blocks the truncation of the log: the store is unavailable."""
     with too_long(store, path, log):
-        raised = check_away(store, CALLS["add"])
+        raised = check_unavailable(store, CALLS["add"])
         assert str(raised.__cause__) == (
             "the log is too long, and cannot be truncated while another program reads the file"
         )

@@ -1,4 +1,4 @@
-"""A Redis that was away: who asks it again, when, and over which connections."""
+"""A Redis that was unavailable: which call tries it again, when, and over which connections."""
 
 import pytest
 import redis

@@ -21,7 +21,7 @@ THREADS = 4
 
 def write(url: str, for_s: float, interval_s: float, start: Barrier, found: "Queue[tuple[int, int, float]]") -> None:
     """
-    Verify payloads; report how many were accepted and how many met a store that was away, and the longest wait in s.
+    Verify payloads; report how many were accepted and how many met an unavailable store, and the longest wait in s.
 
     Args:
         interval_s: from one payload of a thread to the next, at least; 0 for as fast as it can.

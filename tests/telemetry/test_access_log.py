@@ -101,7 +101,7 @@ def test_a_refusal(written: list[bytes]) -> None:
     ("level", "status", "is_logged"), [("INFO", 200, True), ("WARNING", 200, False), ("ERROR", 503, True)]
 )
 def test_levels(written: list[bytes], level: str, status: int, is_logged: bool) -> None:  # noqa: FBT001 -- a case's own
-    """From WARNING on only failures of the service are told."""
+    """From WARNING on only failures of the service are logged."""
     write(log(written, level=level), DONE._replace(status=status))
     assert bool(b"".join(written)) == is_logged
     assert all(line["level"] == ("info" if status < 500 else "warning") for line in parsed(b"".join(written)))
@@ -287,7 +287,7 @@ def asked(settings: Settings, store: Store, clock: Clock, capfd: pytest.CaptureF
     return parsed(out.encode())
 
 
-def test_what_the_service_tells(
+def test_the_lines_of_the_service(
     settings: Settings, store: Store, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A line for every request and for every payload; nothing that a caller could use or must not read."""
@@ -323,7 +323,7 @@ def test_users_by_id(settings: Settings, store: Store, clock: Clock, capfd: pyte
 
 @pytest.mark.parametrize("server", ["gunicorn", "granian"])
 def test_every_line_of_a_server_is_json(service: Service, server: str) -> None:
-    """The servers' own lines too; a changed secret is told by its fingerprint."""
+    """The servers' own lines too; a changed secret is logged by its fingerprint."""
     service.start("--server", server, "--workers", "1")
     assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
     service.secret_file("master-secret", made_up.OTHER_MASTER_SECRET)

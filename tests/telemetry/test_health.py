@@ -38,7 +38,7 @@ def test_not_ready(store: Store, clock: Clock, wrong: str, name: str, word: str)
 
 
 def test_ready_without_the_vendor(store: Store, clock: Clock) -> None:
-    """It is told, and does not count."""
+    """It is reported, and does not decide."""
     checks = readiness(store, vendor=True).checks(clock.now_ms)
     assert checks["vendor"] == "unavailable"
     assert is_ready(checks)
@@ -52,7 +52,7 @@ def test_ready_though_a_secret_file_is_broken(store: Store, clock: Clock) -> Non
 
 
 def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Clock) -> None:
-    """It is told, and does not count: no other instance would be better off."""
+    """It is reported, and does not decide: all other instances have it too."""
     store = open_store(redis_server.url)
     with redis_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -62,7 +62,7 @@ def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Cl
     assert is_ready(checks)
 
 
-def test_store_away(clock: Clock) -> None:
+def test_store_unavailable(clock: Clock) -> None:
     """Then nothing is known of its clock and memory either."""
     checks = readiness(open_store("unix:///nonexistent/redis.sock")).checks(clock.now_ms)
     assert (checks["store"], checks["clock"], checks["memory"]) == ("unavailable", "unknown", "unknown")

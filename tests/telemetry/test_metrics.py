@@ -1,4 +1,4 @@
-"""What is counted, in one process and over all workers, and how it is told."""
+"""The metrics, in one process and over all workers, and their text."""
 
 import os
 import signal
@@ -223,7 +223,7 @@ def test_more_workers_than_slots(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixture) -> None:
-    """What is new beyond it is dropped, and the log says so once; what was counted before goes on, for all to read."""
+    """New series are dropped, which is logged once; the others are still counted and published."""
     slots = Slots(1)
     slots.take()
     counted = Metrics(slots)
@@ -243,7 +243,7 @@ def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixt
 
 @pytest.fixture
 def scraped(service: Service) -> Service:
-    """A service that tells its figures, and how to ask for them."""
+    """A service with metrics, and how to scrape them."""
     service.variables["AUTHSVC_METRICS_BIND"] = f"127.0.0.1:{free_port()}"
     return service
 
@@ -259,7 +259,7 @@ def scrape(service: Service) -> Figures:
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "granian"])
-def test_all_workers_tell_of_all(scraped: Service, server: str) -> None:
+def test_every_worker_returns_the_metrics_of_all(scraped: Service, server: str) -> None:
     """On its own address only; a killed worker's counts stay, its place in the gauges is taken by the next."""
     scraped.start("--server", server, "--workers", "2")
     workers = scraped.wait_for_workers(2)
@@ -318,7 +318,7 @@ def test_a_scraper_that_dribbles(scraped: Service) -> None:
             thread.join()
 
 
-def test_a_scraper_that_goes_away(scraped: Service) -> None:
+def test_a_scraper_that_disconnects(scraped: Service) -> None:
     """It takes nobody's place for long, and leaves no trace in the log."""
     scraped.start("--workers", "1")
     port = int(scraped.variables["AUTHSVC_METRICS_BIND"].rpartition(":")[2])

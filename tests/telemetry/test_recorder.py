@@ -1,4 +1,4 @@
-"""What waits to be told: it is told in turn, kept within a bound, and not lost when a worker ends."""
+"""Requests that wait to be logged: in their order, up to a bound, and not lost when a worker ends."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from tests.support.running import Service
 DONE = Finished(method="GET", route="/v1/resource", status=200, asked_ms=0, took_s=0.001, request_id="r")
 
 
-def test_told_when_flushed() -> None:
+def test_recorded_requests_are_logged_by_flush() -> None:
     """Nothing is written while a request is answered; then all of it in one write, in turn."""
     written: list[bytes] = []
     recorded = Recorder(RequestLog(write=written.append), Metrics())
@@ -32,7 +32,7 @@ def test_told_when_flushed() -> None:
     assert [json.loads(line)["request_id"] for line in lines.splitlines()] == ["r-0", "r-1", "r-2"]
 
 
-def test_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flush_writes_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a pause between them, in which requests are answered; each piece ends with a line, and none is left over."""
     monkeypatch.setattr(recorder, "PIECE", 2)
     pauses: list[float] = []
@@ -69,7 +69,7 @@ def test_counted_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stuck_reader(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """More than a bounded number of requests is not kept for it; how many were lost is said once it reads again."""
+    """Only a bounded number of requests is kept for it; the number of the lost ones is logged when it reads again."""
     monkeypatch.setattr(recorder, "MAX_UNRECORDED", 5)
     written: list[bytes] = []
     recorded = Recorder(RequestLog(write=written.append), Metrics())

@@ -55,7 +55,7 @@ def by_tracer(*, status: int, traceparent: str | None) -> ReadableSpan:
 
 
 def shown(span: ReadableSpan) -> dict[str, Any]:
-    """Return all that a span tells but its own ids and times."""
+    """Return all facts of a span except its own ids and times."""
     members: dict[str, Any] = json.loads(span.to_json())
     assert span.context is not None
     assert members.pop("start_time") <= members.pop("end_time")

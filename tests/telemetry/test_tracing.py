@@ -1,4 +1,4 @@
-"""Tracing: what is sent to a collector, what the vendor is told, and what is left when it is off."""
+"""Tracing: what a collector gets, what the vendor gets, and what is left when it is off."""
 
 import threading
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_an_exporter_that_is_not_known() -> None:
 
 
 def test_the_extra_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said how to get it."""
+    """The error has the way to install it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"OpenTelemetry: is not installed; .* pip install '\.\[otel\]'"):
         tracing.check({"OTEL_TRACES_EXPORTER": "otlp"})
@@ -118,7 +118,7 @@ def collector() -> Iterator[Collector]:
         server.shutdown()
 
 
-def test_spans_are_sent_and_the_vendor_is_told(service: Service, collector: Collector) -> None:
+def test_spans_are_sent_and_the_vendor_gets_the_trace(service: Service, collector: Collector) -> None:
     """Made after the fork, one span a request in the caller's trace; the vendor's call carries it on, over a thread."""
     service.variables |= {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",

@@ -83,7 +83,7 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
 
 
 def password_of(username: str, appkey: str = made_up.APPKEY, key: str = made_up.ACCOUNT_KEY) -> str:
-    """Derive the password as docs/accounts.md says."""
+    """Derive the password as in docs/accounts.md."""
     message = json.dumps(["im-password", appkey, username]).encode()
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
 
@@ -124,7 +124,7 @@ def test_passwords_differ(make: Make) -> None:
 def test_an_account_that_exists_is_not_ours(
     make: Make, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody registered it by the SDK: no login is given to it, in no worker, and the operator is told once."""
+    """Somebody registered it by the SDK: no worker returns a login for it, and it is logged once."""
     stand_in.reply = lambda _: EXISTS
     workers = [make(), make()]
     window_ms = -(-NOW_MS // accounts_module.TAKEN_MS) * accounts_module.TAKEN_MS
@@ -193,7 +193,7 @@ def test_vendors_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
 
 
 def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStandIn, store: Store) -> None:
-    """Two claims of two windows: the vendor tells the second that the account exists, and it is ours all the same."""
+    """Two claims of two windows: the vendor answers the second that the account exists, but it is ours."""
     first = make()
     replies = iter([Reply.json([{"username": "ming"}], status=201), EXISTS])
     stand_in.reply = lambda _: next(replies)
@@ -204,7 +204,7 @@ def test_who_registered_first_in_another_window(make: Make, stand_in: VendorStan
 
 
 def test_names_that_nobody_guesses(make: Make, stand_in: VendorStandIn) -> None:
-    """Derived from the key, as docs/accounts.md says; each app and each user has another."""
+    """Derived from the key, as in docs/accounts.md; each app and each user has another."""
     accounts = make(style="derived")
     message = json.dumps(["im-username", made_up.APPKEY, "ming"]).encode()
     username = "u-" + hmac.new(made_up.ACCOUNT_KEY.encode(), message, hashlib.sha256).hexdigest()[:40]
@@ -283,7 +283,7 @@ def test_a_renewal_gives_an_account_of_ours_its_password_anew(make: Make, stand_
 
 
 def test_a_renewal_that_fails_is_made_good(make: Make, stand_in: VendorStandIn) -> None:
-    """With the vendor away it is refused, and the user counts as new until it is back."""
+    """While the vendor is unavailable it is refused, and the user counts as new until later."""
     accounts = make()
     accounts.login(APP, "ming", NOW_MS)
     stand_in.reply = lambda _: Reply(503)
@@ -366,7 +366,7 @@ def test_a_known_user_needs_no_store(make: Make, tmp_path: Path, stand_in: Vendo
     ("reply", "refusal"),
     [(Reply(503), VendorBusy), (Reply(401), VendorRefused), (Reply.json([{"error": {"code": 899003}}]), VendorRefused)],
 )
-def test_a_failure_is_told_and_made_good(
+def test_a_failure_is_reported_and_a_retry_succeeds(
     make: Make, stand_in: VendorStandIn, reply: Reply, refusal: type[Exception]
 ) -> None:
     """A new user whom the vendor did not take is refused; the next window tries again, by whichever worker."""
@@ -378,7 +378,7 @@ def test_a_failure_is_told_and_made_good(
 
 
 def test_not_waiting_for_ever_for_another_worker(make: Make, store: Store, stand_in: VendorStandIn) -> None:
-    """A worker whose sibling died while registering gives up within the vendor's time, and says so."""
+    """A worker whose sibling died while registering gives up within the vendor's time, with that reason."""
     stand_in.freeze()
     with pytest.raises(VendorSlow):
         make(total_s=0.2).login(APP, "ming", NOW_MS)

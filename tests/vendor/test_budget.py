@@ -42,7 +42,7 @@ def spent(budget: Budget, now_ms: int = START_MS, appkey: str = made_up.APPKEY) 
 
 
 def test_a_window_has_its_calls(budget: Budget) -> None:
-    """As many as the limit says, and as many again in the next window."""
+    """As many as the limit allows, and as many again in the next window."""
     assert spent(budget) == LIMIT
     assert spent(budget, START_MS + WINDOW_MS - 1) == 0
     assert spent(budget, START_MS + WINDOW_MS) == LIMIT
@@ -83,7 +83,7 @@ def test_alone(tmp_path: Path) -> None:
 
 
 def test_closed_by_the_vendor(budget: Budget) -> None:
-    """What the vendor says is spent stays so until the time that it names, whatever our own count is."""
+    """A limit that the vendor reports as exhausted stays so until the time that it names, whatever our own count is."""
     budget.close(made_up.APPKEY, START_MS + 7_000)
     assert spent(budget, START_MS + 6_999) == 0
     assert spent(budget, START_MS + 6_999, made_up.OTHER_APPKEY) == LIMIT

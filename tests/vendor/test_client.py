@@ -103,7 +103,7 @@ def test_media_that_the_vendor_does_not_know(vendor: Vendor, stand_in: VendorSta
 def test_refused_credentials_are_our_trouble_and_not_the_users(
     vendor: Vendor, stand_in: VendorStandIn, reply: Reply
 ) -> None:
-    """The vendor's 401 becomes VendorRefused at once, in every form, and the secret is not told."""
+    """The vendor's 401 becomes VendorRefused at once, in every form, and the secret is not shown."""
     stand_in.reply = lambda _: reply
     with pytest.raises(VendorRefused, match="credentials") as refused:
         vendor.resource_url(OURS, "a/b")
@@ -185,7 +185,7 @@ def test_a_spent_limit_is_waited_out(
 
 
 def test_the_last_call_of_a_window_is_the_last(vendor: Vendor, stand_in: VendorStandIn) -> None:
-    """An answer that says nothing remains is good, and the next call waits for the reset."""
+    """An answer with nothing remaining is good, and the next call waits for the reset."""
     stand_in.reply = lambda _: Reply.json(
         {"url": "http://dl.im.jiguang.cn/x"}, X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="9"
     )
@@ -214,7 +214,7 @@ def test_an_answer_that_trickles_in_costs_a_bounded_time(vendor: Vendor, stand_i
 
 
 def test_a_vendor_that_is_not_there(budget: Budget, clock: Clock) -> None:
-    """After repeated failure the breaker opens and says so at once, without a call."""
+    """After repeated failures the breaker opens, and rejects at once, without a call."""
     vendor = Vendor(f"http://127.0.0.1:{free_port()}", budget=budget, breaker=CircuitBreaker(), now_ms=clock)
     for _ in range(FAILURES):
         with pytest.raises(VendorBusy):
@@ -303,7 +303,7 @@ def test_whether_the_sdk_registers(
     ],
 )
 def test_the_vendors_clock(vendor: Vendor, stand_in: VendorStandIn, reply: Reply, expected: int | None) -> None:
-    """Its Date header tells it, whatever it thinks of the media_id."""
+    """By its Date header, whatever it answers to the media_id."""
     stand_in.reply = lambda _: reply
     assert vendor.clock_ms(OURS) == expected
 
@@ -348,8 +348,10 @@ def test_what_is_not_the_vendor_proves_nothing(
         vendor.clock_ms(OURS)
 
 
-def test_going_away_is_logged_once(vendor: Vendor, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """With its first cause when it counts as away, and again when it is back; a failure now and then is no news."""
+def test_unavailability_is_logged_once(
+    vendor: Vendor, stand_in: VendorStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its first cause when it is unavailable, and when it is available again; single failures are not logged."""
     stand_in.reply = lambda _: Reply(status=503)
     with pytest.raises(VendorBusy):
         vendor.resource_url(OURS, "a")
@@ -399,7 +401,7 @@ def test_every_failure_is_a_refusal(vendor: Vendor, stand_in: VendorStandIn) -> 
             vendor.register(OURS, "ming", "made-up-password")
 
 
-def test_calls_are_told_of(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> None:
+def test_calls_are_reported(stand_in: VendorStandIn, budget: Budget, clock: Clock) -> None:
     """Each request sent, with how it ended and how long it took; and the vendor's clock is seen by the way."""
     calls: list[tuple[str, str, float]] = []
     vendor = Vendor(

@@ -140,7 +140,7 @@ def test_url_and_expiry(media: Media) -> None:
     assert found == Resource(url_of("qiniu/image/a"), NOW_MS + LIFE_S * 1000, NOW_MS + LIFE_S * 1000 - MARGIN_MS)
 
 
-def test_remembered_until_shortly_before_it_expires(media: Media, stand_in: VendorStandIn) -> None:
+def test_cached_until_shortly_before_it_expires(media: Media, stand_in: VendorStandIn) -> None:
     """Asked once while the URL lives, less the margin; at the margin the vendor is asked for a new one."""
     media.resolve(APP, "ming", "a", NOW_MS)
     margin_ms = NOW_MS + LIFE_S * 1000 - MARGIN_MS
@@ -150,7 +150,7 @@ def test_remembered_until_shortly_before_it_expires(media: Media, stand_in: Vend
     assert len(stand_in.asked) == 2
 
 
-def test_without_expiry_remembered_for_a_short_while(media: Media, stand_in: VendorStandIn) -> None:
+def test_without_expiry_cached_for_a_short_time(media: Media, stand_in: VendorStandIn) -> None:
     """A URL that names no time is asked for again after the default."""
     stand_in.reply = lambda asked: told_of(asked, expires_s=None)
     assert media.resolve(APP, "ming", "a", NOW_MS) == Resource(url_of("a", expires_s=None), None, NOW_MS + DEFAULT_MS)
@@ -213,7 +213,7 @@ def test_what_the_store_holds_is_checked(media: Media, store: Store, stand_in: V
     assert len(stand_in.asked) == 1
 
 
-def test_a_shared_url_lives_no_longer_than_it_says(make: Make, stand_in: VendorStandIn) -> None:
+def test_a_shared_url_keeps_its_expiry(make: Make, stand_in: VendorStandIn) -> None:
     """One that names no expiry is not remembered anew by each worker that finds it."""
     stand_in.reply = lambda asked: told_of(asked, expires_s=None)
     make().resolve(APP, "ming", "a", NOW_MS)
@@ -238,7 +238,7 @@ def test_apps_are_kept_apart(make: Make, stand_in: VendorStandIn) -> None:
     assert [asked.credentials.partition(":")[0] for asked in stand_in.asked] == [made_up.APPKEY, made_up.OTHER_APPKEY]
 
 
-def test_unknown_media_are_remembered_briefly(media: Media, stand_in: VendorStandIn) -> None:
+def test_unknown_media_are_cached_briefly(media: Media, stand_in: VendorStandIn) -> None:
     """The vendor is not asked again at once for what it does not know, and is after a while."""
     stand_in.reply = lambda _: Reply(404)
     for later_ms in (0, 1, UNKNOWN_MS - 1):
@@ -250,7 +250,7 @@ def test_unknown_media_are_remembered_briefly(media: Media, stand_in: VendorStan
 
 
 @pytest.mark.parametrize("reply", [Reply(503), Reply.json({}), Reply.json({"url": "http://10.0.0.1/a"})])
-def test_failures_are_not_remembered(make: Make, stand_in: VendorStandIn, reply: Reply) -> None:
+def test_failures_are_not_cached(make: Make, stand_in: VendorStandIn, reply: Reply) -> None:
     """When the vendor is well again, so is the next answer."""
     media = make()
     stand_in.reply = lambda _: reply
@@ -283,8 +283,8 @@ def moved(stand_in: VendorStandIn) -> None:
     stand_in.reply = lambda asked: Reply.json({"url": url_of("moved/" + dict(asked.query)["mediaId"])})
 
 
-def test_a_fresh_url_replaces_the_one_that_is_remembered(make: Make, stand_in: VendorStandIn) -> None:
-    """Who says that it has stopped working gets another, and so does everybody after him, in the other worker too."""
+def test_a_fresh_url_replaces_the_cached_one(make: Make, stand_in: VendorStandIn) -> None:
+    """A client whose URL has stopped working gets another, and so do all later ones, in the other worker too."""
     one, other, third = make(), make(), make()
     for worker in (one, other):
         worker.resolve(APP, "ming", "a", NOW_MS)
@@ -298,7 +298,7 @@ def test_a_fresh_url_replaces_the_one_that_is_remembered(make: Make, stand_in: V
 
 
 def test_an_id_is_refreshed_once_in_a_while(make: Make, stand_in: VendorStandIn) -> None:
-    """However many say so, the vendor is asked once in 30 seconds for each id."""
+    """However many clients report it, the vendor is asked once in 30 seconds for each id."""
     workers = [make() for _ in range(2)]
     window_ms = -(-NOW_MS // FRESH_MS) * FRESH_MS
     for asked in range(10):
@@ -484,7 +484,7 @@ def test_the_budget_is_shared_by_all_workers(make: Make, stand_in: VendorStandIn
 
 
 def test_without_the_store(make: Make, stand_in: VendorStandIn) -> None:
-    """A store that is away costs sharing, and nothing else."""
+    """While the store is unavailable the workers do not share, and nothing else changes."""
     media = make(store=open_store("unix:///nonexistent/redis.sock"))
     assert media.resolve(APP, "ming", "a", NOW_MS).url == url_of("a")
     assert media.resolve(APP, "ming", "a", NOW_MS).url == url_of("a")
@@ -500,7 +500,7 @@ def test_memory_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(media._cache) == 2
 
 
-def test_lookups_are_told_of(make: Make, stand_in: VendorStandIn) -> None:
+def test_lookups_are_reported(make: Make, stand_in: VendorStandIn) -> None:
     """Asked once, joined by who comes meanwhile, then remembered; an unknown id too."""
     found: list[str] = []
     media = make(on_lookup=found.append)

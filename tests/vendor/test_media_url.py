@@ -154,7 +154,7 @@ URLS = st.tuples(
 @given(URLS | st.lists(PIECES, max_size=8).map("".join) | st.text())
 @example("https://dl.im.jiguang.cn:065535/x")
 def test_the_rule_of_urls(url: str) -> None:
-    """Allowed exactly if a plain grammar says so, with the host whole; and an HTTP client reads the same host."""
+    """Allowed exactly if a plain grammar accepts it with its host; and an HTTP client reads the same host."""
     assert is_allowed(url, HOSTS) == bool(PLAIN_URL.fullmatch(url)), url
     if is_allowed(url, HOSTS):
         read = urllib3.util.parse_url(url)

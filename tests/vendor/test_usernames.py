@@ -35,7 +35,7 @@ def test_an_id_that_the_vendor_takes_is_the_name(user_id: str) -> None:
     ],
 )
 def test_any_other_id_becomes_a_readable_name(user_id: str, username: str) -> None:
-    """Other bytes are escaped behind a prefix, so that one can still tell whose account it is."""
+    """Other bytes are escaped behind a prefix, so that the user is still recognizable."""
     assert readable(user_id) == username
 
 

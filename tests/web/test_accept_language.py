@@ -66,7 +66,7 @@ def test_any_text_names_a_language(header: str) -> None:
     assert preferred(header) in LANGUAGES
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     """Headers that nobody sends twice cost no memory, nor do long ones."""
     for number in range(1_000):
         preferred(f"x{number}" + ", zh" * 10_000)

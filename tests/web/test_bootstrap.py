@@ -139,7 +139,7 @@ def test_nothing_to_renew(client: FlaskClient, bearer: dict[str, str]) -> None:
 
 
 def test_an_outage_stops_only_those_who_are_new(booting: FlaskClient, clock: Clock, stand_in: VendorStandIn) -> None:
-    """A user whom the vendor knows boots while it is away; one whom it does not is told to come back."""
+    """A known user boots while the vendor is unavailable; a new one gets Retry-After."""
     before = boot(booting)
     stand_in.reply = lambda _: Reply(503)
     assert boot(booting)["login"] == before["login"]

@@ -1,4 +1,4 @@
-"""Both doors: the direct one is taken wherever it may be, and nobody can tell the two apart but by a clock."""
+"""Both doors: the direct one is used wherever possible, and only the time distinguishes them."""
 
 import json
 import re
@@ -72,7 +72,7 @@ class Pair:
         self.logged: list[list[bytes]] = [[], []]
         self.spans = [InMemorySpanExporter(), InMemorySpanExporter()]
         self._traced = traced
-        stack.callback(self._compare)  # once both have stopped, and told all that there was to tell
+        stack.callback(self._compare)  # once both have stopped and logged everything
         self.apps = [self._made(base, folder, stack, number) for number in range(2)]
         per_process: Any = self.apps[0].wsgi_app
         direct = per_process.app
@@ -154,7 +154,7 @@ def counted(app: Flask) -> list[str]:
 
 
 def traceable(span: ReadableSpan) -> tuple[object, ...]:
-    """Return what a span tells, without what is drawn anew for each, and its times."""
+    """Return the facts of a span, without its random ids and its times."""
     parent = None if span.parent is None else (span.parent.trace_id, span.parent.span_id)
     return span.name, span.kind, parent, dict(span.attributes or {}), span.status.status_code
 
@@ -262,7 +262,7 @@ def test_the_direct_door_stays_open(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("signal", [signals.request_started, signals.request_finished])
-def test_a_receiver_of_signals_hears_of_every_request(settings: Settings, tmp_path: Path, signal: Any) -> None:
+def test_a_receiver_of_signals_gets_every_request(settings: Settings, tmp_path: Path, signal: Any) -> None:
     """It may be connected before the app is made, as error reporting is."""
     calls: list[Flask] = []
 
@@ -314,7 +314,7 @@ def test_an_extension_sees_every_request(settings: Settings, tmp_path: Path, hoo
     ids=["expired", "user", "signature", "two", "long", "text", "empty", "cookie", "gateway", "cross-site"],
 )
 def test_a_bad_login(pair: Pair, headers: dict[str, str]) -> None:
-    """It is refused at the direct door too, and the log says so in two lines: the request's, and the payload's."""
+    """It is refused at the direct door too, with two lines in the log: the request's, and the payload's."""
     assert pair.ask(headers=headers)[0][:3] in {"401", "403"}
     assert pair.reached_flask == 0
     wait_until(lambda: all(pair.logged), timeout_s=15)
@@ -452,7 +452,7 @@ class Breaking:
 @hypothesis_settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_nobody_can_tell(unlimited: Pair, sequence: list[dict[str, Any]]) -> None:
+def test_both_doors_give_equal_answers(unlimited: Pair, sequence: list[dict[str, Any]]) -> None:
     """Whatever is asked, both answer in the same bytes, apart from what is drawn anew; and log, count and trace it."""
     for request in sequence:
         options = dict(request)
@@ -465,7 +465,7 @@ def test_nobody_can_tell(unlimited: Pair, sequence: list[dict[str, Any]]) -> Non
         unlimited.ask(**options)
 
 
-def test_a_remembered_url_expires(unlimited: Pair) -> None:
+def test_a_cached_url_expires(unlimited: Pair) -> None:
     """The vendor is asked anew for a URL that is about to expire, by both."""
     asking = {"path": f"{RESOURCE}?media_id={MEDIA_ID}", "method": "GET", "headers": FOREVER}
     found = json.loads(unlimited.ask(**asking)[2])
@@ -481,13 +481,13 @@ def test_a_body_without_length_over_http_2(pair: Pair) -> None:
 
 
 def test_a_query_that_is_not_utf_8(pair: Pair) -> None:
-    """It is the asker's fault: the answer was a 500."""
+    """It is the client's fault: the answer was a 500."""
     environ = {"QUERY_STRING": "media_id=\xff"}
     assert pair.ask(path=RESOURCE, method="GET", headers=FOREVER, environ=environ)[0] == "400 BAD REQUEST"
 
 
 @pytest.mark.parametrize("place", ["auth.bearer.Bearer.user_id", "ratelimit.limiter.Limiter.hit"])
-def test_a_bug_is_told_as_any(
+def test_a_bug_is_reported_alike_at_both_doors(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
     """What nobody expects is answered in the one shape, and logged once, with its traceback."""
@@ -502,7 +502,7 @@ def test_a_bug_is_told_as_any(
 
 
 def test_a_bug_behind_the_claim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log says of which payload it was: it has been used up."""
+    """The log has the payload, because it is used up."""
     add = SqliteStore.add
 
     def fail(self: SqliteStore, key: str, value: str, *, keep_ms: int, since_ms: int | None = None) -> bool:

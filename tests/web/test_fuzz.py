@@ -73,7 +73,7 @@ def clock(clock: "Clock") -> "Clock":
 
 
 def vendor_at(now_s: float) -> Callable[[Asked], Reply]:
-    """Return what a vendor says that knows the media whose id is not of length 7, and registers everybody."""
+    """Return the reply of a vendor that knows media ids that are not of length 7, and registers every user."""
 
     def reply_to(asked: Asked) -> Reply:
         if asked.method == "POST":
@@ -110,7 +110,7 @@ def service(settings: Settings, store: Store, clock: "Clock", stand_in: VendorSt
 
 @SCHEMA.parametrize()
 @fuzz
-def test_whoever_may_ask_gets_what_the_contract_says(
+def test_answers_match_the_contract(
     case: Case[Any], service: Flask, bearer: dict[str, str], verifier: dict[str, str]
 ) -> None:
     """No 5xx; right requests are taken, wrong ones refused; the same request with a bad login or none is refused."""
@@ -143,10 +143,10 @@ def is_of_an_emptied_header(answer: Any) -> bool:
     data=st.binary() | st.text().map(str.encode), content_type=st.sampled_from(["application/json", "text/plain", ""])
 )
 @fuzz
-def test_any_bytes_get_what_the_contract_says(
+def test_any_bytes_get_an_answer_of_the_contract(
     path: str, service: Flask, bearer: dict[str, str], verifier: dict[str, str], data: bytes, content_type: str
 ) -> None:
-    """A body that is hardly ever JSON is refused as the contract says, or is as good as none."""
+    """A body that is rarely JSON is refused as in the contract, or counts as none."""
     headers = verifier if path.endswith("verify") else bearer
     answer = service.test_client().post(path, data=data, headers=headers, content_type=content_type)
     contract.check_answer(answer, f"POST {path}")
@@ -177,7 +177,7 @@ def made_good(case: Case[Any], now_ms: int) -> dict[str, Any]:
     """Turn most well-formed payloads into signed ones from around the limits of time, and leave some as they are."""
     body = cast("dict[str, Any]", case.body)
     if "X-Holder" in (case.headers or {}):
-        body.pop("holder", None)  # one of both, which no schema can say
+        body.pop("holder", None)  # one of both, which no schema can express
     choice = len(body["random_str"]) % (len(AGES_MS) + 1)
     if choice == len(AGES_MS):
         # JSON Schema takes 1.0 for an integer; the service does not take it for a timestamp.

@@ -139,7 +139,7 @@ def test_every_page_named_exists(language: Language) -> None:
 def test_an_extra_field_is_refused_by_its_name(
     client: FlaskClient, bearer: dict[str, str], body: dict[str, object], field: str
 ) -> None:
-    """What pages sent to the signing route they had; the help page says to leave it out, and where that is shown."""
+    """What pages sent to the signing route they had; the help page has the remedy, and where it is shown."""
     refusal = client.post("/v1/auth-payload", headers=bearer, json=body)
     assert (refusal.status_code, refusal.get_json()["detail"].partition(":")[0]) == (400, field)
     page = client.get(refusal.get_json()["type"]).get_data(as_text=True)

@@ -141,7 +141,7 @@ def test_a_name_twice_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["timestamp", "user_id", "signature", "Appkey", "appkey ", "", "\x00", "x" * 65])
 def test_an_unknown_name_is_refused(name: str) -> None:
-    """The refusal says which name, cut short, and which there are."""
+    """The refusal has the name, cut, and the known names."""
     with pytest.raises(InvalidRequest) as refused:
         read(json.dumps({"appkey": "a", name: "x"}).encode())
     assert refused.value.detail == f"{name[:64]}: is not a known field; known fields: appkey, random_str"

@@ -12,7 +12,7 @@ from authsvc.message import Message
 from authsvc.web import problems
 from authsvc.web.problems import Problem
 
-# refusal, name, status, code, retry, whether it tells the server's time
+# refusal, name, status, code, retry, whether it has the server's time
 ROWS: list[tuple[type[Refusal], str, int, int, str, bool]] = [
     (errors.InvalidRequest, "invalid-request", 400, 880002, "never", False),
     (errors.InvalidRandomStr, "invalid-random-str", 400, 880003, "never", False),
@@ -73,7 +73,7 @@ def test_every_refusal_has_its_problem() -> None:
 
 
 @pytest.mark.parametrize(("refusal", "name", "status", "code", "retry", "timed"), ROWS, ids=lambda value: str(value))
-def test_a_refusal_looks_as_the_design_says(
+def test_a_refusal_has_the_shape_of_the_design(
     refusal: type[Refusal], name: str, status: int, code: int, retry: str, *, timed: bool
 ) -> None:
     """Names, statuses, codes and what may be tried next are promises to clients."""
@@ -87,7 +87,7 @@ def test_a_refusal_looks_as_the_design_says(
     )
 
 
-def test_the_other_refusals_look_as_the_design_says() -> None:
+def test_the_other_refusals_have_the_shape_of_the_design() -> None:
     """What Flask refuses by itself and what /readyz answers are in the same shape."""
     others = [*problems.BY_STATUS.values(), problems.NOT_READY]
     assert [(problem.name, problem.status, problem.code, problem.retry) for problem in others] == OTHER_ROWS
@@ -104,7 +104,7 @@ def test_no_two_problems_share_a_name() -> None:
 
 @pytest.mark.parametrize("timed", [False, True])
 def test_the_body_has_the_members_of_rfc_9457_and_ours(*, timed: bool) -> None:
-    """`message` repeats `detail` for SDK-style handlers; only problems about time tell the server's."""
+    """`message` repeats `detail` for SDK-style handlers; only problems about time have the server's."""
     problem = Problem("some-name", 418, 889999, retry="now", timed=timed)
     assert problems.to_dict(problem, title="Title", detail="why", request_id="r1", now_ms=1795456800000) == {
         "type": "/problems/some-name",
@@ -121,7 +121,7 @@ def test_the_body_has_the_members_of_rfc_9457_and_ours(*, timed: bool) -> None:
 
 @pytest.mark.parametrize("refusal", [row[0] for row in ROWS])
 def test_retry_after_comes_with_retry_after(app: Flask, refusal: type[Refusal]) -> None:
-    """Whoever is told to try again after some seconds is told how many; nobody else is."""
+    """Retry-After is present exactly where `retry` is "after"."""
     raised = RAISED.get(refusal, lambda: refusal("some reason"))()
 
     def refuse() -> NoReturn:

@@ -57,7 +57,7 @@ def user(client: FlaskClient) -> FlaskClient:
 
 
 def quota_of(answer: TestResponse) -> tuple[int, int]:
-    """Return what the RateLimit header says: how many are left, for how many seconds."""
+    """Return the RateLimit header: how many are left, for how many seconds."""
     match = QUOTA.fullmatch(answer.headers["RateLimit"])
     assert match is not None, answer.headers["RateLimit"]
     return int(match[1]), int(match[2])
@@ -85,7 +85,7 @@ def test_a_payload_has_exactly_the_four_fields(client: FlaskClient, clock: "Cloc
 
 
 def test_a_payload_comes_with_its_time(client: FlaskClient, clock: "Clock", bearer: dict[str, str]) -> None:
-    """The headers tell the server's time and the life that is left, and that nobody may keep the answer."""
+    """The headers have the server's time and the remaining validity, and forbid to cache the answer."""
     headers = client.post(ISSUE, headers=bearer).headers
     assert headers["X-Server-Time-Ms"] == str(clock.now_ms)
     assert headers["X-Expires-In-Ms"] == "600000"
@@ -102,7 +102,7 @@ def test_the_clients_random_str_is_the_one_signed(client: FlaskClient, bearer: d
 def test_a_payload_is_accepted_once(
     client: FlaskClient, clock: "Clock", bearer: dict[str, str], verifier: dict[str, str]
 ) -> None:
-    """What was issued verifies, until when is told, and the second time it is a replay to be cured by a fresh one."""
+    """An issued payload verifies, with its expiry; the second time it is a replay, with a fresh one as the remedy."""
     payload = client.post(ISSUE, headers=bearer).get_json()
     first = client.post(VERIFY, headers=verifier, json=payload)
     assert first.get_json() == {"valid": True, "appkey": made_up.APPKEY, "expires_at_ms": clock.now_ms + 600_000}
@@ -161,7 +161,7 @@ def test_a_payload_lives_ten_minutes(
     moved_ms: int,
     outcome: str | None,
 ) -> None:
-    """To the millisecond, and thirty seconds before its birth; a refusal about time tells the server's."""
+    """To the millisecond, and thirty seconds before its birth; a refusal about time has the server's."""
     payload = client.post(ISSUE, headers=bearer).get_json()
     clock.now_ms += moved_ms
     answer = client.post(VERIFY, headers=verifier, json=payload).get_json()
@@ -169,8 +169,8 @@ def test_a_payload_lives_ten_minutes(
     assert answer.get("server_time_ms") == (clock.now_ms if outcome else None)
 
 
-def test_the_rate_limit_is_told(client: FlaskClient, bearer: dict[str, str]) -> None:
-    """Each answer that was counted says what is left of how many, whether it is a payload or a refusal."""
+def test_answers_have_the_rate_limit(client: FlaskClient, bearer: dict[str, str]) -> None:
+    """Each counted answer has what is left of how many, whether it is a payload or a refusal."""
     first, second, third = (client.post(ISSUE, headers=bearer, json={"random_str": text * 20}) for text in "aa-")
     assert [answer.status_code for answer in (first, second, third)] == [200, 409, 200]
     assert {answer.headers["RateLimit-Policy"] for answer in (first, second, third)} == {'"user";q=60;w=60'}
@@ -178,7 +178,7 @@ def test_the_rate_limit_is_told(client: FlaskClient, bearer: dict[str, str]) -> 
     assert all(1 <= quota_of(answer)[1] <= 60 for answer in (first, second, third))
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(serve: Serve, clock: "Clock") -> None:
+def test_too_many_requests_get_retry_after(serve: Serve, clock: "Clock") -> None:
     """Retry-After and RateLimit name the same second; others are not held up, and at that second it goes on."""
     client = serve(rate_limit=Rate(2, 60_000))
     assert [client.post(ISSUE, headers=bearer_of("ming")).status_code for _ in range(2)] == [200, 200]
@@ -192,7 +192,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(serve: Serve, clock: "Cloc
     assert client.post(ISSUE, headers=bearer_of("ming")).status_code == 200
 
 
-def test_what_is_not_counted_tells_no_limit(client: FlaskClient, verifier: dict[str, str]) -> None:
+def test_uncounted_requests_have_no_rate_limit(client: FlaskClient, verifier: dict[str, str]) -> None:
     """Who is not logged in has no limit of its own, and the routes beside have none."""
     for answer in (client.post(ISSUE), client.post(VERIFY, headers=verifier), client.get("/healthz")):
         assert not {"RateLimit", "RateLimit-Policy", "Retry-After"} & set(answer.headers.keys())
@@ -239,14 +239,14 @@ def test_a_body_is_read_up_to_64_kib(
 
 
 class Torn:
-    """A body that ends in the middle, as a server tells it."""
+    """A body that ends early, in the form of a server."""
 
     def read(self, _size: int) -> bytes:
         raise OSError("malformed")
 
 
 def test_a_broken_body(client: FlaskClient, bearer: dict[str, str]) -> None:
-    """Is the asker's fault, and nothing is issued for the half of it."""
+    """It is the client's fault, and nothing is issued for half a body."""
     variables = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": Torn()}
     answer = client.post(ISSUE, headers=bearer, content_type="application/json", environ_overrides=variables)
     assert answer.status_code == 400
@@ -255,7 +255,7 @@ def test_a_broken_body(client: FlaskClient, bearer: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("path", [ISSUE, VERIFY])
 @pytest.mark.parametrize("name", ["appkey", "random_str"])
-def test_half_a_surrogate_pair_is_the_askers_fault(
+def test_an_unpaired_surrogate_is_a_bad_request(
     client: FlaskClient, bearer: dict[str, str], verifier: dict[str, str], path: str, name: str
 ) -> None:
     """JSON can spell it and the log cannot write it: the answer was a 500."""
@@ -271,12 +271,12 @@ def test_half_a_surrogate_pair_is_the_askers_fault(
 
 @pytest.mark.parametrize("path", [ISSUE, VERIFY])
 def test_a_strangers_body_is_not_read(client: FlaskClient, path: str) -> None:
-    """Who is not known is refused for that, whatever else there would be to say."""
+    """A request without a login is refused for that, before any other fault."""
     assert client.post(path, environ_overrides=UNREAD).status_code == 401
 
 
 @pytest.mark.parametrize(("path", "accepted"), [(ISSUE, "accepted: "), (VERIFY, "a verifier key is required")])
-def test_a_stranger_is_told_what_is_accepted(client: FlaskClient, path: str, accepted: str) -> None:
+def test_a_request_without_credentials_gets_the_accepted_ones(client: FlaskClient, path: str, accepted: str) -> None:
     """401 names the scheme in WWW-Authenticate, as HTTP demands, and the ways in `detail`."""
     answer = client.post(path)
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="authsvc"'
@@ -355,7 +355,7 @@ def test_more_headers_can_be_allowed(serve: Serve) -> None:
     ("method", "path", "expected"),
     [("GET", ISSUE, "use POST"), ("PUT", "/v1/resource", "use GET"), ("DELETE", "/v1/resources", "use POST")],
 )
-def test_405_says_which_method_is_meant(client: FlaskClient, method: str, path: str, expected: str) -> None:
+def test_405_names_the_right_method(client: FlaskClient, method: str, path: str, expected: str) -> None:
     """In words, for who reads the answer; Allow has all of them."""
     body = client.open(path, method=method).get_json()
     assert body["detail"] == body["message"] == f"this path does not accept this method; {expected}"
@@ -369,7 +369,7 @@ def test_no_other_origin_passes_the_preflight(client: FlaskClient, origin: str |
 
 
 def test_a_page_of_an_allowed_origin_can_read_the_answer(user: FlaskClient) -> None:
-    """A payload and a refusal alike, or the page could not tell why it got none."""
+    """A payload and a refusal alike, or the page could not read the refusal."""
     headers = {"Origin": ALLOWED, "Sec-Fetch-Site": "cross-site"}
     issued = user.post(ISSUE, headers=headers)
     refused = user.post(ISSUE, headers=headers, json={"appkey": "another"})
@@ -451,14 +451,14 @@ def test_no_route_and_no_method_have_the_shape_of_every_refusal(
 
 
 def test_the_type_of_a_refusal_leads_to_its_help_page(client: FlaskClient, bearer: dict[str, str]) -> None:
-    """The page says in words what the refusal's title says."""
+    """The page has the title of the refusal."""
     refusal = client.post(ISSUE, headers=bearer, json={"random_str": "404"}).get_json()
     page = client.get(refusal["type"])
     assert page.mimetype == "text/html"
     assert refusal["title"] in page.get_data(as_text=True)
 
 
-def test_not_ready_says_what_is_wrong(client: FlaskClient, serve: Serve, store: Store) -> None:
+def test_not_ready_names_the_fault(client: FlaskClient, serve: Serve, store: Store) -> None:
     """All checks with their words, and the wrong ones in the sentence."""
 
     class Fast(Broken):
@@ -501,7 +501,7 @@ class Broken:
     def close(self) -> None: ...
 
 
-def test_a_bug_is_logged_and_not_told(
+def test_a_bug_is_logged_and_not_shown(
     serve: Serve, bearer: dict[str, str], verifier: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The answer has the request id and no word of the bug; the log has the traceback under the same id."""
@@ -520,7 +520,7 @@ def test_a_bug_is_logged_and_not_told(
 
 
 def test_no_refusal_is_logged(client: FlaskClient, bearer: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    """What a caller does wrong is told to the caller; whoever wants to fill a log cannot do it this way."""
+    """The client's faults are in the answer only; they cannot fill the log."""
     for headers, body in (({}, {}), (bearer, {"random_str": "404"}), (bearer, {"unknown": 1})):
         assert client.post(ISSUE, headers=headers, json=body).status_code in {400, 401}
     assert client.get("/nowhere").status_code == 404
@@ -541,7 +541,7 @@ def test_a_redirect_to_a_fresh_url_is_not_kept(serve: Serve, bearer: dict[str, s
 
 
 def test_a_batch_has_the_servers_clock(serve: Serve, clock: "Clock", bearer: dict[str, str]) -> None:
-    """By which a page knows how long a URL lives, whatever its own clock says."""
+    """With it a page knows the validity of a URL, independent of its own clock."""
     with vendor_stand_in() as stand_in:
         answer = serve(vendor_url=stand_in.url).post("/v1/resources", headers=bearer, json={"media_ids": ["a"]})
     assert answer.headers["X-Server-Time-Ms"] == str(clock.now_ms)
