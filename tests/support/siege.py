@@ -44,7 +44,7 @@ class Siege:
         holding = [
             (self.reads_nothing, 40),
             (self.half_a_head, 60),
-            (self.dribbles_a_body, 10),
+            (self.dribbles_a_body, 60),
             (self.says_nothing, 60),
         ]
         pacing: list[tuple[str, float, Callable[[], bytes]]] = [
