@@ -2,13 +2,14 @@
 The end of each answer, for both doors.
 
 It adds the common headers: CORS, the rate limit, the request id. It ends the span and records the request. Imports
-`cors`, `access_log`, `tracing` and `request`.
+`cors`, `headers`, `access_log`, `tracing` and `request`.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from authsvc.ratelimit.headers import rate_limit_headers
 from authsvc.telemetry.access_log import Finished
 from authsvc.telemetry.tracing import Tracing
 from authsvc.web import cors
@@ -29,13 +30,8 @@ class Lifecycle:
         self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int, cache_control: str
     ) -> None:
         """Add the headers that all answers have, end the span and record the request."""
-        quota = request.quota
-        if quota is not None:  # IETF draft-ietf-httpapi-ratelimit-headers-11
-            rate = quota.rate
-            headers += (
-                ("RateLimit-Policy", f'"user";q={rate.limit};w={rate.window_ms // 1000}'),
-                ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
-            )
+        if request.quota is not None:
+            headers += rate_limit_headers(request.quota)
         language = request.answered_in
         if language is not None:
             headers.append(("Content-Language", language.tag))
