@@ -336,6 +336,20 @@ def test_a_client_that_waits_to_be_asked_for_its_body() -> None:
                 assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_a_worker_that_stops_waits_for_a_request() -> None:
+    """It gives no connection back any more, so its thread receives what is still to come, and answers it."""
+    worker = made(Worker, echoing)
+    worker.alive = False
+    with connected(worker) as (conn, client):
+        client.sendall(POST + b"a")
+        later = threading.Timer(0.05, client.sendall, [b"bc"])
+        later.start()
+        assert worker.handle(conn) is False
+        later.join()
+        assert b"\r\nConnection: close\r\n" in (answer := client.recv(65_536))
+        assert b"abc" in answer
+
+
 def test_a_head_too_large() -> None:
     """What is kept of a head is bounded; the refusal is gunicorn's own."""
     worker = made(Worker, echoing)
