@@ -29,5 +29,5 @@ class Message:
 
     def text(self, templates: Mapping[str, str] = _AS_IT_IS) -> str:
         """Return the sentence, by another template where `templates` has one for it."""
-        told = {name: fact.text(templates) if isinstance(fact, Message) else fact for name, fact in self.facts.items()}
-        return templates.get(self.template, self.template).format_map(told)
+        facts = {name: fact.text(templates) if isinstance(fact, Message) else fact for name, fact in self.facts.items()}
+        return templates.get(self.template, self.template).format_map(facts)

@@ -44,8 +44,8 @@ class Spans:
         parent = trace.get_current_span(parent_context).get_span_context() if parent_context else None
         ids = self._provider.id_generator
         trace_id = ids.generate_trace_id() if parent is None else parent.trace_id
-        told = {"http.request.method": method}
-        sampling = self._provider.sampler.should_sample(parent_context, trace_id, method, SpanKind.SERVER, told)
+        known = {"http.request.method": method}
+        sampling = self._provider.sampler.should_sample(parent_context, trace_id, method, SpanKind.SERVER, known)
         flags = int(sampling.decision is Decision.RECORD_AND_SAMPLE) | (
             _RANDOM if parent is None else parent.trace_flags & _RANDOM
         )
@@ -85,13 +85,13 @@ class Spans:
         self._processor.on_end(span)
 
     def _shape_of(self, method: str, route: str, status: int) -> Shape:
-        told: dict[str, AnyValue] = {
+        facts: dict[str, AnyValue] = {
             "http.request.method": method,
             "http.route": route,
             "http.response.status_code": status,
         }
         most, longest = self._limits.max_span_attributes, self._limits.max_span_attribute_length
-        attributes = BoundedAttributes(most, told, immutable=True, max_value_len=longest)
+        attributes = BoundedAttributes(most, facts, immutable=True, max_value_len=longest)
         return Shape(f"{method} {route}", attributes, Status(StatusCode.ERROR if status >= 500 else StatusCode.UNSET))
 
 

@@ -1,4 +1,4 @@
-"""The places for requests that wait for the vendor."""
+"""The slots for requests that wait for a service."""
 
 import threading
 import time
@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from authsvc.errors import VendorBusy
+from authsvc.outbound import bulkhead as bulkhead_module
 from authsvc.outbound.bulkhead import PATIENCE_S, Bulkhead
 from tests.support.running import wait_until
 
+LIMIT_S = 60  # of a busy machine
 
-def test_a_place_is_given_back() -> None:
-    """One after the other all have a place, whether or not the first was glad of it."""
+
+def test_a_slot_is_released() -> None:
+    """One after the other gets the slot, also after an exception."""
     bulkhead = Bulkhead(1)
     with pytest.raises(RuntimeError), bulkhead.slot():
         raise RuntimeError
@@ -20,46 +23,46 @@ def test_a_place_is_given_back() -> None:
         pass
 
 
-def test_waiting_a_little() -> None:
-    """Who comes when all places are taken waits for one that gets free soon."""
+def test_a_request_waits_for_a_slot_that_gets_free_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While all slots are taken, and none for long."""
+    monkeypatch.setattr(bulkhead_module, "PATIENCE_S", float(LIMIT_S))
     bulkhead = Bulkhead(1)
     taken, leave = threading.Event(), threading.Event()
 
     def take() -> None:
         with bulkhead.slot():
             taken.set()
-            leave.wait(5)
+            leave.wait(LIMIT_S)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(take)
-        taken.wait(5)
+        taken.wait(LIMIT_S)
         second = pool.submit(take)
-        threading.Event().wait(PATIENCE_S / 10)
+        wait_until(lambda: bool(bulkhead._free._cond._waiters), timeout_s=LIMIT_S)  # type: ignore[attr-defined] # Python's own
         leave.set()
         first.result()
         second.result()
 
 
-def test_not_waiting_for_long() -> None:
-    """Nobody gets a place that stays taken: at first after a little patience, then at once."""
+def test_no_request_waits_while_a_slot_is_held_for_long() -> None:
+    """They are rejected at once: fifty take less than half the time that they would wait."""
     bulkhead = Bulkhead(2)
     leave = threading.Event()
 
     def take() -> None:
         with bulkhead.slot():
-            leave.wait(10)
+            leave.wait(LIMIT_S)
 
     with ThreadPoolExecutor(2) as pool:
         takers = [pool.submit(take) for _ in range(2)]
-        wait_until(lambda: len(bulkhead._taken_s) == 2, timeout_s=15)
-        began_s = time.monotonic()
+        wait_until(lambda: len(bulkhead._taken_s) == 2, timeout_s=LIMIT_S)
         with pytest.raises(VendorBusy), bulkhead.slot():
             pass
-        assert PATIENCE_S <= time.monotonic() - began_s < PATIENCE_S + 0.5
         began_s = time.monotonic()
-        with pytest.raises(VendorBusy), bulkhead.slot():
-            pass
-        assert time.monotonic() - began_s < PATIENCE_S / 2
+        for _ in range(50):
+            with pytest.raises(VendorBusy), bulkhead.slot():
+                pass
+        assert time.monotonic() - began_s < 50 * PATIENCE_S / 2
         leave.set()
         for taker in takers:
             taker.result()

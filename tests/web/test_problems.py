@@ -1,4 +1,4 @@
-"""Tests of `problems`: every refusal has its row, as DESIGN.md's table has it."""
+"""Tests of `problems`: each refusal has its row: name, status, code and retry."""
 
 from collections.abc import Callable
 from typing import NoReturn
