@@ -185,13 +185,13 @@ export class Conversation {
 
   /** What was missed, and with roaming also what was said before. */
   sync(conversations) {
-    for (const { msg_type, from_username, msgs, receipt_msgs, unsync_count } of conversations) {
+    for (const { msg_type, from_username, msgs, receipt_msgs, unread_msg_count } of conversations) {
       if (msg_type !== SINGLE || from_username !== this.peer) continue;
       const open = new Set(receipt_msgs.filter((one) => one.unread_count > 0).map((one) => one.msg_id));
       for (const one of msgs) if (one.content.from_id === this.me && !open.has(one.msg_id)) this.read.add(one.msg_id);
       const known = this.unread;
       this.receive(msgs);
-      if (!this.isFront()) this.unread = Math.min(this.unread, known + unsync_count); // the others came before
+      if (!this.isFront()) this.unread = Math.min(this.unread, known + unread_msg_count); // the others came before
     }
     this.onUnread();
   }
@@ -213,6 +213,7 @@ export class Conversation {
       const msg_ids = [...toReport];
       if (this.JIM && msg_ids.length) {
         toReport.clear();
+        this.JIM.resetUnreadCount({ username: this.peer }); // which the SDK keeps
         this.JIM.addSingleReceiptReport({ username: this.peer, msg_ids })
           .onSuccess(() => {})
           .onFail(() => msg_ids.forEach((msg_id) => toReport.add(msg_id)));
