@@ -39,7 +39,7 @@ def service(service: Service) -> Service:
 
 def test_the_lines_for_a_page(page: Page, service: Service, seen: Seen) -> None:
     """Without a login they say why there is no payload; with the app's cookie they hand one to JIM.init."""
-    (block,) = ENGLISH.find("js", "await fetch(")
+    (block,) = ENGLISH.page("page").find("js", "await fetch(")
     lines = PAGE.format(block=block.text)
     site = f"http://127.0.0.1:{service.port}"
     page.goto(f"{site}/problems/expired")
