@@ -81,7 +81,9 @@ class FirstPath:
 
     def start_all(self) -> None:
         """Start what stands in the vendor's place, then the app, the service and the gateway."""
-        start = self.text("sh", "authsvc check").replace("pip install .", "set -eu")
+        start = self.text("sh", "authsvc check").replace(
+            "python3 -m venv .venv && . .venv/bin/activate && pip install .", "set -eu"
+        )
         terminal = self.text("sh", "authsvc sandbox")
         exports = "".join(f"{line}\n" for line in start.splitlines() if line.startswith("export "))
         bind = f"authsvc sandbox --bind 127.0.0.1:{self.ports['8100']}"

@@ -369,7 +369,11 @@ def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
     """The first recipe starts the service, and whoever logs in to the app of the Flask-Login recipe gets payloads."""
     cookie = session_cookie(secrets)
     service = Service(tmp_path)
-    start = start_block().text.replace("pip install .", "set -eu").replace("/run/secrets", str(secrets))
+    start = (
+        start_block()
+        .text.replace("python3 -m venv .venv && . .venv/bin/activate && pip install .", "set -eu")
+        .replace("/run/secrets", str(secrets))
+    )
     start = start.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("authsvc serve", "exec authsvc serve")
     log = tmp_path / "log"
     with log.open("w") as out:
