@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.server.gunicorn_http import Socket
 from authsvc.server.gunicorn_worker import Worker
-from authsvc.server.limits import READ_S
+from authsvc.server.limits import ANSWERED_S, READ_S
 from tests.conftest import bearer_of
 from tests.support import needed
 from tests.support.running import Service
@@ -359,3 +359,17 @@ def test_a_head_too_large() -> None:
             client.sendall(b"X: " + b"x" * 5_000 + b"\r\n")
         assert not is_kept
         assert client.recv(65_536).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(("age_s", "sent"), [(READ_S + 1, b"answer"), (ANSWERED_S + 1, b"")])
+def test_a_request_that_a_thread_holds_too_long(age_s: float, sent: bytes) -> None:
+    """After five seconds nothing more of it is received; its answer still goes out, for as long as one may take."""
+    worker = made(Worker, echoing)
+    with connected(worker) as (conn, client):
+        worker._begun_s[conn] = time.monotonic() - age_s
+        worker.murder_pending()
+        conn.sock.settimeout(15)
+        assert conn.sock.recv(1) == b""
+        with suppress(BrokenPipeError):
+            conn.sock.sendall(b"answer")
+        assert client.recv(6) == sent
