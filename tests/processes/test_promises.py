@@ -334,15 +334,25 @@ def test_a_new_secret_under_load(service: Service, server: str, swap: Callable[[
     service.wait_for_workers(4)
     before = [ask(service, issue_request()).json() for _ in range(5)]
     name = "linked" if swap is swap_by_symlink else "master-secret"
+    sent: list[bytes] = []
+
+    def send() -> bytes:
+        sent.append(issue_request())
+        return sent[-1]
+
+    def wait_for_load() -> None:
+        enough = len(sent) + 20
+        wait_until(lambda: len(sent) >= enough, timeout_s=15)
 
     def swap_and_wait() -> None:
-        time.sleep(0.3)
+        wait_for_load()
         swap(service, name, made_up.OTHER_MASTER_SECRET)
         wait_until(
-            lambda: service.log().count("changed settings are in use") == 4, timeout_s=3 * TICK_S + 2, what=service.log
+            lambda: service.log().count("changed settings are in use") == 4, timeout_s=3 * TICK_S + 15, what=service.log
         )
+        wait_for_load()
 
-    answers = under_load(service, issue_request, swap_and_wait, per_s=200)
+    answers = under_load(service, send, swap_and_wait, per_s=200)
     assert {answer.status for answer in answers} == {200}
     assert {secret_of(answer.json()) for answer in answers} == {made_up.MASTER_SECRET, made_up.OTHER_MASTER_SECRET}
     after = [ask(service, issue_request()).json() for _ in range(20)]
