@@ -23,7 +23,6 @@ LOAD_S = float(os.environ.get("LOAD_S", "1"))
 IS_LONG = LOAD_S > 10
 PAGES = 1_000 if IS_LONG else 40
 EACH = (5.0, 10.0) if IS_LONG else (10.0,)  # messages a second that each page sends, and gets
-PROMPT = 5.0  # the most at which delays are asserted: 54 ms (p99) were measured there, and bursts at twice as many
 BUSY = 0.05  # part of the time; where the sandbox waits longer for a processor, what piles up is not its own
 
 
@@ -119,4 +118,4 @@ def test_pages_that_chat(process: SandboxProcess, each: float) -> None:
     print(measured)  # noqa: T201 -- the campaign shows it
     if IS_LONG and waited_s < BUSY * LOAD_S:
         assert memory_mb[-1] < 1.1 * memory_mb[len(memory_mb) // 3], measured
-        assert p99 < 100 or each > PROMPT, measured
+        assert p99 < 100, measured  # 5 ms were measured, with ten messages a second each way for every page
