@@ -1,7 +1,7 @@
 """
 `authsvc demo`: the made-up app and the service in one server, and the sandbox, a process of its own that ends with this
 one. Every secret is generated anew at each start.
-Imports `app`, `bind`, `model`, `rate`, `secret`, `runner`, `errors`, and of this room `made_up_app` and `door`.
+Imports `app`, `bind`, `loader`, `model`, `rate`, `secret`, `runner`, `errors`; of this room `made_up_app` and `door`.
 """
 
 import os
@@ -23,6 +23,7 @@ from authsvc.errors import SettingsError
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.server import runner
+from authsvc.settings import loader
 from authsvc.settings.model import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -79,7 +80,8 @@ def _beside(bind: Bind) -> Bind:
 @contextmanager
 def _sandbox(bind: Bind, settings: Settings, folder: Path, *, service: Bind) -> Iterator[None]:
     """Run the sandbox. It ends with its stdin, and so also when this process is killed."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+    variables = dict(os.environ)
+    loader.take(variables)
     variables["AUTHSVC_APPKEY"] = str(settings.appkey)
     for name, secret in (("MASTER_SECRET", settings.master_secret), ("VERIFIER_KEYS", settings.verifier_keys[0])):
         (folder / name).write_text(secret.reveal() if secret else "")
