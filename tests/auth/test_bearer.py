@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from tests.auth.logins import (
     tokens,
     user,
 )
+from tests.conftest import Clock
 from tests.support import keys
 from tests.support.login_service import LoginService
 from tests.support.made_up import GATEWAY_SECRET, JWT_KEY
@@ -37,20 +37,10 @@ from tests.support.made_up import GATEWAY_SECRET, JWT_KEY
 pytestmark = pytest.mark.usefixtures("stopped_clock")
 
 
-@dataclass(slots=True)
-class Clock:
-    """The clock of the store."""
-
-    now_ms: int = NOW_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 @pytest.fixture
 def clock() -> Clock:
     """A clock that a test can move."""
-    return Clock()
+    return Clock(NOW_MS)
 
 
 @pytest.fixture
