@@ -240,6 +240,21 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
             assert is_issued(send(server, HIDDEN, patience_s=patience_s))
 
 
+def leave_open(stack: ExitStack, server: Service, sent: bytes, *, connections: int) -> None:
+    """Send this on each of so many connections, and nothing more until the stack closes them."""
+    for _ in range(connections):
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        connection.sendall(sent)
+
+
+def check_others_are_served(server: Service, *, times: int, within_s: float) -> None:
+    """Fail unless a client that sends whole requests is answered, each time so soon."""
+    for _ in range(times):
+        began_s = time.monotonic()
+        assert is_issued(send(server, HIDDEN))
+        assert time.monotonic() - began_s < within_s
+
+
 @pytest.mark.parametrize(
     "begun",
     [
@@ -252,13 +267,8 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
 def test_half_a_head_holds_no_thread(server: Service, begun: bytes) -> None:
     """On many times more connections than there are threads, half a head has come: others are served at once."""
     with ExitStack() as stack:
-        for _ in range(400):
-            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-            slow.sendall(begun)
-        for _ in range(10):
-            began_s = time.monotonic()
-            assert is_issued(send(server, HIDDEN))
-            assert time.monotonic() - began_s < 1
+        leave_open(stack, server, begun, connections=400)
+        check_others_are_served(server, times=10, within_s=1)
 
 
 @pytest.mark.parametrize(
@@ -276,22 +286,15 @@ def test_half_a_head_holds_no_thread(server: Service, begun: bytes) -> None:
 def test_half_a_body_holds_no_thread(server: Service, begun: bytes) -> None:
     """From clients without a login, on more connections than there are threads: others are served at once."""
     with ExitStack() as stack:
-        for _ in range(200):
-            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-            slow.sendall(begun)
-        for _ in range(5):
-            began_s = time.monotonic()
-            assert is_issued(send(server, HIDDEN))
-            assert time.monotonic() - began_s < 4
+        leave_open(stack, server, begun, connections=200)
+        check_others_are_served(server, times=5, within_s=4)
 
 
 def test_a_good_body_in_pieces(server: Service) -> None:
     """A client on a slow link is served, also while hundreds of half bodies are waited for."""
     good = keep_alive(TOKEN, JSON, b"Content-Length: 200", first=ISSUE)
     with ExitStack() as stack:
-        for _ in range(200):
-            half = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-            half.sendall(keep_alive(b"Content-Length: 100"))
+        leave_open(stack, server, keep_alive(b"Content-Length: 100"), connections=200)
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in (good, b"{", b" " * 100, b" " * 98, b"}"):
@@ -324,13 +327,8 @@ def test_a_head_without_end(server: Service) -> None:
 def test_a_client_that_does_not_close(server: Service, last: bytes) -> None:
     """Whoever leaves a connection open that the server closes after an answer keeps nobody else waiting."""
     with ExitStack() as stack:
-        for _ in range(100):
-            open_ = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-            open_.sendall(last)
-        for _ in range(10):
-            began_s = time.monotonic()
-            assert is_issued(send(server, HIDDEN))
-            assert time.monotonic() - began_s < 1
+        leave_open(stack, server, last, connections=100)
+        check_others_are_served(server, times=10, within_s=1)
 
 
 @pytest.mark.parametrize("drips", [False, True])
