@@ -8,7 +8,7 @@ up a nonce.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from authsvc.errors import BadSignature, Expired, InvalidRandomStr, InvalidRequest, NotYetValid
 from authsvc.payloads import signature
@@ -22,14 +22,17 @@ TIMESTAMP = re.compile(r"[1-9][0-9]{12}")
 _SECONDS = re.compile(r"[1-9][0-9]{9}")
 
 
-@dataclass(frozen=True, slots=True)
-class AuthPayload:
+class AuthPayload(NamedTuple):
     """One payload, parsed. `timestamp_ms` is Unix milliseconds, UTC."""
 
     appkey: str
     random_str: str
     timestamp_ms: int
-    signature: str = field(repr=False)
+    signature: str
+
+    def __repr__(self) -> str:
+        """Return it without the signature, which no log may have."""
+        return f"AuthPayload({self.appkey!r}, {self.random_str!r}, {self.timestamp_ms})"
 
     @property
     def expires_at_ms(self) -> int:
@@ -56,7 +59,7 @@ class AuthPayload:
 def issue(*, appkey: str, master_secret: str, random_str: str, now_ms: int) -> AuthPayload:
     """Return a payload of this moment (Unix milliseconds). The caller has checked the random_str."""
     signed = signature.sign(appkey=appkey, timestamp_ms=now_ms, random_str=random_str, master_secret=master_secret)
-    return AuthPayload(appkey=appkey, random_str=random_str, timestamp_ms=now_ms, signature=signed)
+    return AuthPayload(appkey, random_str, now_ms, signed)
 
 
 def parse(fields: Mapping[str, object]) -> AuthPayload:

@@ -7,7 +7,7 @@ at once, and an eighth of that for Redis, from a random seed; without it they ar
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -294,11 +294,11 @@ class Machine(RuleBasedStateMachine):
         """What was changed is refused at any time and with any store, and uses nothing up."""
         other = "0" if seen.signature[7] != "0" else "1"
         tampered = (
-            replace(seen, signature=seen.signature[:7] + other + seen.signature[8:]),
-            replace(seen, timestamp_ms=seen.timestamp_ms + 1),
-            replace(seen, random_str=f"{seen.random_str}x"),
-            replace(seen, random_str=seen.random_str.swapcase()),
-            replace(seen, appkey=made_up.OTHER_APPKEY),
+            seen._replace(signature=seen.signature[:7] + other + seen.signature[8:]),
+            seen._replace(timestamp_ms=seen.timestamp_ms + 1),
+            seen._replace(random_str=f"{seen.random_str}x"),
+            seen._replace(random_str=seen.random_str.swapcase()),
+            seen._replace(appkey=made_up.OTHER_APPKEY),
         )[how]
         found = self.verified(tampered, worker, None)
         assert found is (UnknownAppkey if how == 4 else BadSignature) or tampered == seen
