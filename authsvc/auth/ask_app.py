@@ -3,18 +3,18 @@ Ask the app: the way of logging in for back ends whose sessions and tokens only 
 
 An answer is cached for some seconds, by the digest of the credentials. Requests with the same credentials share one
 request to the app (single flight). At most `AT_ONCE` threads wait for the app, and none while the circuit breaker is
-open. Imports `auth_request`, `token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock`, `message` and
-`errors`.
+open. Imports `authenticator`, `auth_request`, `token_cache`, `bulkhead`, `circuit_breaker`, `availability`, `clock`,
+`message` and `errors`.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
 
 from authsvc import clock
 from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, LOOP, LoginUrl, Presented
+from authsvc.auth.authenticator import RequestLike
 from authsvc.auth.token_cache import TokenCache
 from authsvc.errors import LoginUnavailable, NotLoggedIn
 from authsvc.message import Message
@@ -28,23 +28,6 @@ REFUSED_MS = 1000  # a refusal is cached no longer: many apps keep the session's
 OnCall = Callable[[str, str, float], object]
 # Browsers add these by themselves after the user has entered the password. Any other scheme is set by a script.
 _OF_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
-
-
-class Headers(Protocol):
-    """Header values by name, in any case."""
-
-    def get(self, key: str, /) -> str | None: ...
-
-
-class RequestLike(Protocol):
-    """The parts of a request that are read here."""
-
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def headers(self) -> Headers: ...
 
 
 class AppLogin:
@@ -93,7 +76,7 @@ class AppLogin:
         known = self._known(key, now_ms)
         if known is not None:
             return known
-        if request.headers.get(ASKED_HEADER):
+        if request.header(ASKED_HEADER):
             raise LoginUnavailable(LOOP)
         with self._bulkhead.slot():
             presented = Presented(cookie, authorization, host)
@@ -175,7 +158,6 @@ def key_of(cookie: str, authorization: str, host: str) -> str:
 class AppToken:
     """An Authorization header that the page itself sends and the app accepts, such as an opaque token."""
 
-    name = "app-token"
     brings = Message("an Authorization header that the app accepts")
     is_ambient = False
 
@@ -183,10 +165,10 @@ class AppToken:
         self._login = login
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        authorization = request.headers.get("Authorization")
+        authorization = request.header("Authorization")
         if not authorization or authorization.partition(" ")[0].lower() in _OF_BROWSERS:
             return None
-        if request.headers.get("Cookie"):
+        if request.header("Cookie"):
             return None  # only the app knows which of the two it accepts: see AppCookie
         return self._login.user_id(request, "", authorization, now_ms)
 
@@ -194,7 +176,6 @@ class AppToken:
 class AppCookie:
     """A cookie that the app accepts, or a password that the browser adds by itself."""
 
-    name = "app-cookie"
     brings = Message("a cookie that the app accepts")
     is_ambient = True
 
@@ -202,5 +183,5 @@ class AppCookie:
         self._login = login
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        cookie, authorization = request.headers.get("Cookie") or "", request.headers.get("Authorization") or ""
+        cookie, authorization = request.header("Cookie") or "", request.header("Authorization") or ""
         return self._login.user_id(request, cookie, authorization, now_ms) if cookie or authorization else None

@@ -8,26 +8,13 @@ Imports `same_site`, `message` and `errors`; the ways themselves import this one
 
 from collections.abc import Collection, Iterable
 from functools import reduce
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from authsvc.auth import same_site
 from authsvc.errors import InvalidRequest, NotLoggedIn
 from authsvc.message import Message
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class Caller(NamedTuple):
-    """A logged-in user, and the way of logging in, as `Way.name`."""
-
-    user_id: str
-    way: str
-
-
-class Headers(Protocol):
-    """Header values by name, in any case. WSGI joins repeated headers with a comma."""
-
-    def get(self, key: str, /) -> str | None: ...
 
 
 class Cookies(Protocol):
@@ -46,9 +33,10 @@ class RequestLike(Protocol):
     @property
     def host(self) -> str: ...
     @property
-    def headers(self) -> Headers: ...
-    @property
     def cookies(self) -> Cookies: ...
+
+    def header(self, name: str, /) -> str | None:
+        """Return a header's value, by its name in any case. WSGI joins repeated headers with a comma."""
 
 
 class Way(Protocol):
@@ -56,12 +44,10 @@ class Way(Protocol):
     A way of logging in.
 
     Attributes:
-        name: as in `Caller.way`.
         brings: the credential in a few words, for the refusal of a request without any.
         is_ambient: the browser or the gateway adds the credential by itself, so a request of another site has it too.
     """
 
-    name: str
     brings: Message
     is_ambient: bool
 
@@ -83,41 +69,49 @@ class Authenticator:
         self._allowed_origins = allowed_origins
         self.replace(ways)
 
-    def authenticate(self, request: RequestLike, now_ms: int) -> Caller:
+    def authenticate(self, request: RequestLike, now_ms: int) -> str:
         """
-        Return the logged-in user.
+        Return the id of the logged-in user.
 
         Args:
             now_ms: Unix milliseconds by the server's clock.
 
         Raises:
             NotLoggedIn, NotLoggedInYet: the request has no credential, or a bad one.
-            InvalidRequest: a header for a credential is present and empty.
+            InvalidRequest: the first way finds no credential, and a header that may have had it is empty.
             CrossSite: the credential is good, but the request comes from a page of another site.
             Unavailable: the credential cannot be checked now.
         """
-        for name in ("Authorization", "Cookie"):
-            if request.headers.get(name) == "":
-                # granian passes a header with a non-ASCII byte as an empty one: it may have had a good credential or a
-                # bad one.
-                raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
         for way in self._ways:
             user_id = way.user_id(request, now_ms)
             if user_id is not None:
                 if way.is_ambient and request.method not in _READING:
                     same_site.check_same_site(
-                        origin=request.headers.get("Origin"),
-                        sec_fetch_site=request.headers.get("Sec-Fetch-Site"),
+                        origin=request.header("Origin"),
+                        sec_fetch_site=request.header("Sec-Fetch-Site"),
                         host=request.host,
                         allowed=self._allowed_origins,
                     )
-                return Caller(user_id, way.name)
+                return user_id
+            _check_not_emptied(request)
         raise NotLoggedIn("the request has no credentials; accepted: {brings}", brings=self._brings)
 
     def replace(self, ways: Iterable[Way]) -> None:
         """Use these ways from now on."""
         self._ways = tuple(ways)
         self._brings = reduce(_either, (way.brings for way in self._ways))
+
+
+def _check_not_emptied(request: RequestLike) -> None:
+    """
+    Raise InvalidRequest for an empty header that may have had a credential.
+
+    granian passes a header with a non-ASCII byte as an empty one: the credential may have been a bad one, and no other
+    one may stand in for it.
+    """
+    for name in ("Authorization", "Cookie"):
+        if request.header(name) == "":
+            raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
 
 
 def _either(one: Message, other: Message) -> Message:

@@ -25,7 +25,6 @@ _CLAIM_MARGIN_MS = 60_000  # by which the clocks of the hosts and of the store m
 class Bearer:
     """A JWT that the page itself sends. With a store, its `jti` can be used once."""
 
-    name = "bearer"
     brings = Message("Authorization: Bearer <token>")
     is_ambient = False
 
@@ -33,7 +32,7 @@ class Bearer:
         self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        authorization = request.headers.get("Authorization") or ""
+        authorization = request.header("Authorization") or ""
         known = self._users.find(authorization, now_ms)
         if known is not None:
             return known
@@ -51,7 +50,6 @@ class Bearer:
 class TokenCookie:
     """A JWT in a cookie, which no script of the page can read. With a store, its `jti` can be used once."""
 
-    name = "token-cookie"
     is_ambient = True
 
     def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
@@ -69,7 +67,6 @@ class TokenCookie:
 class Assertion:
     """A JWT that the gateway adds in a header of its own. With a store, its `jti` can be used once."""
 
-    name = "assertion"
     is_ambient = True
 
     def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
@@ -78,7 +75,7 @@ class Assertion:
         self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        value = request.headers.get(self._header)
+        value = request.header(self._header)
         if value is None:
             return None
         known = self._users.find(value, now_ms)

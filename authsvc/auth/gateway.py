@@ -17,7 +17,6 @@ from authsvc.message import Message
 class Gateway:
     """A header in which the gateway names the user. It counts only together with the gateway's secret."""
 
-    name = "gateway"
     is_ambient = True
 
     def __init__(self, gateway_secrets: Sequence[str], *, user_header: str, twins_pass: bool = False) -> None:
@@ -35,7 +34,7 @@ class Gateway:
         self._has_twin = twins_pass and "-" in user_header
 
     def user_id(self, request: RequestLike, _now_ms: int) -> str | None:
-        presented = request.headers.get("X-Gateway-Secret")
+        presented = request.header("X-Gateway-Secret")
         if presented is None:
             return None
         if self._has_twin:
@@ -48,7 +47,7 @@ class Gateway:
         matches = [hmac.compare_digest(_raw(presented, "X-Gateway-Secret"), secret) for secret in self._secrets]
         if not any(matches):
             raise NotLoggedIn("the X-Gateway-Secret header does not match AUTHSVC_GATEWAY_SECRET")
-        user = request.headers.get(self._user_header)
+        user = request.header(self._user_header)
         if user is None:
             raise NotLoggedIn("the gateway names no user: the header {header} is missing", header=self._user_header)
         try:

@@ -16,7 +16,7 @@ from authsvc.web.services import Services
 
 
 def resource(services: Services, request: Request) -> Answer:
-    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms)
     query = request.query({"media_id", "appkey", "fresh"})
     media_id, fresh = json_body.required(query, "media_id"), _is_fresh(query)
     served = services.apps.find(query.get("appkey"))
@@ -24,7 +24,7 @@ def resource(services: Services, request: Request) -> Answer:
 
 
 def resource_redirect(services: Services, request: Request) -> Answer:
-    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms)
     query = request.query({"appkey", "fresh"})
     fresh, served = _is_fresh(query), services.apps.find(query.get("appkey"))
     found = services.media.resolve(served, user_id, request.rest, request.now_ms, fresh=fresh)
@@ -36,7 +36,7 @@ def resource_redirect(services: Services, request: Request) -> Answer:
 
 
 def resources(services: Services, request: Request) -> Answer:
-    user_id = services.authenticator.authenticate(request, request.now_ms).user_id
+    user_id = services.authenticator.authenticate(request, request.now_ms)
     fields = request.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
     media_ids, fresh = json_body.texts(fields, "media_ids", most=MAX_BATCH), json_body.flag(fields, "fresh")
     served = services.apps.find(json_body.text(fields, "appkey"))

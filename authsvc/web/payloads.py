@@ -56,10 +56,10 @@ def bootstrap(services: Services, request: Request) -> Answer:
 
 def verify(services: Services, request: Request) -> Answer:
     request.action = "verified"
-    services.verifiers.check(request.headers.get("Authorization"))
+    services.verifiers.check(request.header("Authorization"))
     presented, in_body = read_json(request.read(), content_type=request.content_type)
     request.appkey, request.random_str = escaped(presented.appkey), presented.random_str
-    holder = verifying.holder_of(request.headers.get(verifying.HOLDER), in_body)
+    holder = verifying.holder_of(request.header(verifying.HOLDER), in_body)
     verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=request.now_ms)
     return of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 
@@ -79,7 +79,7 @@ def signature(services: Services, request: Request) -> Answer:
 
 def _authenticate(services: Services, request: Request) -> str:
     request.action = "issued"
-    request.user_id = user_id = services.authenticator.authenticate(request, request.now_ms).user_id
+    request.user_id = user_id = services.authenticator.authenticate(request, request.now_ms)
     return user_id
 
 

@@ -55,7 +55,7 @@ def file(name: str, *, media_type: str) -> Callable[[Services, Request], Answer]
     headers = (("Access-Control-Allow-Origin", "*"), ("ETag", f'"{etag}"'))
 
     def serve(_services: Services, request: Request) -> Answer:
-        if parse_etags(request.headers.get("If-None-Match")).contains_weak(etag):
+        if parse_etags(request.header("If-None-Match")).contains_weak(etag):
             return Answer(b"", media_type=None, status=304, headers=headers, cache_control="no-cache")
         return Answer(content, media_type=media_type, headers=headers, cache_control="no-cache")
 

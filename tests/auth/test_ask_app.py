@@ -20,6 +20,7 @@ from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.settings.types import PREFIX
 from authsvc.stores.store import Store
+from tests.auth.logins import Asked, asking
 from tests.backends import running as backends
 from tests.conftest import Clock, Seen, bearer_of
 from tests.support import made_up
@@ -259,20 +260,14 @@ def test_one_question_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
         assert len(stand_in.questions) == before + 1
 
 
-class Hooked:
-    """A request and its headers in one; `hook` is called when its login turns out to be unknown."""
-
-    host = "app.example"
-    request_id = "request-1"
+class Hooked(Asked):
+    """A request whose `hook` is called when its login turns out to be unknown."""
 
     def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
+        super().__init__(asking().environ)
         self._hook = hook
 
-    @property
-    def headers(self) -> "Hooked":
-        return self
-
-    def get(self, name: str) -> str | None:
+    def header(self, name: str, /) -> str | None:
         assert name == ASKED_HEADER
         self._hook()
         return None

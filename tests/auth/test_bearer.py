@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.auth.authenticator import Authenticator, Caller, Way
+from authsvc.auth.authenticator import Authenticator, Way
 from authsvc.auth.bearer import Assertion, Bearer, TokenCookie
 from authsvc.auth.tokens import Token, TokenRules, Tokens
 from authsvc.errors import KeysUnavailable, NotLoggedIn, NotLoggedInYet, StoreUnavailable
@@ -97,7 +97,7 @@ def test_a_bearer_credential_anywhere_decides(authorization: str) -> None:
     with pytest.raises(NotLoggedIn, match="must be Bearer, a space and the token, and nothing else"):
         authenticator.authenticate(asking(headers), NOW_MS)
     headers["Authorization"] = "Digest a=b, c=bearer, d=bearers x"
-    assert authenticator.authenticate(asking(headers), NOW_MS) == Caller("ming", "session")
+    assert authenticator.authenticate(asking(headers), NOW_MS) == "ming"
 
 
 def test_the_fault_of_a_bearer_token_is_reported() -> None:
@@ -156,7 +156,7 @@ def test_single_use_holds_whichever_way_a_token_comes(store: Store) -> None:
 
     for first in range(4):
         requests = brought(f"number-{first}")
-        assert authenticator.authenticate(requests[first], NOW_MS).user_id == "ming"
+        assert authenticator.authenticate(requests[first], NOW_MS) == "ming"
         for request in requests:
             with pytest.raises(NotLoggedIn, match="was already used"):
                 authenticator.authenticate(request, NOW_MS)
