@@ -119,7 +119,8 @@ def make_ready(shape: Sentinels | Cluster, running: Sequence[RedisServer]) -> No
     """Have all of them running, agreed and empty."""
     for server in running:
         server.revive()  # a test that failed may have left it killed or paused
-    wait_until(shape.is_settled, timeout_s=30)
+    shape.be_calm()
+    wait_until(shape.is_settled, timeout_s=60)
     empty(*shape.servers, replicas=1)
 
 

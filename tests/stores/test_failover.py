@@ -32,7 +32,7 @@ def shape(request: pytest.FixtureRequest) -> Iterator[Shape]:
     yield shape
     for server in shape.servers:
         server.revive()
-    wait_until(shape.is_settled, timeout_s=30)
+    settle(shape)
 
 
 @pytest.fixture
@@ -43,6 +43,12 @@ def stores(shape: Shape) -> Iterator[list[Store]]:
         for store in stores:
             store.ping()
         yield stores
+
+
+def settle(shape: Shape) -> None:
+    """Wait until all agree on who is primary."""
+    with shape.quick_failover():
+        wait_until(shape.is_settled, timeout_s=60)
 
 
 def kept(shape: Shape, keys: set[str]) -> set[str]:
@@ -68,10 +74,15 @@ def test_primary_lost_under_load(shape: Shape, stores: list[Store]) -> None:
 
     def lose() -> None:
         cut_off(replica, primary)
-        enough = len(load.accepted) + 400
-        wait_until(lambda: len(load.accepted) >= enough, timeout_s=20)
+        load.allow(1_000)
+        enough = len(load.accepted) + 200
+        wait_until(lambda: len(load.accepted) >= enough, timeout_s=60)
         primary.kill()
         replica.resume()
+        load.allow(PAYLOADS)
+        load.wait_until_away()
+        with shape.quick_failover():
+            wait_until(replica.is_primary, timeout_s=60)
 
     load.run(lose, after=2_000)
     lost = load.keys - kept(shape, load.keys)
@@ -92,8 +103,11 @@ def test_primary_paused_under_load(shape: Shape, stores: list[Store]) -> None:
     replica = shape.follower(primary)
 
     def pause() -> None:
-        primary.pause()
-        wait_until(replica.is_primary, timeout_s=20)
+        shape.hang(primary)
+        load.allow(PAYLOADS)
+        load.wait_until_away()
+        with shape.quick_failover():
+            wait_until(replica.is_primary, timeout_s=60)
         primary.resume()
 
     load.run(pause, after=2_000)
@@ -112,21 +126,24 @@ def test_demoted_alive_and_promoted_again(shape: Shape, stores: list[Store]) -> 
     keys = [key for key in (f"nonce:{number}" for number in range(30)) if shape.holder(key) is first]
     second = shape.follower(first)
     since_ms = claim(one, keys[0])
-    first.pause()
-    wait_until(second.is_primary, timeout_s=20)
-    wait_until(lambda: works(one) and works(other), timeout_s=40)
+    shape.hang(first)
+    with shape.quick_failover():
+        wait_until(second.is_primary, timeout_s=60)
+    wait_until(lambda: works(one) and works(other), timeout_s=60)
     refuses(stores, keys[0], since_ms)
     first.resume()
-    wait_until(lambda: not first.is_primary() and shape.is_settled(), timeout_s=20)
+    wait_until(lambda: not first.is_primary(), timeout_s=60)
+    settle(shape)
     cut_off(first, second)
     since_ms = claim(one, keys[1])
     second.kill()
     first.resume()
-    wait_until(first.is_primary, timeout_s=20)
+    with shape.quick_failover():
+        wait_until(first.is_primary, timeout_s=60)
     with first.client() as client:
         assert client.script_exists(CLAIM_SHA) == [True]
         assert client.keys(f"*{keys[1]}") == []
-    wait_until(lambda: works(one) and works(other), timeout_s=40)
+    wait_until(lambda: works(one) and works(other), timeout_s=60)
     refuses(stores, keys[1], since_ms)
     since_ms = claim(other, keys[2])
     assert not one.add(keys[2], "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
@@ -140,15 +157,17 @@ def test_wait_keeps_two_primaries_apart(shape: Shape) -> None:
     The claimant was idle meanwhile and is still connected to it.
     """
     with closing(open_store(f"{shape.url}?wait=1")) as idle, closing(open_store(shape.url)) as other:
-        wait_until(partial(works, idle), timeout_s=20)
+        wait_until(partial(works, idle), timeout_s=60)
         primary = shape.holder("nonce")
         replica = shape.follower(primary)
-        primary.pause()
-        wait_until(replica.is_primary, timeout_s=20)
+        shape.hang(primary)
+        with shape.quick_failover():
+            wait_until(replica.is_primary, timeout_s=60)
         primary.resume()
         accepted = takes(idle, "nonce")
-        wait_until(lambda: not primary.is_primary() and shape.is_settled(), timeout_s=20)
-        wait_until(lambda: works(other), timeout_s=20)
+        wait_until(lambda: not primary.is_primary(), timeout_s=60)
+        settle(shape)
+        wait_until(lambda: works(other), timeout_s=60)
         assert not (accepted and other.add("nonce", "thief", keep_ms=MINUTE_MS))
 
 
@@ -160,7 +179,7 @@ def test_handed_over(shape: Shape, stores: list[Store]) -> None:
     primary = shape.holder(key)
     replica = shape.follower(primary)
     hand_over(shape, primary, replica)
-    wait_until(lambda: all(map(works, stores)), timeout_s=20)
+    wait_until(lambda: all(map(works, stores)), timeout_s=60)
     refuses(stores, key, since_ms)
     assert not stores[1].add(key, "thief", keep_ms=MINUTE_MS)
     claim(stores[1], "later")
@@ -175,8 +194,8 @@ def test_every_bucket_on_a_new_primary_is_marked(redis_cluster: Cluster) -> None
         replica = redis_cluster.follower(primary)
         hand_over(redis_cluster, primary, replica)
         clock.now_ms += 2_000
-        wait_until(lambda: takes(store, "nonce"), timeout_s=15)
-        wait_until(redis_cluster.is_settled, timeout_s=20)
+        wait_until(lambda: takes(store, "nonce"), timeout_s=60)
+        settle(redis_cluster)
         marked = {server.port: marks(server) for server in redis_cluster.servers if server.is_primary()}
     assert {born for names in marked.values() for born in names} == {BORN_MS, BORN_MS + 2_000}
     assert set(marked[replica.port]) == {BORN_MS + 2_000}
@@ -211,16 +230,19 @@ def claim(store: Store, key: str) -> int:
 
 
 def hand_over(shape: Shape, primary: PortServer, replica: PortServer) -> None:
-    """Have the replica take over. Where a server is too busy for that Redis gives it up, and has to be asked again."""
+    """Have the replica take over, with all that was claimed. Redis rejects that while it is too busy for it."""
     asked = shape.sentinels[0] if isinstance(shape, Sentinels) else replica
     words = ("SENTINEL", "FAILOVER", MASTER_NAME) if isinstance(shape, Sentinels) else ("CLUSTER", "FAILOVER")
-    for _ in range(4):
-        if not replica.is_primary():
-            with asked.client() as client, suppress(ResponseError):  # the last one is under way still
-                client.execute_command(*words)
-        with suppress(AssertionError):
-            wait_until(lambda: replica.is_primary() and not primary.is_primary(), timeout_s=15)
-            return
+    written = primary.info()["master_repl_offset"]
+    wait_until(lambda: replica.info()["slave_repl_offset"] >= written, timeout_s=60)
+    with shape.quick_failover():
+        for _ in range(6):
+            if not replica.is_primary():
+                with asked.client() as client, suppress(ResponseError):  # the last one is under way still
+                    client.execute_command(*words)
+            with suppress(AssertionError):
+                wait_until(lambda: replica.is_primary() and not primary.is_primary(), timeout_s=15)
+                return
     raise AssertionError("it was not handed over")
 
 

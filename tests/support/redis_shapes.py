@@ -1,6 +1,8 @@
 """
-Redis in its larger shapes, on loopback: a Sentinel trio with a primary and replicas, and a Cluster. Both are made to
-fail over in about a second.
+Redis in its larger shapes, on loopback: a Sentinel trio with a primary and replicas, and a Cluster.
+
+Neither fails over by itself: a busy machine stops a server for longer than a second, and a test that is not about a
+failover must not meet one. Within `quick_failover` they fail over in about a second.
 """
 
 import shutil
@@ -24,7 +26,8 @@ from tests.support.running import free_port, wait_until
 from tests.support.services import RedisServer
 
 MASTER_NAME = "authsvc-test"
-NOTICED_MS = 500  # silence after which a node counts as down, to whoever notices first
+QUICK_MS = 500  # silence after which a node counts as down, to whoever notices first
+CALM_MS = 60_000  # the same outside of `quick_failover`: longer than any test waits for anything
 
 
 class PortServer(RedisServer):
@@ -88,6 +91,33 @@ class Sentinels:
         """Return a replica of this primary."""
         return next(server for server in self.servers if server is not primary)
 
+    @contextmanager
+    def quick_failover(self) -> Iterator[None]:
+        """Have them replace a primary that is silent for a moment."""
+        self._notice_after(QUICK_MS)
+        try:
+            yield
+        finally:
+            self.be_calm()
+
+    def be_calm(self) -> None:
+        """Have them replace no primary."""
+        self._notice_after(CALM_MS)
+
+    def hang(self, primary: PortServer) -> None:
+        """Pause a primary that is to be replaced."""
+        primary.pause()
+
+    def _notice_after(self, silence_ms: int) -> None:
+        # The first notices first, and by itself: three who stand for election at once may split the vote, and try again
+        # seconds later. To be elected takes a majority still.
+        for number, sentinel in enumerate(self.sentinels, 1):
+            if sentinel.is_there():
+                with sentinel.client() as client:
+                    client.execute_command(
+                        "SENTINEL", "SET", MASTER_NAME, "down-after-milliseconds", number * silence_ms
+                    )
+
     def is_settled(self) -> bool:
         """Whether there is one primary, all sentinels know each other and it, and the others follow it in step."""
         try:
@@ -122,11 +152,9 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
             place = folder / f"w{number}"
             place.mkdir()
             config = place / "sentinel.conf"
-            # The first notices first, and by itself: three who stand for election at once may split the vote, and try
-            # again seconds later. To be elected takes a majority still.
             config.write_text(
                 f"sentinel monitor {MASTER_NAME} 127.0.0.1 {primary.port} 1\n"
-                f"sentinel down-after-milliseconds {MASTER_NAME} {(number + 1) * NOTICED_MS}\n"
+                f"sentinel down-after-milliseconds {MASTER_NAME} {CALM_MS}\n"
                 f"sentinel failover-timeout {MASTER_NAME} 2000\n" + (f"user {watcher}\n" if watcher else "")
             )
             watching.append(stack.enter_context(_Sentinel(place, tls=tls)))
@@ -175,6 +203,30 @@ class Cluster:
         infos = [(server, server.info()) for server in self.servers if server.is_there()]
         return next(server for server, one in infos if one["role"] == "slave" and one["master_port"] == primary.port)
 
+    @contextmanager
+    def quick_failover(self) -> Iterator[None]:
+        """Have the nodes replace a primary that is silent for a moment, and hear of each other's changes as soon."""
+        self._notice_after(QUICK_MS, self.servers)
+        try:
+            yield
+        finally:
+            self.be_calm()
+
+    def be_calm(self) -> None:
+        """Have the nodes replace no primary."""
+        self._notice_after(CALM_MS, self.servers)
+
+    def hang(self, primary: PortServer) -> None:
+        """Pause a primary that is to be replaced. Once it is resumed it is as quick to notice that time has passed."""
+        self._notice_after(QUICK_MS, [primary])
+        primary.pause()
+
+    def _notice_after(self, silence_ms: int, servers: Sequence[PortServer]) -> None:
+        for server in servers:
+            if server.is_there():
+                with server.client() as client:
+                    client.config_set("cluster-node-timeout", silence_ms)
+
     def is_settled(self) -> bool:
         """Whether every node is well, knows all others, and agrees with them on who has what; replicas in step."""
         views = set()
@@ -184,7 +236,10 @@ class Cluster:
                 with server.client() as client:
                     state = client.execute_command("CLUSTER", "INFO")
                     slots = client.execute_command("CLUSTER", "SLOTS")
+                    nodes = str(client.execute_command("CLUSTER", "NODES"))
             except (OSError, RedisError):
+                return False
+            if "fail" in nodes:  # a flag; a failover may be under way
                 return False
             is_primary = info_now["role"] == "master"
             link = info_now.get("slave0", {}).get("state") if is_primary else info_now["master_link_status"]
@@ -198,7 +253,7 @@ class Cluster:
 def cluster(folder: Path, *, tls: Certificates | None = None) -> Iterator[Cluster]:
     """Run a Cluster of three primaries and three replicas."""
     with ExitStack() as stack:
-        own = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_MS), "--repl-diskless-sync-delay", "0"]
+        own = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(CALM_MS), "--repl-diskless-sync-delay", "0"]
         # Whatever its link was like before, a replica is to stand for election.
         own += ["--tls-cluster", "yes"] if tls else []
         own += ["--cluster-replica-validity-factor", "0", "--repl-ping-replica-period", "1"]
@@ -210,14 +265,16 @@ def cluster(folder: Path, *, tls: Certificates | None = None) -> Iterator[Cluste
         assert program is not None, "it comes with redis-server"
         addresses = [f"127.0.0.1:{server.port}" for server in servers]
         spoken = ["--tls", "--cacert", str(tls.authority)] if tls else []
-        made = subprocess.run(
-            [program, *spoken, "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert made.returncode == 0, made.stdout + made.stderr
         shape = Cluster(servers)
-        wait_until(shape.is_settled, timeout_s=30)
+        with shape.quick_failover():
+            made = subprocess.run(
+                [program, *spoken, "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert made.returncode == 0, made.stdout + made.stderr
+            wait_until(shape.is_settled, timeout_s=60)
+        wait_until(shape.is_settled, timeout_s=60)
         yield shape

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -84,6 +85,17 @@ class RedisServer:
     def client(self) -> redis.Redis:
         """Return a plain client, to look behind a store's back."""
         return redis.Redis.from_url(self.url, decode_responses=True)
+
+    @contextmanager
+    def configured(self, name: str, value: str | int) -> Iterator[None]:
+        """Have it configured so meanwhile."""
+        with self.client() as client:
+            (former,) = client.config_get(name).values()
+            client.config_set(name, value)
+            try:
+                yield
+            finally:
+                client.config_set(name, former)
 
     def _command(self, binary: str) -> list[str]:
         own = [binary, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
