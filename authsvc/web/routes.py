@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from authsvc.web import media, payloads, service
+from authsvc.web import media, payloads, public
 from authsvc.web.answer import Answer
 from authsvc.web.request import Request
 from authsvc.web.services import Services
@@ -32,12 +32,12 @@ def routes(services: Services) -> tuple[Route, ...]:
         ("GET", "/v1/resource", "resolveMedia", media.resource),
         ("GET", "/v1/resource/{media_id}", "redirectToMedia", media.resource_redirect),
         ("POST", "/v1/resources", "resolveMediaBatch", media.resources),
-        ("GET", "/healthz", "isAlive", service.healthz),
-        ("GET", "/readyz", "isReady", service.readyz),
-        ("GET", "/problems/{name}", "explainProblem", service.problem),
-        ("GET", "/openapi.yaml", "getContract", service.contract()),
-        ("GET", "/client.js", "getModule", service.file("client.js", media_type="text/javascript; charset=utf-8")),
-        ("GET", "/client.d.ts", "getModuleTypes", service.file("client.d.ts", media_type="application/typescript")),
+        ("GET", "/healthz", "isAlive", public.healthz),
+        ("GET", "/readyz", "isReady", public.readyz),
+        ("GET", "/problems/{name}", "explainProblem", public.problem),
+        ("GET", "/openapi.yaml", "getContract", public.contract()),
+        ("GET", "/client.js", "getModule", public.file("client.js", media_type="text/javascript; charset=utf-8")),
+        ("GET", "/client.d.ts", "getModuleTypes", public.file("client.d.ts", media_type="application/typescript")),
     ]
     if services.has_signature_route:
         table.append(("POST", "/v1/signature", "signForJchatWeb", payloads.signature))

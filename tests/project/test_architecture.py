@@ -33,7 +33,7 @@ ONLY_IN = {
         "web.request",
         "web.answer",
         "web.accept_language",
-        "web.service",
+        "web.public",
         "web.flask_app",
         "web.direct",
         "demo.door",

@@ -1,5 +1,5 @@
 """
-The routes of the service itself: health, help pages, the contract, and the files for pages.
+The routes that are open to everybody: health, help pages, the contract, and the files for pages.
 
 Imports `problems`, `help_page`, `accept_language`, `health` and `message`.
 """
