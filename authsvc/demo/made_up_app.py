@@ -24,7 +24,7 @@ USERS = ("ming", "anna")  # their IM accounts have the same names, which have 4 
 COOKIE = "authsvc_demo"  # cookies ignore ports: `session` would log the visitor out of another app on this host
 OLD_MS = 660_000  # 11 minutes: a minute after a payload expires
 MAX_BYTES = 4096
-TIMEOUT_S = 5
+TIMEOUT_S = 10
 
 
 class _Sessions(SecureCookieSessionInterface):

@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from authsvc.sandbox.errors import MESSAGES, Refused
 
-TIMEOUT_S = 5
+TIMEOUT_S = 10
 _OUT_OF_TIME = {889002: 880106}  # the vendor has no word for a payload from the future
 
 _log = logging.getLogger(__name__)
