@@ -21,17 +21,20 @@ _EVENT = b"42"
 
 
 class Socket:
-    """`sid` names it; `cut` ends it at once, `heard_s` is when it last sent something, in the event loop's time."""
+    """
+    `sid` names it; `cut` ends it at once, `heard_s` is when it last sent something, in the event loop's time. While
+    `is_polled` a poll waits for something to send.
+    """
 
     def __init__(self) -> None:
         self.sid = secrets.token_hex(10)
         self.is_open = True
         self.heard_s = 0.0
+        self.is_polled = False
         self.cut: Callable[[], None] | None = None
         self._waiting: list[bytes] = []
         self._backlog = 0
         self._arrived = asyncio.Event()
-        self._is_polled = False
         self._is_moving = False
         self._flush: Callable[[], None] | None = None
         self._end: Callable[[], None] | None = None
@@ -63,21 +66,21 @@ class Socket:
     def move(self, *, begins: bool) -> None:
         """Let polls come back at once while the client moves to a WebSocket: it waits for its last one."""
         self._is_moving = begins
-        if begins and self._is_polled:
+        if begins and self.is_polled:
             self.send(NOOP)
 
     async def poll(self, wait_s: float) -> list[bytes]:
         """Wait a while for something to send, return all of it. Raises BlockingIOError while another poll waits."""
-        if self._is_polled:
+        if self.is_polled:
             raise BlockingIOError
         if not self._waiting and not self._is_moving:
-            self._is_polled = True
+            self.is_polled = True
             try:
                 await asyncio.wait_for(self._arrived.wait(), wait_s)
             except TimeoutError:
                 pass  # there is nothing to send
             finally:
-                self._is_polled = False
+                self.is_polled = False
         return self._taken() or [NOOP]
 
     async def write_to(self, ws: web.WebSocketResponse, transport: asyncio.Transport) -> None:

@@ -26,10 +26,10 @@ from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
 from tests.conftest import Clock, Seen
 from tests.support import made_up
-from tests.support.running import free_port
+from tests.support.running import free_port, wait_until
 
 T = TypeVar("T")
-TIMEOUT_S = 10
+TIMEOUT_S = 60
 
 
 class Line:
@@ -139,6 +139,10 @@ class Sandbox:
 
     def connections(self) -> int:
         return int(self.told()["connections"])
+
+    def wait_polled(self) -> None:
+        """Wait until a poll waits here for something to send."""
+        wait_until(lambda: any(socket.is_polled for socket in self.hub.sockets.values()), timeout_s=TIMEOUT_S)
 
     def close(self) -> None:
         self.run(self._end())

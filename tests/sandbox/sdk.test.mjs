@@ -15,7 +15,7 @@ const source = readFileSync(SDK, "utf8");
 const worked = new Set();
 const opened = [];
 const PASSWORD = "a word";
-const WAIT_MS = 15000;
+const WAIT_MS = 60000;
 
 // What of XMLHttpRequest the SDK's upload uses.
 class Request {

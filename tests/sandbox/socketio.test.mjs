@@ -44,7 +44,7 @@ function ask(socket, event, data) {
 const accepted = (rid) => [["ack", { rid }], ["c_init", { rid, code: 0, message: "success" }]];
 
 for (const transports of [["websocket"], ["polling"], ["polling", "websocket"], ["websocket", "polling"]]) {
-  test(`init over ${transports.join(", then ")}`, { timeout: 5000 }, async () => {
+  test(`init over ${transports.join(", then ")}`, { timeout: 60000 }, async () => {
     const socket = await connect({ transports });
     const upgraded = new Promise((resolve) => socket.io.engine.once("upgrade", resolve));
     if (transports.join() === "polling,websocket") await upgraded;

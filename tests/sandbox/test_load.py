@@ -17,6 +17,7 @@ from authsvc.testing import running
 from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen
 from tests.sandbox.chatters import PASSWORD, Asked, name_of
+from tests.sandbox.conftest import TIMEOUT_S
 from tests.support import made_up
 
 LOAD_S = float(os.environ.get("LOAD_S", "1"))
@@ -69,7 +70,9 @@ def test_pages_that_chat(process: SandboxProcess, each: float) -> None:
     In the long form, on a machine that is free for it, in less than 100 ms (p99) and with no more memory than before.
     """
     users = [{"username": name_of(number), "password": PASSWORD} for number in range(PAGES)]
-    assert requests.post(f"{process.url}/sandbox", json={"seed": {"users": users}}, timeout=20).status_code == 200
+    assert (
+        requests.post(f"{process.url}/sandbox", json={"seed": {"users": users}}, timeout=TIMEOUT_S).status_code == 200
+    )
     asked = {
         "sandbox": process.url,
         "appkey": made_up.APPKEY,
