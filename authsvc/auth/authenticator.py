@@ -89,7 +89,7 @@ class Authenticator:
                     same_site.check_same_site(
                         origin=request.header("Origin"),
                         sec_fetch_site=request.header("Sec-Fetch-Site"),
-                        host=request.host,
+                        host=lambda: request.host,
                         allowed=self._allowed_origins,
                     )
                 return user_id

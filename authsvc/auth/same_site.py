@@ -6,7 +6,7 @@ Pure; imports only `errors`.
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 
 from authsvc.errors import CrossSite
@@ -59,7 +59,9 @@ def parse_allowed(text: str) -> str:
         raise ValueError(_ALLOWED_RULE) from None
 
 
-def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str, allowed: Collection[str]) -> None:
+def check_same_site(
+    *, origin: str | None, sec_fetch_site: str | None, host: Callable[[], str], allowed: Collection[str]
+) -> None:
     """
     Raise CrossSite unless the request comes from its own origin, from an allowed origin or from no browser at all.
 
@@ -68,7 +70,7 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
     Args:
         origin: the Origin header.
         sec_fetch_site: the Sec-Fetch-Site header; browsers send it to https:// and localhost only.
-        host: the request's own host[:port].
+        host: returns the request's own host[:port]; called only if the other headers do not decide.
         allowed: origins as `parse_allowed` writes them.
     """
     if origin == "null":
@@ -82,7 +84,7 @@ def check_same_site(*, origin: str | None, sec_fetch_site: str | None, host: str
         # A browser sends at least one of the two headers with every POST. Without both, the client is not a browser.
         if sec_fetch_site == "same-site":
             raise CrossSite("the request comes from another origin of this site and has no Origin header")
-    elif not _is_origin_of(origin, host):
+    elif not _is_origin_of(origin, host()):
         raise CrossSite(
             "the request's Origin matches neither its Host header nor AUTHSVC_ALLOWED_ORIGINS; "
             "a reverse proxy must forward the Host header"

@@ -71,7 +71,7 @@ def guard(app: "WSGIApplication", bind: Bind) -> "WSGIApplication":
                 same_site.check_same_site(
                     origin=environ.get("HTTP_ORIGIN"),
                     sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
-                    host=host,
+                    host=lambda: host,
                     allowed=(),
                 )
             except CrossSite as refusal:
