@@ -32,7 +32,9 @@ class Bearer:
         self._users = _Users(tokens, single_use)
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        authorization = request.header("Authorization") or ""
+        authorization = request.header("Authorization")
+        if not authorization:
+            return None
         known = self._users.find(authorization, now_ms)
         if known is not None:
             return known
