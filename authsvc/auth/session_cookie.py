@@ -66,12 +66,24 @@ class SessionCookie:
         self._cache = TokenCache[str]()
 
     def user_id(self, request: RequestLike, now_ms: int) -> str | None:
-        cookies = request.cookies.getlist(self._cookie)
-        return only_user(cookies, lambda cookie: self._cache.user(cookie, now_ms, self._verified), self._cookie)
+        header = request.header("Cookie")
+        if header is None:
+            return None
+        # By the whole header: to parse it takes longer than all else for a session that is known.
+        return self._cache.user(header, now_ms, lambda _: self._verified(request.cookies.getlist(self._cookie)))
 
-    def _verified(self, cookie: str) -> tuple[str | None, int]:
-        session, expires_ms = self._session(cookie)
-        return self._user_of(session), expires_ms
+    def _verified(self, cookies: Sequence[str]) -> tuple[str | None, int]:
+        """Return the user of the cookies, and until when the header may be cached, Unix ms."""
+        expiries_ms: list[int] = []
+
+        def user_of(cookie: str) -> str | None:
+            session, expires_ms = self._session(cookie)
+            expiries_ms.append(expires_ms)
+            return self._user_of(session)
+
+        user_id = only_user(cookies, user_of, self._cookie)
+        # Which of several cookies are good may change before any expires: one is dated a few seconds ahead.
+        return user_id, min(expiries_ms, default=0) if len(cookies) == 1 else 0
 
     def _user_of(self, session: Mapping[str, object]) -> str | None:
         what = Message("the session's {field}", field=self._user_field)

@@ -374,6 +374,16 @@ def test_a_session_is_verified_once_a_minute() -> None:
     )
 
 
+def test_several_sessions_are_verified_each_time() -> None:
+    """One of another user that is not good yet makes the request ambiguous as soon as it is."""
+    with at(NOW_S + AHEAD_S + 10):
+        later = session_cookie({"_user_id": "hua"})
+    way, headers = session_way(), {"Cookie": f"session={session_cookie({'_user_id': 'ming'})}; session={later}"}
+    assert user(way, headers) == "ming"
+    with at(NOW_S + 10):
+        assert reason(way, headers) == "the request has several cookies named session, of different users"
+
+
 def test_a_cached_session_expires_with_the_session() -> None:
     """Its last second is the one of its greatest age, as if it were verified each time."""
     way = SessionCookie((SESSION_KEY,), cookie="session", user_field="_user_id", max_age_s=10)
