@@ -1,7 +1,8 @@
 """The vendor's REST API: what is sent, and what each of its answers and failures becomes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,14 +185,20 @@ def test_a_spent_limit_is_waited_out(
     assert not vendor.is_unavailable()
 
 
-def test_the_last_call_of_a_window_is_the_last(vendor: Vendor, stand_in: VendorStandIn) -> None:
-    """An answer with nothing remaining is good, and the next call waits for the reset."""
-    stand_in.reply = lambda _: Reply.json(
-        {"url": "http://dl.im.jiguang.cn/x"}, X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="9"
-    )
-    assert vendor.resource_url(OURS, "a/b")
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, {"url": "http://dl.im.jiguang.cn/x"}), (401, {"error": {"code": 1004}}), (404, {"error": {"code": 899002}})],
+)
+def test_the_last_call_of_a_window_is_the_last(
+    vendor: Vendor, stand_in: VendorStandIn, status: int, body: Mapping[str, object]
+) -> None:
+    """Whatever the answer with nothing remaining is, the next call waits for the reset, unasked."""
+    stand_in.reply = lambda _: Reply.json(body, status=status, X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="9")
+    with suppress(VendorRefused, UnknownMedia):
+        vendor.resource_url(OURS, "a/b")
     with pytest.raises(VendorBusy, match="rate limit is exhausted; try again in 9 s"):
         vendor.resource_url(OURS, "a/b")
+    assert len(stand_in.asked) == 1
 
 
 def test_a_vendor_that_never_answers_costs_a_bounded_time(vendor: Vendor, stand_in: VendorStandIn) -> None:
