@@ -23,7 +23,7 @@ from authsvc.secret import Secret
 from authsvc.settings.model import Settings
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
-from tests.support import canaries, made_up
+from tests.support import canaries, made_up, patience
 from tests.support.running import Service
 from tests.support.services import redis_server
 
@@ -83,6 +83,14 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ms
+
+
+@pytest.fixture(scope="session", autouse=True)
+def long_timeouts() -> Iterator[None]:
+    """Wait long for stand-ins of other services."""
+    with pytest.MonkeyPatch.context() as patch:
+        patience.with_other_services(patch.setattr)
+        yield
 
 
 class Seen(logging.Handler):

@@ -259,13 +259,13 @@ def test_the_service_as_a_module(variables: dict[str, str]) -> None:
     """`python -m authsvc` is `authsvc`; a closed pipe is no traceback."""
     command = [sys.executable, "-m", "authsvc"]
     env = clean_environment() | variables
-    printed = subprocess.run([*command, "sign"], env=env, capture_output=True, text=True, check=True, timeout=20)
+    printed = subprocess.run([*command, "sign"], env=env, capture_output=True, text=True, check=True, timeout=60)
     result = subprocess.run(
-        [*command, "verify"], env=env, input=printed.stdout, capture_output=True, text=True, check=True, timeout=20
+        [*command, "verify"], env=env, input=printed.stdout, capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.startswith("valid: ")
     nothing = subprocess.run(
-        [*command, "verify"], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=20
+        [*command, "verify"], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
     )
     assert (nothing.returncode, nothing.stderr) == (
         1,

@@ -34,7 +34,7 @@ def bearer(both: Running, user_id: str) -> dict[str, str]:
 
 def test_a_page_boots(authsvc: Running) -> None:
     """The service registers its user with the sandbox, and sends the page there."""
-    answer = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=10)
+    answer = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=60)
     assert answer.json()["sdk"]["options"] == {
         "address": authsvc.sandbox.replace("http", "ws"),
         "upload_file": f"{authsvc.sandbox}/resource",
@@ -45,14 +45,14 @@ def test_a_page_boots(authsvc: Running) -> None:
 @pytest.mark.parametrize("number", range(3))
 def test_each_test_registers_its_users(authsvc: Running, number: int) -> None:
     """The login that the service gives is accepted, whatever the tests before have done."""
-    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=10).json()
+    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=60).json()
     asyncio.run(log_in(authsvc, told))
 
 
 def test_a_planted_user(authsvc: Running) -> None:
     """The service sets its own password, and returns a login that is accepted."""
     authsvc.change(seed={"users": [{"username": "ming", "password": "a word"}]})
-    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=10).json()
+    told = requests.post(f"{authsvc.service}/v1/bootstrap", headers=bearer(authsvc, "ming"), timeout=60).json()
     asyncio.run(log_in(authsvc, told))
 
 
@@ -82,7 +82,7 @@ def test_settings_of_the_service() -> None:
     """Any of them may be set."""
     with running(allowed_origins=frozenset({"https://app.example"})) as both:
         headers = bearer(both, "ming") | {"Origin": "https://app.example"}
-        answer = requests.post(f"{both.service}/v1/auth-payload", headers=headers, timeout=10)
+        answer = requests.post(f"{both.service}/v1/auth-payload", headers=headers, timeout=60)
         assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
 
 
@@ -109,7 +109,7 @@ async def log_in(both: Running, told: dict[str, Any]) -> None:
 
 async def logged_in(both: Running, http: ClientSession, username: str) -> ClientWebSocketResponse:
     """Return a page's connection, on which a planted user is logged in."""
-    signed = requests.post(f"{both.service}/v1/auth-payload", headers=bearer(both, username), timeout=10).json()
+    signed = requests.post(f"{both.service}/v1/auth-payload", headers=bearer(both, username), timeout=60).json()
     return await connected(both, http, signed, {"username": username, "password": md5_of(PASSWORD)})
 
 
@@ -117,7 +117,7 @@ async def connected(both: Running, http: ClientSession, signed: Any, account: An
     line = await http.ws_connect(f"{both.sandbox}/socket.io/?EIO=3&transport=websocket")
     for rid, (event, data) in enumerate((("c_init", signed), ("login", account))):
         await line.send_str("42" + json.dumps([event, {**data, "rid": rid}]))
-        while not (told := await line.receive_str(timeout=10)).startswith(f'42["{event}"'):
+        while not (told := await line.receive_str(timeout=60)).startswith(f'42["{event}"'):
             pass
         assert json.loads(told[2:])[1]["code"] == 0
     return line
@@ -129,9 +129,9 @@ async def chat(both: Running) -> None:
         ming, omar = [await logged_in(both, http, name) for name in ("ming", "omar")]
         content = {"msg_type": "text", "target_id": "omar", "msg_body": {"text": "Hello"}}
         await ming.send_str("42" + json.dumps(["s_across_single_text", {"rid": 7, "content": content}]))
-        assert '"text":"Hello"' in await omar.receive_str(timeout=10)
+        assert '"text":"Hello"' in await omar.receive_str(timeout=60)
         both.change(kick={"username": "omar"})
-        assert '"event_type":1' in await omar.receive_str(timeout=10)
+        assert '"event_type":1' in await omar.receive_str(timeout=60)
         await ming.close()
         await omar.close()
 

@@ -13,8 +13,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authsvc.app import create_app
+from authsvc.auth import auth_request
 from authsvc.auth.ask_app import AppLogin, key_of
-from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, TOTAL_S, LoginUrl
+from authsvc.auth.auth_request import ASKED_HEADER, AT_ONCE, LoginUrl
 from authsvc.outbound.circuit_breaker import FAILURES
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
@@ -254,7 +255,7 @@ def test_one_question_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
         stand_in.answering.clear()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = [pool.submit(issue, headers) for _ in range(AT_ONCE)]
-            wait_until(lambda: stand_in.waiting() == 1, timeout_s=15)
+            wait_until(lambda: stand_in.waiting() == 1)
             stand_in.answering.set()
             assert {answer.result().status_code for answer in asked} == {status}
         assert len(stand_in.questions) == before + 1
@@ -292,7 +293,7 @@ def test_one_failure_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
     stand_in.answering.clear()
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(issue, COOKIE) for _ in range(4)]
-        wait_until(lambda: stand_in.waiting() == 1, timeout_s=15)
+        wait_until(lambda: stand_in.waiting() == 1)
         stand_in.answering.set()
         assert {answer.result().status_code for answer in asked} == {503}
     stand_in.reply = reply_to
@@ -323,25 +324,32 @@ def test_many_users_at_once(issue: Issue, stand_in: AppStandIn) -> None:
 
 
 def test_an_app_that_hangs(serve: Callable[..., Flask], stand_in: AppStandIn) -> None:
-    """It holds no more threads than it has places, for two seconds, and then none; Bearer tokens are not slowed."""
+    """It holds no more threads than it has places; Bearer tokens do not wait for it."""
     app = serve(stand_in.url, jwt_key=Secret(made_up.JWT_KEY), jwt_algorithms=("HS256",))
     issue = issue_of(app)
     stand_in.answering.clear()
     with ThreadPoolExecutor(32) as pool:
-        begun_s = time.monotonic()
         asked = [pool.submit(issue, {"Cookie": f"sid=user-{number}"}) for number in range(32)]
-        wait_until(lambda: stand_in.waiting() == AT_ONCE, timeout_s=15)
+        wait_until(lambda: sum(answer.done() for answer in asked) == 32 - AT_ONCE)
         for _ in range(20):
-            before_s = time.monotonic()
             assert issue(bearer_of("ana")).status_code == 200
-            assert time.monotonic() - before_s < 0.5
-        assert {answer.result().status_code for answer in asked} == {503}
-        assert time.monotonic() - begun_s < TOTAL_S + 2
-    before, begun_s = len(stand_in.questions), time.monotonic()
-    refused = issue(COOKIE)  # the circuit breaker is open
-    assert (refused.status_code, len(stand_in.questions)) == (503, before)
-    assert time.monotonic() - begun_s < 0.5
-    assert "is unavailable" in detail(refused)
+        assert stand_in.waiting() == AT_ONCE
+        stand_in.answering.set()
+        statuses = [answer.result().status_code for answer in asked]
+    assert (statuses.count(200), statuses.count(503)) == (AT_ONCE, 32 - AT_ONCE)
+
+
+def test_an_app_that_hangs_for_long(issue: Issue, stand_in: AppStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for as long as a question may take, by some, and then not asked at all."""
+    monkeypatch.setattr(auth_request, "TOTAL_S", 1.0)
+    stand_in.answering.clear()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asked = pool.map(issue, [{"Cookie": f"sid=user-{number}"} for number in range(AT_ONCE)])
+        assert {answer.status_code for answer in asked} == {503}
+    refused = issue(COOKIE)
+    assert refused.status_code == 503
+    assert "is unavailable" in detail(refused), "the circuit breaker is open"
+    assert "sid=ming" not in [question.login for question in stand_in.questions]
 
 
 def test_what_is_known_outlives_the_app(issue: Issue, stand_in: AppStandIn, clock: Clock) -> None:
@@ -408,7 +416,7 @@ def test_it_is_counted(serve: Callable[..., Flask], stand_in: AppStandIn) -> Non
         f'authsvc_login_calls_total{{operation="GET",outcome="{outcome}"}} 1.0'
         for outcome in ("failed", "refused", "user")
     ]
-    wait_until(lambda: figures() == expected, timeout_s=15, what=lambda: str(figures()))
+    wait_until(lambda: figures() == expected, what=lambda: str(figures()))
 
 
 def test_threads_are_given_back(issue: Issue, stand_in: AppStandIn) -> None:
@@ -417,4 +425,4 @@ def test_threads_are_given_back(issue: Issue, stand_in: AppStandIn) -> None:
     before = threading.active_count()
     for number in range(20):
         issue({"Cookie": f"sid={number}"})
-    wait_until(lambda: threading.active_count() <= before, timeout_s=15)
+    wait_until(lambda: threading.active_count() <= before)

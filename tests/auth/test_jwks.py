@@ -2,14 +2,14 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from authsvc.auth.jwks import COOL_DOWN_S, FRESH_S, MAX_BYTES, RETRY_S, STALE_S, TIMEOUT_S, WAITING, Jwks, check_url
+from authsvc.auth import jwks as jwks_module
+from authsvc.auth.jwks import COOL_DOWN_S, FRESH_S, MAX_BYTES, RETRY_S, STALE_S, WAITING, Jwks, check_url
 from authsvc.errors import KeysUnavailable, NotLoggedIn
 from tests.support.login_service import LoginService
 from tests.support.running import wait_until
@@ -99,7 +99,7 @@ def test_urls_that_are_refused(url: str) -> None:
 
 def refreshed(jwks: Jwks[str]) -> None:
     """Wait until a fetch that has begun is over."""
-    wait_until(lambda: jwks._fetched is None, timeout_s=15)
+    wait_until(lambda: jwks._fetched is None)
 
 
 def test_keys_are_fetched_once_while_fresh(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
@@ -225,18 +225,19 @@ def test_a_host_that_does_not_exist() -> None:
 
 
 def test_a_frozen_server_costs_one_timeout(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
-    """One request waits two seconds; for the next five everybody is answered at once."""
+    """One request waits for the time-out; for the next five seconds nobody waits for anything."""
     login.answering.clear()
-    begun_s = time.monotonic()
-    with pytest.raises(KeysUnavailable):
-        jwks.find("first")
-    assert TIMEOUT_S <= time.monotonic() - begun_s < TIMEOUT_S + 2
-    begun_s = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jwks_module, "TIMEOUT_S", 1.0)
+        with pytest.raises(KeysUnavailable):
+            jwks.find("first")
+    wait_until(lambda: len(login.requests) == 1)
+    refreshed(jwks)
     monotonic.s += RETRY_S - 0.001
     for _ in range(50):
         with pytest.raises(KeysUnavailable):
             jwks.find("first")
-    assert time.monotonic() - begun_s < TIMEOUT_S
+        assert jwks._fetched is None
     assert len(login.requests) == 1
     login.answering.set()
     monotonic.s += 0.001
@@ -244,13 +245,13 @@ def test_a_frozen_server_costs_one_timeout(jwks: Jwks[str], login: LoginService,
     assert len(login.requests) == 2
 
 
-def test_a_server_that_dribbles(jwks: Jwks[str], login: LoginService) -> None:
+def test_a_server_that_dribbles(jwks: Jwks[str], login: LoginService, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that never stops is given up, though each of its bytes comes in time."""
-    login.answer(*[b" "] * 1000, between_chunks_s=0.1)
-    begun_s = time.monotonic()
+    monkeypatch.setattr(jwks_module, "TIMEOUT_S", 1.0)
+    login.answer(*[b" "] * 10_000, between_chunks_s=0.1)
     with pytest.raises(KeysUnavailable):
         jwks.find("first")
-    assert time.monotonic() - begun_s < TIMEOUT_S + 2
+    refreshed(jwks)
 
 
 def test_known_keys_verify_while_the_url_is_unavailable(jwks: Jwks[str], login: LoginService, monotonic: Clock) -> None:
@@ -361,7 +362,7 @@ def test_many_threads_fetch_once(jwks: Jwks[str], login: LoginService) -> None:
     login.answering.clear()
     with ThreadPoolExecutor(8) as pool:
         found = [pool.submit(jwks.find, "first") for _ in range(8)]
-        wait_until(lambda: len(login.requests) == 1, timeout_s=TIMEOUT_S)
+        wait_until(lambda: len(login.requests) == 1)
         login.answering.set()
         assert [one.result() for one in found] == ["first key"] * 8
     assert len(login.requests) == 1
@@ -375,13 +376,11 @@ def test_a_known_user_never_waits(jwks: Jwks[str], login: LoginService, monotoni
         login.answering.clear()
         with ThreadPoolExecutor(4) as pool:
             unknown = [pool.submit(jwks.find, "second") for _ in range(4)]
-            wait_until(lambda: len(login.requests) == 2, timeout_s=TIMEOUT_S)
-            begun_s = time.monotonic()
+            wait_until(lambda: len(login.requests) == 2)
             assert [jwks.find("first") for _ in range(50)] == ["first key"] * 50
-            assert time.monotonic() - begun_s < TIMEOUT_S / 4
             assert not any(one.done() for one in unknown)
             login.answering.set()
-            assert all(isinstance(one.exception(10), NotLoggedIn) for one in unknown)
+            assert all(isinstance(one.exception(60), NotLoggedIn) for one in unknown)
         login.requests.pop()
 
 
@@ -392,10 +391,10 @@ def test_not_all_threads_wait(jwks: Jwks[str], login: LoginService, monotonic: C
     login.answering.clear()
     with ThreadPoolExecutor(WAITING + 1) as pool:
         unknown = [pool.submit(jwks.find, f"made up {number}") for number in range(WAITING + 1)]
-        wait_until(lambda: any(one.done() for one in unknown), timeout_s=TIMEOUT_S / 2)
+        wait_until(lambda: any(one.done() for one in unknown))
         assert isinstance(next(one for one in unknown if one.done()).exception(), KeysUnavailable)
         login.answering.set()
-        refused = [one.exception(10) for one in unknown]
+        refused = [one.exception(60) for one in unknown]
     assert sum(isinstance(one, KeysUnavailable) for one in refused) == 1
     assert len(login.requests) == 2
 
@@ -426,7 +425,7 @@ def test_threads_with_a_new_key_wait_for_the_fetch_that_brings_it(
     login.answering.clear()
     with ThreadPoolExecutor(8) as pool:
         found = [pool.submit(jwks.find, "second") for _ in range(8)]
-        wait_until(lambda: len(login.requests) == 2, timeout_s=TIMEOUT_S)
+        wait_until(lambda: len(login.requests) == 2)
         login.answering.set()
         assert [one.result() for one in found] == ["second key"] * 8
     assert len(login.requests) == 2

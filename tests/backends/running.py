@@ -154,10 +154,10 @@ class Backend:
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def _send(self, method: str, path: str) -> tuple[int, Message, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, headers={"Content-Length": "0"})
             response = connection.getresponse()
@@ -185,7 +185,7 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
     settings = {name: value.replace(":5000", f":{port}") for name, value in app.settings(folder).items()}
     backend = Backend(process, port, settings)
     try:
-        wait_until(backend.is_up, timeout_s=60, what=log.read_text)
+        wait_until(backend.is_up, what=log.read_text)
         yield backend
     finally:
         backend.kill()

@@ -99,12 +99,12 @@ class Gateway:
     def start(self) -> None:
         """Start it and wait until it listens."""
         self.process = subprocess.Popen(self._command(), env=clean_environment(), process_group=0)
-        wait_until(lambda: is_listening(self.port), timeout_s=10, what=self.log)
+        wait_until(lambda: is_listening(self.port), what=self.log)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def log(self) -> str:
         """Return what it has logged, errors first."""
@@ -119,7 +119,7 @@ class Gateway:
         answer = b""
         with (
             socket.create_connection(
-                ("127.0.0.1", self.port), timeout=15, source_address=(address or next(ADDRESSES), 0)
+                ("127.0.0.1", self.port), timeout=60, source_address=(address or next(ADDRESSES), 0)
             ) as plain,
             self.context().wrap_socket(plain, server_hostname=NAME) as connection,
             suppress(OSError),
@@ -177,11 +177,11 @@ def login_app() -> Iterator[int]:
     script = Path(__file__).with_name("login_app.py")
     process = subprocess.Popen([sys.executable, "-S", str(script), str(port)], env=clean_environment())
     try:
-        wait_until(lambda: is_listening(port), timeout_s=10)
+        wait_until(lambda: is_listening(port))
         yield port
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.deploy.gateway import ADDRESSES, NAME, Gateway
 from tests.support import canaries
 
 CLIENTS = 50
-PATIENCE_S = 15
+PATIENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)

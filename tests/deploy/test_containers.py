@@ -126,13 +126,13 @@ def test_the_image_serves(image: Image, service: Service) -> None:
     del service.variables["AUTHSVC_STORE_URL"]
     command = image.confined(image.command("ENTRYPOINT") + image.command("CMD"))
     health = image.command("HEALTHCHECK")
-    assert subprocess.run(health, capture_output=True, check=False, timeout=10).returncode != 0
+    assert subprocess.run(health, capture_output=True, check=False, timeout=60).returncode != 0
     with (service.folder / "service.log").open("ab") as log:
         given = clean_environment() | variables | service.variables | {"TMPDIR": str(image.root / "tmp")}
         service.process = subprocess.Popen(command, env=given, stdout=log, stderr=log)
-    wait_until(service.is_alive, timeout_s=20, what=service.log)
+    wait_until(service.is_alive, what=service.log)
     for proxied in ({}, {"HTTP_PROXY": NOBODY, "http_proxy": NOBODY, "ALL_PROXY": NOBODY}):
-        done = subprocess.run(health, capture_output=True, check=False, timeout=10, env=clean_environment() | proxied)
+        done = subprocess.run(health, capture_output=True, check=False, timeout=60, env=clean_environment() | proxied)
         assert done.returncode == 0, done.stderr
     issued = service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming"))
     verifier = {"Authorization": f"Bearer {made_up.VERIFIER_KEY}"}
@@ -247,7 +247,7 @@ def test_the_redis_of_compose_starts(tmp_path: Path) -> None:
         def is_healthy() -> bool:
             return subprocess.run(["sh", "-c", check], capture_output=True, check=False).returncode == 0
 
-        wait_until(is_healthy, timeout_s=10, what=(tmp_path / "log").read_text)
+        wait_until(is_healthy, what=(tmp_path / "log").read_text)
         cli = ["redis-cli", "-p", str(port)]
         assert "NOAUTH" in subprocess.run([*cli, "ping"], capture_output=True, text=True, check=False).stdout
         given = os.environ | {"REDISCLI_AUTH": made_up.GATEWAY_SECRET}
@@ -258,7 +258,7 @@ def test_the_redis_of_compose_starts(tmp_path: Path) -> None:
         assert made_up.GATEWAY_SECRET not in Path(f"/proc/{process.pid}/cmdline").read_text()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.parametrize("document", KUBERNETES, ids=lambda document: document["kind"])
@@ -301,7 +301,7 @@ def test_kubernetes_sets_no_name_that_is_refused(service: Service) -> None:
     """Its own variables for a Service named authsvc would end the start, so they are switched off."""
     assert pod()["enableServiceLinks"] is False
     service.variables["AUTHSVC_SERVICE_HOST"] = "10.0.0.1"
-    assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(20) == 2
+    assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(60) == 2
 
 
 def test_kubernetes_leaves_time_for_the_drain() -> None:

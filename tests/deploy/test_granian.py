@@ -47,7 +47,7 @@ def nginx(granian: Service) -> Iterator[Service]:
     with ExitStack() as stack:
         process = stack.enter_context(subprocess.Popen(command, env=clean_environment()))
         stack.callback(process.terminate)
-        wait_until(lambda: is_listening(passed.port), timeout_s=10)
+        wait_until(lambda: is_listening(passed.port))
         yield passed
 
 

@@ -32,7 +32,7 @@ def test_the_times_fit_together() -> None:
 def plain(service: Service) -> Service:
     """The service on plain gunicorn. Running."""
     launch(service)
-    wait_until(service.is_alive, timeout_s=20, what=service.log)
+    wait_until(service.is_alive, what=service.log)
     return service
 
 
@@ -55,7 +55,7 @@ def test_plain_gunicorn(plain: Service) -> None:
     assert plain.ask("POST", ISSUE, headers=gateway | {"X_Forwarded_User": "eve"}).status == 400
     before = plain.workers()
     plain.signal(signal.SIGHUP)
-    wait_until(lambda: not plain.workers() & before, timeout_s=20, what=plain.log)
+    wait_until(lambda: not plain.workers() & before, what=plain.log)
     assert plain.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     assert plain.stop() == 0
     assert "Traceback" not in plain.log()
@@ -65,9 +65,9 @@ def test_plain_gunicorn_with_tls(service: Service) -> None:
     """It serves on connections that it decrypts itself, one request after the other and with bodies that take time."""
     made = make_certificates(service.folder)
     launch(service, "--certfile", str(made.certificate), "--keyfile", str(made.key))
-    wait_until(lambda: is_listening(service.port), timeout_s=20, what=service.log)
+    wait_until(lambda: is_listening(service.port), what=service.log)
     context = ssl.create_default_context(cafile=made.authority)
-    connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=60, context=context)
     for _ in range(3):
         connection.putrequest("POST", ISSUE)
         connection.putheader("Content-Type", "application/json")

@@ -388,7 +388,7 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     )
     command = [needed.program("nginx"), "-p", str(folder), "-c", f"{folder}/nginx.conf", "-e", f"{folder}/log"]
     door.process = subprocess.Popen(command, env=clean_environment())
-    wait_until(lambda: is_listening(door.port), timeout_s=10, what=(folder / "log").read_text)
+    wait_until(lambda: is_listening(door.port), what=(folder / "log").read_text)
     yield door
     door.stop()
 

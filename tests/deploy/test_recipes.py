@@ -48,7 +48,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         stack.callback(process.wait, 10)
         stack.callback(process.kill)
         found = Recipe(port, first)
-        wait_until(lambda: is_open(found), timeout_s=15, what=(folder / "log").read_text)
+        wait_until(lambda: is_open(found), what=(folder / "log").read_text)
         yield found
         assert not canaries.is_shown_in((folder / "log").read_text() + first.log())
 

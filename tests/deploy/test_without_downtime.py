@@ -54,7 +54,7 @@ class Operator:
         victim = min(service.workers())
         self._note(f"kill {victim}")
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
+        wait_until(lambda: victim not in service.workers(), what=service.log)
         service.wait_for_workers(2)
 
     def had_killed(self, one: Issued) -> bool:
@@ -77,9 +77,9 @@ class Operator:
         """Stop it as systemd does and start it again. It says first that it drains, and still serves."""
         self._note("TERM")
         service.signal(signal.SIGTERM)
-        wait_until(lambda: service.ask("GET", "/readyz").status == 503, timeout_s=5, what=service.log)
+        wait_until(lambda: service.ask("GET", "/readyz").status == 503, what=service.log)
         assert service.process is not None
-        assert service.process.wait(40) == 0, service.log()
+        assert service.process.wait(60) == 0, service.log()
         self._note("start")
         service.start("--workers", "2")
         service.wait_for_workers(2)
@@ -119,7 +119,7 @@ class Operator:
             bad = self.secret.with_name(f"bad-{number}")
             bad.write_bytes(content)
             bad.rename(self.secret)
-            wait_until(lambda before=before: self._site.refusals() >= before + 4, timeout_s=5)  # type: ignore[misc]
+            wait_until(lambda before=before: self._site.refusals() >= before + 4)  # type: ignore[misc]
 
 
 class Site:

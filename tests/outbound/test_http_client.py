@@ -22,7 +22,7 @@ from tests.support.vendor_stand_in import Reply, vendor_stand_in
 
 WITHIN_S = 0.5
 DRIPS_S = 0.1  # each well within any time-out of a socket
-SLACK_S = 5  # of a busy machine; what drips would take longer by far
+LONG_S = 60.0  # for what is to be answered
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -39,22 +39,22 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates") / "own")
 
 
-def ask(client: HttpClient, url: str, within_s: float = WITHIN_S, max_bytes: int = 1000) -> Answer:
+def ask(client: HttpClient, url: str, within_s: float = LONG_S, max_bytes: int = 1000) -> Answer:
     return client.ask("GET", url, headers={"User-Agent": "authsvc"}, within_s=within_s, max_bytes=max_bytes)
 
 
-def asked(url: str, within_s: float = WITHIN_S) -> Answer:
+def asked(url: str, within_s: float = LONG_S) -> Answer:
     """Ask once, by a client of its own."""
     with closing(HttpClient(url, connections=1)) as client:
         return ask(client, url, within_s)
 
 
 def is_given_up(url: str) -> str:
-    """Return why, once it is held that it was given up at the deadline."""
+    """Return why it was, at the deadline: what drips goes on for minutes."""
     began_s = time.monotonic()
     with pytest.raises(TooSlow) as slow:
-        asked(url)
-    assert time.monotonic() - began_s < WITHIN_S + SLACK_S
+        asked(url, WITHIN_S)
+    assert WITHIN_S <= time.monotonic() - began_s < LONG_S
     return cause(slow.value)
 
 
@@ -112,7 +112,7 @@ def test_a_name_server_that_hangs(exits: ExitStack, monkeypatch: pytest.MonkeyPa
     exits.callback(answering.set)
 
     def look_up(_host: str) -> list[str]:
-        assert answering.wait(20)
+        assert answering.wait(60)
         return ["127.0.0.1"]
 
     monkeypatch.setattr(http_client, "_names", HostNames(look_up))
@@ -120,7 +120,7 @@ def test_a_name_server_that_hangs(exits: ExitStack, monkeypatch: pytest.MonkeyPa
     url = f"http://somewhere.example:{server.port}/"
     assert is_given_up(url) == f"timed out: no complete answer within {WITHIN_S} s"
     answering.set()
-    assert asked(url, 5).content == b"{}"
+    assert asked(url).content == b"{}"
 
 
 def test_the_next_address_is_tried(exits: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_kept_connection_that_drips(exits: ExitStack) -> None:
     assert server.connections == 1
     server.drips_s = DRIPS_S
     with pytest.raises(TooSlow):
-        ask(client, server.url)
+        ask(client, server.url, WITHIN_S)
     server.drips_s = 0
     assert ask(client, server.url).content == b"{}"
     assert server.connections == 2
@@ -201,13 +201,11 @@ def test_an_answer_that_is_none(exits: ExitStack, sent: bytes, failure: type[NoA
     server = exits.enter_context(raw_server(sent))
     client = exits.enter_context(closing(HttpClient(server.url, connections=2)))
     for _ in range(3):
-        began_s = time.monotonic()
         with pytest.raises(NoAnswer) as refused:
-            ask(client, server.url)
+            ask(client, server.url, WITHIN_S if failure is TooSlow else LONG_S)
         assert type(refused.value) is failure
-        assert time.monotonic() - began_s < WITHIN_S + SLACK_S
     server.answer = WELL
-    assert ask(client, server.url, 5).content == b"{}"
+    assert ask(client, server.url).content == b"{}"
 
 
 CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
@@ -229,9 +227,9 @@ def test_an_answer_without_end(exits: ExitStack, begun: bytes, repeats: bytes) -
     client = exits.enter_context(closing(HttpClient(server.url, connections=1)))
     for _ in range(2):
         with pytest.raises(BadAnswer, match="bytes beside its content"):
-            ask(client, server.url, 15, 2_000)
+            ask(client, server.url, LONG_S, 2_000)
     server.answer, server.repeats = WELL, b""
-    assert ask(client, server.url, 5).content == b"{}"
+    assert ask(client, server.url).content == b"{}"
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -265,10 +263,10 @@ def test_by_tls(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> 
         stand_in.reply = lambda _: Reply(body=b"{}")
         url = f"https://127.0.0.1:{stand_in.port}/"
         with closing(HttpClient(url, connections=1)) as client:
-            assert [ask(client, url, 5).content for _ in range(2)] == [b"{}"] * 2
+            assert [ask(client, url).content for _ in range(2)] == [b"{}"] * 2
             stand_in.reply = lambda _: Reply(body=b"x" * 100, piece_s=DRIPS_S)
             with pytest.raises(TooSlow):
-                ask(client, url)
+                ask(client, url, WITHIN_S)
         monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__)))
         with pytest.raises(NoAnswer, match="cannot be reached"):
-            asked(url, 5)
+            asked(url)

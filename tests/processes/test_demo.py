@@ -243,7 +243,7 @@ def browser() -> OpenerDirector:
 def post(opener: OpenerDirector, url: str, body: bytes = b"") -> tuple[int, bytes]:
     headers = {"Content-Type": "application/json"} if body else {}
     try:
-        with opener.open(Request(url, data=body, headers=headers, method="POST"), timeout=10) as answer:  # noqa: S310 -- http, see Demo
+        with opener.open(Request(url, data=body, headers=headers, method="POST"), timeout=60) as answer:  # noqa: S310 -- http, see Demo
             return answer.status, answer.read()
     except HTTPError as refusal:
         return refusal.code, refusal.read()
@@ -265,7 +265,7 @@ def test_as_a_process(tmp_path: Path) -> None:
         status, told = post(opener, f"{demo.url}browser-1/v1/resources", asked)
         (found,) = json.loads(told)["results"].values()
         assert found["code"] == 0
-        with opener.open(found["url"], timeout=10) as picture:
+        with opener.open(found["url"], timeout=60) as picture:
             assert picture.read(4) == b"\x89PNG"
         assert post(opener, f"{demo.url}browser-1/demo/drop")[0] == 200
         sandbox = Bind.parse(boot["sdk"]["options"]["address"].removeprefix("ws://"))
@@ -273,7 +273,7 @@ def test_as_a_process(tmp_path: Path) -> None:
         assert is_listening(sandbox.port)
         for url in (demo.url, f"http://{sandbox}/sandbox"):
             with pytest.raises(HTTPError, match="403"):
-                opener.open(Request(url, headers={"Host": "evil.example"}), timeout=10)  # noqa: S310 -- the demo's own
+                opener.open(Request(url, headers={"Host": "evil.example"}), timeout=60)  # noqa: S310 -- the demo's own
     finally:
         assert demo.stop() == 0
     assert not is_listening(sandbox.port)
@@ -285,11 +285,11 @@ def test_the_sandbox_ends_with_the_demo(tmp_path: Path) -> None:
     demo = Demo(tmp_path)
     demo.start()
     try:
-        with build_opener().open(demo.url, timeout=10) as page:
+        with build_opener().open(demo.url, timeout=60) as page:
             found = re.search(r"ws://127\.0\.0\.1:([0-9]+)", page.headers["Content-Security-Policy"])
         assert found is not None
         sandbox = Bind("127.0.0.1", int(found[1]))
         assert is_listening(sandbox.port)
     finally:
         demo.die()
-    wait_until(lambda: not is_listening(sandbox.port), timeout_s=10)
+    wait_until(lambda: not is_listening(sandbox.port))

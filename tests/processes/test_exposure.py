@@ -48,7 +48,7 @@ def test_no_core_file(service: Service, server: str) -> None:
         assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     victim = min(service.workers())
     os.kill(victim, signal.SIGABRT)
-    wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
+    wait_until(lambda: victim not in service.workers(), what=service.log)
     assert list(service.folder.glob("core*")) == []
 
 
@@ -90,11 +90,11 @@ def test_no_secret_in_a_workers_environment(service: Service, server: str) -> No
     holds_no_secret(service)
     (worker,) = service.wait_for_workers(1)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: worker not in service.workers() and service.is_alive(), timeout_s=20, what=service.log)
+    wait_until(lambda: worker not in service.workers() and service.is_alive(), what=service.log)
     holds_no_secret(service)
     service.secret_file("session-key", "made-up" * 7)
     service.signal(signal.SIGHUP)
-    wait_until(lambda: "changed settings are in use" in service.log(), timeout_s=20, what=service.log)
+    wait_until(lambda: "changed settings are in use" in service.log(), what=service.log)
     assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
 
 
@@ -116,7 +116,7 @@ def test_no_secret_in_a_plain_gunicorns_workers(service: Service) -> None:
     holds_no_secret(service)
     workers = service.workers()
     service.signal(signal.SIGHUP)
-    wait_until(lambda: service.workers().isdisjoint(workers) and service.is_alive(), timeout_s=20, what=service.log)
+    wait_until(lambda: service.workers().isdisjoint(workers) and service.is_alive(), what=service.log)
     holds_no_secret(service)
     assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
 

@@ -52,18 +52,32 @@ def verified(service: Service, presented: dict[str, object]) -> int:
     return answer.status
 
 
+def settled(service: Service, some: list[dict[str, object]]) -> set[int]:
+    """Return the statuses that verifying these is answered with, once a worker answers that has what it needs."""
+    found: set[int] = set()
+
+    def is_settled(presented: dict[str, object]) -> bool:
+        status = verified(service, presented)
+        found.update({status} - {LOST, 503})
+        return status not in {LOST, 503}
+
+    for presented in some:
+        wait_until(lambda presented=presented: is_settled(presented), what=service.log)  # type: ignore[misc]
+    return found
+
+
 def is_well(service: Service) -> bool:
     """Return whether a fresh payload is issued, accepted once, and refused after it."""
     try:
         presented = issued(service)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     return [verified(service, presented) for _ in range(2)] == [200, 409]
 
 
 def recovers(service: Service) -> None:
-    wait_until(lambda: all(is_well(service) for _ in range(4)), timeout_s=15, what=service.log)
-    assert service.ask("GET", "/readyz").status == 200
+    wait_until(lambda: all(is_well(service) for _ in range(4)), what=service.log)
+    wait_until(lambda: service.ask("GET", "/readyz").status == 200, what=service.log)
 
 
 def used(service: Service, number: int = 10) -> list[dict[str, object]]:
@@ -104,7 +118,7 @@ def renew_workers(service: Service) -> None:
     """Kill all workers and wait for as many new ones."""
     before = service.workers()
     kill(before)
-    wait_until(lambda: not before & service.workers(), timeout_s=10, what=service.log)
+    wait_until(lambda: not before & service.workers(), what=service.log)
     service.wait_for_workers(len(before))
 
 
@@ -132,7 +146,7 @@ def test_disk_full(two: Service, server: str) -> None:
         assert {verified(two, presented) for presented in before} <= {409, 503}
         assert two.ask("GET", "/readyz").status == 503
         assert issued(two)
-    wait_until(lambda: verified(two, issued(two)) == 200, timeout_s=5)
+    wait_until(lambda: verified(two, issued(two)) == 200)
     assert [verified(two, presented) for presented in fresh] == [200] * 10, "a refused one was not used up"
     assert {verified(two, presented) for presented in before} == {409}
     recovers(two)
@@ -163,21 +177,21 @@ def goes_on(service: Service) -> None:
         assert service.ask("GET", path).status in {200, 404}
     assert issued(service)
     asked = ("requests_total", "", "/client.js", "200")
-    wait_until(lambda: scrape(service).get(asked, 0) > 0, timeout_s=5, what=service.log)
+    wait_until(lambda: scrape(service).get(asked, 0) > 0, what=service.log)
     victim = min(service.wait_for_workers(2))
     kill({victim})
-    wait_until(lambda: victim not in service.workers(), timeout_s=10, what=service.log)
+    wait_until(lambda: victim not in service.workers(), what=service.log)
     service.wait_for_workers(2)
     recovers(service)
     told = ("payloads_issued_total", made_up.APPKEY)  # it is there once a worker has published
-    wait_until(lambda: scrape(service).get(told, 0) > issued_before, timeout_s=5, what=service.log)
+    wait_until(lambda: scrape(service).get(told, 0) > issued_before, what=service.log)
 
 
 @SERVERS
 @pytest.mark.parametrize("how", ["full", "removed"])
 def test_no_temporary_files(small: Service, server: str, how: str) -> None:
     """No room for a temporary file, or a cleaner that removes all: the service goes on, counts, and drains."""
-    small.variables["AUTHSVC_DRAIN_DELAY_S"] = "20"
+    small.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
     start(small, server)
     for folder in temporary(small):
         if how == "removed":
@@ -188,7 +202,7 @@ def test_no_temporary_files(small: Service, server: str, how: str) -> None:
             filling.write(bytes(1_000_000))
     goes_on(small)
     small.signal(signal.SIGTERM)
-    wait_until(lambda: small.ask("GET", "/readyz").status == 503, timeout_s=5, what=small.log)
+    wait_until(lambda: small.ask("GET", "/readyz").status == 503, what=small.log)
     small.signal(signal.SIGTERM)
     assert small.stop() == 0
     assert "Traceback" not in small.log()
@@ -215,7 +229,7 @@ def test_disk_read_only(two: Service) -> None:
         two.folder.chmod(0o700)
         for path in files:
             path.chmod(0o600)
-    wait_until(lambda: verified(two, fresh) == 200, timeout_s=5, what=two.log)
+    wait_until(lambda: verified(two, fresh) == 200, what=two.log)
     assert {verified(two, presented) for presented in before} == {409}
     recovers(two)
 
@@ -273,7 +287,7 @@ def together(
         for _ in range(8):  # one after the other: coverage's tracing cannot be begun in two at once
             has_begun = threading.Event()
             asking.append(threads.submit(ask, has_begun))
-            has_begun.wait(5)
+            has_begun.wait(60)
         try:
             during()
         finally:
@@ -311,12 +325,12 @@ def test_workers_killed(two: Service, server: str, store: str, request: pytest.F
 
     def go_on_killing() -> None:
         for _ in range(KILLS):
-            wait_until(lambda: bool(two.workers() - killed), timeout_s=10, what=two.log)
+            wait_until(lambda: bool(two.workers() - killed), what=two.log)
             victim = min(two.workers() - killed)
             os.kill(victim, signal.SIGKILL)
             killed.add(victim)
             # granian gives up when one place's worker dies twice in 5.5 s, unless another's has died in between.
-            wait_until(lambda: len(two.workers() - killed) == 2, timeout_s=10, what=two.log)
+            wait_until(lambda: len(two.workers() - killed) == 2, what=two.log)
             time.sleep(0.1)
 
     answers, _ = together(two, go_on_killing)
@@ -336,12 +350,11 @@ def test_no_file_descriptors(two: Service, server: str) -> None:
         for pid in workers:
             stack.enter_context(limited({pid}, resource.RLIMIT_NOFILE, most[pid]))
         for _ in range(60):
-            stack.enter_context(socket.create_connection(("127.0.0.1", two.port), timeout=5))
-        wait_until(lambda: any(open_files(pid) >= most[pid] for pid in workers), timeout_s=5, what=two.log)
+            stack.enter_context(socket.create_connection(("127.0.0.1", two.port), timeout=60))
+        wait_until(lambda: any(open_files(pid) >= most[pid] for pid in workers), what=two.log)
         time.sleep(0.5)  # for as many attempts to accept the others as it may take
     assert two.workers() == workers
-    wait_until(lambda: verified(two, before[0]) != LOST, timeout_s=10, what=two.log)
-    assert {verified(two, presented) for presented in before} == {409}
+    assert settled(two, before) == {409}
     recovers(two)
     assert two.workers() == workers, "none of them had to be made anew"
 
@@ -358,29 +371,30 @@ def test_memory_limit(two: Service, server: str) -> None:
             limit({pid}, resource.RLIMIT_AS, pages * resource.getpagesize() + 65_536)
         time.sleep(1)
         for pid in workers & two.workers():
-            limit({pid}, resource.RLIMIT_AS, resource.RLIM_INFINITY)
+            with suppress(ProcessLookupError):  # it has died of that
+                limit({pid}, resource.RLIMIT_AS, resource.RLIM_INFINITY)
 
     answers, _ = together(two, starve, issuing_may_fail=True)
     assert all(found[200] <= 1 for found in answers)
     assert {status for found in answers for status in found} <= {200, 500, LOST} | REFUSED
-    assert {verified(two, presented) for presented in before} == {409}
+    assert settled(two, before) == {409}
     recovers(two)
 
 
 @SERVERS
 def test_stopped_under_load(two: Service, server: str) -> None:
     """From the signal until whoever balances the load can have seen that it drains, nobody goes without an answer."""
-    two.variables["AUTHSVC_DRAIN_DELAY_S"] = "4"
+    two.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
     start(two, server)
 
     def stop() -> None:
         two.signal(signal.SIGTERM)
-        wait_until(lambda: two.ask("GET", "/readyz").status == 503, timeout_s=3)
+        wait_until(lambda: two.ask("GET", "/readyz").status == 503)
 
     answers, unanswered = together(two, stop)
     assert unanswered == 0
     assert {status for found in answers for status in found} == {200, 409}
-    assert two.stop() == 0
+    assert two.stop() == 0  # the second signal, on which it waits no longer
 
 
 CLOCK = """
@@ -413,7 +427,7 @@ def test_clock_stepped(two: Service, server: str, step_s: int, tmp_path: Path) -
     step(step_s)
     assert {verified(two, presented) for presented in [*before, unused]} == {422}
     ahead = issued(two)
-    assert abs(int(str(ahead["timestamp"])) / 1000 - time.time() - step_s) < 5
+    assert abs(int(str(ahead["timestamp"])) / 1000 - time.time() - step_s) < 600
     # A store that was born by the old clock trusts nothing from before its birth.
     assert verified(two, ahead) == (200 if step_s > 0 else 422)
     step(0)

@@ -7,10 +7,10 @@ and crowds. `RAW_CASES` makes the long form: so many mutated requests for each s
 
 import itertools
 import os
+import re
 import resource
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import bearer_of
 from tests.processes.test_sockets import ISSUE, SECRET, TOKEN, head, is_issued, send, statuses
+from tests.support.promptness import check_prompt
 from tests.support.running import Service
 
 CASES = int(os.environ.get("RAW_CASES", "150"))
@@ -198,7 +199,7 @@ def test_a_body_that_breaks_off(server: Service, lines: tuple[bytes, ...]) -> No
     """A client that goes in the middle of its body, politely or not, costs nobody anything."""
     for linger in (b"\0" * 8, b"\1\0\0\0" + b"\0" * 4):  # the second one makes closing a reset
         for _ in range(20):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 connection.sendall(keep_alive(TOKEN, JSON, *lines, first=ISSUE) + b"1")
     assert is_issued(send(server, HIDDEN))
@@ -207,7 +208,7 @@ def test_a_body_that_breaks_off(server: Service, lines: tuple[bytes, ...]) -> No
 @pytest.mark.parametrize("part", ["head", "body"])
 def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) -> None:
     """Heads and bodies that arrive byte by byte are given up before long; meanwhile others are served."""
-    patience_s, number = 20, 80  # for 64 threads
+    patience_s, number = 60, 80  # for 64 threads
     if part == "body" and "granian" in request.node.callspec.params.values():
         patience_s, number = 6, 300  # so many that no worker has a thread left by chance
         request.applymarker(
@@ -222,7 +223,7 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
     }[part]
     is_over = threading.Event()
     with ExitStack() as stack:
-        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20)) for _ in range(number)]
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60)) for _ in range(number)]
         for connection, beginning in zip(slow, itertools.cycle(begun), strict=False):
             connection.sendall(beginning)
 
@@ -243,16 +244,17 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
 def leave_open(stack: ExitStack, server: Service, sent: bytes, *, connections: int) -> None:
     """Send this on each of so many connections, and nothing more until the stack closes them."""
     for _ in range(connections):
-        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
         connection.sendall(sent)
 
 
-def check_others_are_served(server: Service, *, times: int, within_s: float) -> None:
-    """Fail unless a client that sends whole requests is answered, each time so soon."""
-    for _ in range(times):
-        began_s = time.monotonic()
+def check_others_are_served(server: Service, *, times: int = 10, within_s: float) -> None:
+    """Fail unless a client that sends whole requests is answered each time, and so soon."""
+
+    def issue() -> None:
         assert is_issued(send(server, HIDDEN))
-        assert time.monotonic() - began_s < within_s
+
+    check_prompt(issue, within_s=within_s, times=times)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,7 @@ def test_half_a_head_holds_no_thread(server: Service, begun: bytes) -> None:
     """On many times more connections than there are threads, half a head has come: others are served at once."""
     with ExitStack() as stack:
         leave_open(stack, server, begun, connections=400)
-        check_others_are_served(server, times=10, within_s=1)
+        check_others_are_served(server, within_s=1)
 
 
 @pytest.mark.parametrize(
@@ -290,28 +292,52 @@ def test_half_a_body_holds_no_thread(server: Service, begun: bytes) -> None:
         check_others_are_served(server, times=5, within_s=4)
 
 
+def whole(connection: socket.socket) -> bytes:
+    """Return one answer, of however many pieces."""
+    answer = b""
+    while not (head := re.search(rb"(?s)^.*?\r\n\r\n", answer)):
+        answer += received(connection)
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head[0])
+    while len(answer) < head.end() + (int(length[1]) if length else 0):
+        answer += received(connection)
+    return answer
+
+
+def received(connection: socket.socket) -> bytes:
+    piece = connection.recv(65_536)
+    if not piece:
+        raise ConnectionResetError("closed in the middle of an answer")
+    return piece
+
+
 def test_a_good_body_in_pieces(server: Service) -> None:
     """A client on a slow link is served, also while hundreds of half bodies are waited for."""
     good = keep_alive(TOKEN, JSON, b"Content-Length: 200", first=ISSUE)
-    with ExitStack() as stack:
-        leave_open(stack, server, keep_alive(b"Content-Length: 100"), connections=200)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+
+    def is_served() -> bool:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection, suppress(ConnectionError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in (good, b"{", b" " * 100, b" " * 98, b"}"):
                 connection.sendall(piece)
                 assert is_issued(send(server, HIDDEN))  # so that the piece before was seen
-            assert is_issued(connection.recv(65_536))
+            return is_issued(whole(connection))
+        return False
+
+    with ExitStack() as stack:
+        leave_open(stack, server, keep_alive(b"Content-Length: 100"), connections=200)
+        # All of a request has five seconds, in which a machine may stand still for most of the time.
+        assert any(is_served() for _ in range(3))
 
 
 def test_a_client_that_asks_whether_to_send_its_body(server: Service) -> None:
     """It is told to, once, and then answered."""
     good = keep_alive(TOKEN, JSON, b"Content-Length: 2", b"Expect: 100-continue", first=ISSUE)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         for _ in range(2):
             connection.sendall(good)
-            assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert whole(connection) == b"HTTP/1.1 100 Continue\r\n\r\n"
             connection.sendall(b"{}")
-            answer = connection.recv(65_536)
+            answer = whole(connection)
             assert statuses(answer) == [200]
             assert is_issued(answer)
 
@@ -328,7 +354,7 @@ def test_a_client_that_does_not_close(server: Service, last: bytes) -> None:
     """Whoever leaves a connection open that the server closes after an answer keeps nobody else waiting."""
     with ExitStack() as stack:
         leave_open(stack, server, last, connections=100)
-        check_others_are_served(server, times=10, within_s=1)
+        check_others_are_served(server, within_s=1)
 
 
 @pytest.mark.parametrize("drips", [False, True])
@@ -355,10 +381,7 @@ def test_a_client_that_reads_nothing(server: Service, drips: bool) -> None:  # n
             thread.start()
             stack.callback(thread.join)
             stack.callback(is_over.set)
-        for _ in range(20):
-            began_s = time.monotonic()
-            assert is_issued(send(server, HIDDEN, patience_s=20))
-            assert time.monotonic() - began_s < 3
+        check_others_are_served(server, times=20, within_s=3)
 
 
 def test_idle_connections(server: Service) -> None:
@@ -369,14 +392,12 @@ def test_idle_connections(server: Service) -> None:
     with ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for number in range(min(IDLE, hard - 500)):
-            idle = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)))
+            idle = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port), timeout=60)))
             if number % 2:
                 idle.sendall(keep_alive())
                 assert idle.recv(1_000).startswith(b"HTTP/1.1 200")
             if number % 400 == 399:
-                began_s = time.monotonic()
-                assert is_issued(send(server, HIDDEN))
-                assert time.monotonic() - began_s < 1
+                check_others_are_served(server, times=5, within_s=1)
         assert server.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
 
 
@@ -430,7 +451,7 @@ def test_mutated_requests(
         place = int(where * len(raw))
         raw = raw[:place] + what + raw[place + (not what) :]
     place = int(cut * len(raw))
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         answer = b""
         with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

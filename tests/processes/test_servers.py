@@ -19,7 +19,17 @@ from authsvc.bind import Bind, free
 from authsvc.errors import SettingsError
 from tests.conftest import bearer_of
 from tests.support import made_up
-from tests.support.running import Answer, Service, clean_environment, free_port, is_listening, open_files, wait_until
+from tests.support.running import (
+    Answer,
+    Service,
+    clean_environment,
+    free_port,
+    is_listening,
+    open_files,
+    own_ports,
+    threads,
+    wait_until,
+)
 
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "granian"])
 ISSUE = "/v1/auth-payload"
@@ -82,7 +92,7 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self._path = path
 
     def connect(self) -> None:
@@ -110,7 +120,7 @@ def test_listens_on_a_unix_socket(service: Service, server: str) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     service.launch("--server", server, "--bind", f"unix:{path}", "--workers", "1")
-    wait_until(lambda: asked(UnixConnection(path)) == 200, timeout_s=20, what=service.log)
+    wait_until(lambda: asked(UnixConnection(path)) == 200, what=service.log)
     assert path.stat().st_mode & 0o777 == 0o660, "for a gateway of the same group"
     assert service.stop() == 0
 
@@ -120,7 +130,7 @@ def test_who_connects_by_a_unix_socket_is_not_trusted(service: Service, server: 
     """Its headers are a client's: none of them becomes the path, the scheme or the address. The mode is a choice."""
     path = service.folder / "authsvc.sock"
     service.launch("--server", server, "--bind", f"unix:{path}", "--workers", "1", "--socket-mode", "600")
-    wait_until(lambda: asked(UnixConnection(path)) == 200, timeout_s=20, what=service.log)
+    wait_until(lambda: asked(UnixConnection(path)) == 200, what=service.log)
     assert path.stat().st_mode & 0o777 == 0o600
     ready, absent = b"GET /problems/readyz HTTP/1.1", b"GET /nowhere HTTP/1.1"
     for first, line in (
@@ -133,7 +143,7 @@ def test_who_connects_by_a_unix_socket_is_not_trusted(service: Service, server: 
     ):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-            client.settimeout(5)
+            client.settimeout(60)
             client.sendall(first + b"\r\nHost: a\r\nConnection: close\r\n" + line + b"\r\n\r\n")
             answer = b"".join(iter(lambda client=client: client.recv(65_536), b""))  # type: ignore[misc] # a default binds it
         assert answer.split()[1] in {b"404", b"400"}, answer
@@ -145,8 +155,7 @@ def test_listens_on_ipv6(service: Service, server: str) -> None:
     """An address in brackets, as everywhere."""
     service.launch("--server", server, "--bind", f"[::1]:{service.port}", "--workers", "1")
     wait_until(
-        lambda: asked(http.client.HTTPConnection("::1", service.port, timeout=10)) == 200,
-        timeout_s=20,
+        lambda: asked(http.client.HTTPConnection("::1", service.port, timeout=60)) == 200,
         what=service.log,
     )
     assert service.stop() == 0
@@ -171,7 +180,7 @@ def test_where_it_cannot_listen(service: Service, server: str, bind: str) -> Non
         taken_too.bind(str(path))
         taken_too.listen()
         places = {"taken": f"127.0.0.1:{taken.getsockname()[1]}", "unix:taken": f"unix:{path}"}
-        assert service.launch("--server", server, "--bind", places.get(bind, bind)).wait(20) == 2
+        assert service.launch("--server", server, "--bind", places.get(bind, bind)).wait(60) == 2
     (line,) = service.log().splitlines()
     assert "--bind: cannot listen on" in line
 
@@ -184,7 +193,7 @@ def test_granian_is_an_extra(service: Service, tmp_path: Path) -> None:
         "importlib.util.find_spec = lambda name, *rest: None if name == 'granian' else find(name, *rest)\n"
     )
     service.variables["PYTHONPATH"] = str(tmp_path)
-    assert service.launch("--server", "granian", "--bind", f"127.0.0.1:{service.port}").wait(20) == 2
+    assert service.launch("--server", "granian", "--bind", f"127.0.0.1:{service.port}").wait(60) == 2
     assert "pip install '.[granian]'" in service.log()
     assert "Traceback" not in service.log()
 
@@ -193,7 +202,7 @@ def test_granian_refuses_a_header_with_a_twin(service: Service) -> None:
     """If nobody can log in there the start is refused; if somebody can, the log says what does not count."""
     jwt = {name: service.variables.pop(name) for name in ("AUTHSVC_JWT_KEY_FILE", "AUTHSVC_JWT_ALGORITHMS")}
     arguments = ("--server", "granian", "--bind", f"127.0.0.1:{service.port}", "--workers", "1")
-    assert service.launch(*arguments).wait(20) == 2
+    assert service.launch(*arguments).wait(60) == 2
     assert "X-Forwarded-User is not safe under granian" in service.log()
     service.variables |= jwt
     service.start(*arguments)
@@ -219,7 +228,7 @@ class Slow:
 
     def __init__(self, port: int) -> None:
         authorization = bearer_of("ming")["Authorization"]
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.socket.sendall(
             f"POST {ISSUE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n"
             "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{".encode()
@@ -249,36 +258,42 @@ def is_draining(service: Service) -> bool:
 
 @SERVERS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_drains(service: Service, server: str, number: signal.Signals) -> None:
-    """
-    On the first signal it says that it is not ready and goes on serving; after the delay it stops accepting, finishes
-    what it has begun, and ends well.
-    """
-    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "1"
+def test_serves_while_it_drains(service: Service, server: str, number: signal.Signals) -> None:
+    """On the first signal it says that it is not ready, and goes on serving; whoever cannot wait asks twice."""
+    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
     service.start("--server", server, "--workers", "2")
-    slow = Slow(service.port)
     service.signal(number)
-    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    wait_until(lambda: is_draining(service), what=service.log)
     told = ready(service)
     assert told is not None
     assert "draining: yes" in str(told.json()["detail"])
     assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
-    wait_until(lambda: ready(service) is None, timeout_s=10, what=service.log)
-    assert b"200 OK" in slow.finish()
+    service.signal(number)
     assert service.process is not None
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
+
+
+# As shipped, gunicorn gives a request five seconds to come, which a machine may stand still for.
+PATIENT_WITH_REQUESTS = """
+from authsvc.server import limits
+limits.READ_S = limits.ANSWERED_S = 60
+from authsvc.__main__ import main
+main()
+"""
 
 
 @SERVERS
-def test_a_second_signal_stops_at_once(service: Service, server: str) -> None:
-    """Whoever cannot wait for the drain asks twice."""
-    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "300"
-    service.start("--server", server, "--workers", "1")
+def test_finishes_what_it_has_begun(service: Service, server: str) -> None:
+    """After the delay it stops accepting, answers what it has begun, and ends well."""
+    service.variables["AUTHSVC_DRAIN_DELAY_S"] = "1"
+    service.command = (sys.executable, "-c", PATIENT_WITH_REQUESTS, "serve")
+    service.start("--server", server, "--workers", "2")
+    slow = Slow(service.port)
     service.signal(signal.SIGTERM)
-    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
-    service.signal(signal.SIGTERM)
+    wait_until(lambda: ready(service) is None, what=service.log)
+    assert b"200 OK" in slow.finish()
     assert service.process is not None
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
 
 
 @SERVERS
@@ -288,10 +303,10 @@ def test_ctrl_c_drains_too(service: Service, server: str) -> None:
     service.start("--server", server, "--workers", "2")
     assert service.process is not None
     os.killpg(service.process.pid, signal.SIGINT)
-    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    wait_until(lambda: is_draining(service), what=service.log)
     assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     os.killpg(service.process.pid, signal.SIGINT)
-    assert service.process.wait(40) == 0  # granian gives a worker that does not stop 30 s
+    assert service.process.wait(60) == 0  # granian gives a worker that does not stop 30 s
 
 
 @SERVERS
@@ -314,7 +329,7 @@ def test_hup_changes_nothing(service: Service, server: str) -> None:
     service.wait_for_workers(2)
     before = service.workers()
     service.signal(signal.SIGHUP)
-    wait_until(lambda: "SIGHUP" in service.log(), timeout_s=5, what=service.log)
+    wait_until(lambda: "SIGHUP" in service.log(), what=service.log)
     assert service.ask("POST", ISSUE, headers=bearer_of("ming")).status == 200
     assert service.workers() == before
 
@@ -325,7 +340,7 @@ def test_a_stop_right_after_the_start(service: Service, server: str) -> None:
     service.start("--server", server, "--workers", "4")
     service.signal(signal.SIGTERM)
     assert service.process is not None
-    wait_until(lambda: service.process is None or service.process.poll() is not None, timeout_s=15, what=service.log)
+    wait_until(lambda: service.process is None or service.process.poll() is not None, what=service.log)
     assert service.process.returncode == 0, service.log()
 
 
@@ -337,8 +352,8 @@ def test_a_killed_worker_is_replaced(service: Service, server: str) -> None:
     before = service.workers()
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: len(service.workers() - {victim}) == 2, timeout_s=15, what=service.log)
-    wait_until(lambda: asked(http.client.HTTPConnection("127.0.0.1", service.port)) == 200, timeout_s=10)
+    wait_until(lambda: len(service.workers() - {victim}) == 2, what=service.log)
+    wait_until(lambda: asked(http.client.HTTPConnection("127.0.0.1", service.port)) == 200)
 
 
 def test_a_worker_that_ends_takes_nothing_with_it(service: Service) -> None:
@@ -347,9 +362,9 @@ def test_a_worker_that_ends_takes_nothing_with_it(service: Service) -> None:
     service.start("--workers", "2")
     victim = min(service.wait_for_workers(2))
     os.kill(victim, signal.SIGABRT)
-    wait_until(lambda: len(service.workers() - {victim}) == 2, timeout_s=15, what=service.log)
+    wait_until(lambda: len(service.workers() - {victim}) == 2, what=service.log)
     service.signal(signal.SIGTERM)
-    wait_until(lambda: is_draining(service), timeout_s=5, what=service.log)
+    wait_until(lambda: is_draining(service), what=service.log)
 
 
 HANG_SOON = """
@@ -357,12 +372,12 @@ import sys
 from authsvc.server import gunicorn_arbiter, runner
 from authsvc.bind import Bind
 
-runner.HUNG_S, runner.BEAT_S = 2, 0.2
+runner.HUNG_S, runner.BEAT_S = 5, 0.2  # longer than a machine may stand still
 if sys.argv[1] == "gunicorn":
     class Impatient(gunicorn_arbiter._Gunicorn):
         def load_config(self):
             super().load_config()
-            self.cfg.set("timeout", 2)
+            self.cfg.set("timeout", 5)
     gunicorn_arbiter._Gunicorn = Impatient
 
 def app(environ, start_response):
@@ -373,23 +388,18 @@ runner.serve(sys.argv[1], Bind.parse(sys.argv[2]), workers=2, drain_delay_s=0, l
 """
 
 
-def has_begun(pid: int) -> bool:
-    return len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2
-
-
 @SERVERS
 def test_a_worker_that_hangs_is_replaced(service: Service, server: str) -> None:
     """One that shows no sign of life is killed and replaced, and the log says so; the other one is left alone."""
     service.command = (sys.executable, "-c", HANG_SOON, server, f"127.0.0.1:{service.port}")
     service.launch()
-    wait_until(lambda: len(service.workers()) == 2, timeout_s=20, what=service.log)
-    wait_until(lambda: all(map(has_begun, service.workers())), timeout_s=20, what=service.log)
+    wait_until(lambda: [threads(pid) >= 2 for pid in service.workers()] == [True] * 2, what=service.log)
     hanging, other = service.workers()
     os.kill(hanging, signal.SIGSTOP)
-    wait_until(lambda: hanging not in service.workers(), timeout_s=20, what=service.log)
-    wait_until(lambda: len(service.workers()) == 2, timeout_s=20, what=service.log)
+    wait_until(lambda: hanging not in service.workers(), what=service.log)
+    wait_until(lambda: len(service.workers()) == 2, what=service.log)
     assert other in service.workers()
-    assert f"worker {hanging} has hung for 2 s" in service.log() or f"WORKER TIMEOUT (pid:{hanging})" in service.log()
+    assert f"worker {hanging} has hung for 5 s" in service.log() or f"WORKER TIMEOUT (pid:{hanging})" in service.log()
     assert service.stop() == 0
 
 
@@ -400,7 +410,7 @@ def test_workers_end_with_their_parent(service: Service, server: str) -> None:
     service.wait_for_workers(2)
     workers = service.workers()
     service.signal(signal.SIGKILL)
-    wait_until(lambda: not any(is_alive(pid) for pid in workers), timeout_s=20, what=service.log)
+    wait_until(lambda: not any(is_alive(pid) for pid in workers), what=service.log)
 
 
 def is_alive(pid: int) -> bool:
@@ -416,7 +426,7 @@ def test_idle_connections_stop_nobody(service: Service, server: str) -> None:
     service.start("--server", server, "--workers", "1")
     with ExitStack() as stack:
         idle = [
-            stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)))
+            stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)))
             for _ in range(200)
         ]
         for connection in idle:
@@ -433,7 +443,7 @@ def test_idle_connections_stop_nobody(service: Service, server: str) -> None:
 def test_a_changed_secret_that_breaks_the_start(service: Service) -> None:
     """Settings that cannot be used end the start with all faults, before any worker is made."""
     service.variables |= {"AUTHSVC_RATE_LIMIT": "many", "AUTHSVC_FLAG": "7"}
-    assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(20) == 2
+    assert service.launch("--bind", f"127.0.0.1:{service.port}").wait(60) == 2
     assert len(service.log().splitlines()) == 2
 
 
@@ -460,8 +470,8 @@ def test_no_secret_in_a_requests_environ(server: str) -> None:
     command = [sys.executable, "-c", SHOW_THE_ENVIRON, server, f"127.0.0.1:{port}"]
     with subprocess.Popen(command, env=variables) as process:
         try:
-            wait_until(lambda: is_listening(port), timeout_s=20)
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            wait_until(lambda: is_listening(port))
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
                 connection.request("GET", "/a", headers={"X-Asked": "yes"})
                 environ = connection.getresponse().read().decode()
         finally:
@@ -475,7 +485,7 @@ def test_imports_are_quick_and_quiet() -> None:
     """Importing the command line starts nothing, and leaves the servers' own imports to `serve`."""
     code = "import authsvc.cli, sys; print('granian' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
 
@@ -484,29 +494,32 @@ def test_gunicorns_workers_share(service: Service) -> None:
     """A worker that hangs keeps nobody waiting; when it is well again it is left what comes until it has as many."""
     service.start("--server", "gunicorn", "--workers", "2")
     hanging, other = service.wait_for_workers(2)
-    lead = 60
+    lead, idle = 60, max(map(open_files, (hanging, other)))
 
-    with ExitStack() as stack:
+    def connect(stack: ExitStack) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        stack.enter_context(closing(connection)).request("GET", "/healthz")
+        assert connection.getresponse().read()
 
-        def connect() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
-            stack.enter_context(closing(connection)).request("GET", "/healthz")
-            assert connection.getresponse().read()
+    def catches_up() -> bool:
+        with ExitStack() as stack:
+            os.kill(hanging, signal.SIGSTOP)
+            try:
+                for _ in range(lead):
+                    connect(stack)
+            finally:
+                os.kill(hanging, signal.SIGCONT)
+            assert open_files(other) - open_files(hanging) > lead / 2
+            for _ in range(2 * lead):  # by chance alone it would hardly ever get so many more of them than the other
+                if open_files(hanging) > 0.7 * open_files(other):  # the other's count is to be 0.8 of its own at least
+                    return True
+                connect(stack)
+                time.sleep(0.02)  # so that it is awake for most of them, on a busy machine too
+        wait_until(lambda: max(map(open_files, (hanging, other))) < idle + lead / 10, what=service.log)
+        return False
 
-        os.kill(hanging, signal.SIGSTOP)
-        try:
-            for _ in range(lead):
-                connect()
-        finally:
-            os.kill(hanging, signal.SIGCONT)
-        assert open_files(other) - open_files(hanging) > lead / 2
-        for _ in range(2 * lead):  # by chance alone it would hardly ever get so many more of them than the other
-            if open_files(hanging) > 0.7 * open_files(other):  # the others' counts are to be 0.8 of one's own at least
-                break
-            connect()
-            time.sleep(0.02)  # so that the other is awake for most of them, on a busy machine too
-        else:
-            pytest.fail(f"{open_files(hanging)} and {open_files(other)} files are open")
+    # Where it does not come for connections because the machine lets it stand still, the other one has to take them.
+    assert any(catches_up() for _ in range(3)), f"{open_files(hanging)} and {open_files(other)} files are open"
     assert service.stop() == 0
 
 
@@ -516,22 +529,26 @@ def test_a_cpu_for_each_worker(service: Service, server: str) -> None:
     cpus = sorted(os.sched_getaffinity(0))[:2]
     service.prefix = ("taskset", "--cpu-list", ",".join(map(str, cpus)))
 
-    def has() -> list[set[int]]:
-        pids = service.workers()
-        threads = [[int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()] for pid in pids]
-        return sorted((set().union(*map(os.sched_getaffinity, some)) for some in threads), key=sorted)
+    def have(expected: list[set[int]]) -> bool:
+        """Return whether these are the CPUs of the workers, with all of their threads."""
+        try:
+            tasks = [[int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()] for pid in service.workers()]
+            found = [set().union(*map(os.sched_getaffinity, some)) for some in tasks]
+        except (FileNotFoundError, ProcessLookupError):  # one has ended since
+            return False
+        return sorted(found, key=sorted) == expected
 
     service.start("--server", server, "--workers", str(len(cpus)))
     first, *_ = service.wait_for_workers(len(cpus))
-    assert has() == [{cpu} for cpu in cpus]
+    wait_until(lambda: have([{cpu} for cpu in cpus]), what=service.log)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: first not in service.workers(), timeout_s=10, what=service.log)
+    wait_until(lambda: first not in service.workers(), what=service.log)
     service.wait_for_workers(len(cpus))
-    assert has() == [{cpu} for cpu in cpus]
+    wait_until(lambda: have([{cpu} for cpu in cpus]), what=service.log)
     assert service.stop() == 0
     service.start("--server", server, "--workers", str(len(cpus) + 1))
     service.wait_for_workers(len(cpus) + 1)
-    assert has() == [set(cpus)] * (len(cpus) + 1)
+    wait_until(lambda: have([set(cpus)] * (len(cpus) + 1)), what=service.log)
 
 
 def test_what_is_imported_is_out_of_the_collectors_way() -> None:
@@ -543,7 +560,7 @@ def test_what_is_imported_is_out_of_the_collectors_way() -> None:
         "atexit.register(lambda: print(set(seen), gc.isenabled(), gc.get_freeze_count() > 50_000)); main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "{False} True True"
 
@@ -571,7 +588,7 @@ def test_workers_share_what_they_import(store_url: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
@@ -589,7 +606,7 @@ def test_as_many_connections_as_files(soft: int, hard: int, expected: str) -> No
         f"limits = resource.RLIMIT_NOFILE, ({soft}, {hard});"
         "resource.setrlimit(*limits); print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == expected
 
 
@@ -601,11 +618,21 @@ def test_where_files_are_fewer_than_the_system_tells() -> None:
         "resource.getrlimit = lambda _: (256, resource.RLIM_INFINITY); resource.setrlimit = refuse\n"
         "print(connections())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "128"
 
 
 def test_free_ports_are_free() -> None:
-    """The suite's own helper gives a port that can be listened on."""
+    """The suite's own helper gives a port that can be listened on, and another one each time."""
+    ports = [free_port() for _ in range(100)]
+    assert len(set(ports)) == 100
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", free_port()))
+        listening.bind(("127.0.0.1", ports[0]))
+
+
+def test_each_worker_has_ports_of_its_own() -> None:
+    """What one worker of pytest-xdist finds free no other one is given, and no client either."""
+    shares = [set(own_ports(worker, 3)) for worker in range(3)]
+    assert len(set().union(*shares)) == sum(map(len, shares))
+    (least, _) = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert max(map(max, shares)) < int(least)

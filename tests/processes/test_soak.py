@@ -32,7 +32,7 @@ class Client:
     """One connection on which requests are sent many at a time."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
 
     def close(self) -> None:
         self._socket.close()
@@ -152,5 +152,5 @@ def test_soak(service: Service, progress: Callable[[str], None]) -> None:
     assert asked_again <= PAYLOADS / 1000  # of a tenth of them: one in a hundred
     assert service.workers() == workers
     assert measure(workers, memory) <= warm * GROWTH
-    wait_until(lambda: measure(workers, connections) <= opened, timeout_s=10)
+    wait_until(lambda: measure(workers, connections) <= opened)
     assert measure(workers, threads) <= max(running, 4 * (THREADS + 16))

@@ -4,7 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -36,17 +36,17 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert "Traceback" not in log
 
 
-def send(service: Service, *pieces: bytes, patience_s: float = 20) -> bytes:
+def send(service: Service, *pieces: bytes, patience_s: float = 60) -> bytes:
     """Send the pieces on one connection and return all that comes back until the server closes or says no more."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=patience_s) as connection:
-        try:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        with suppress(OSError):  # the server has closed, maybe with an answer
             for piece in pieces:
                 connection.sendall(piece)
+        connection.settimeout(patience_s)
+        with suppress(OSError):  # it has closed, or waits for more
             while piece := connection.recv(65_536):
                 answer += piece
-        except OSError:  # the server has closed, or waits for more
-            pass
     return canaries.checked(answer)
 
 
@@ -237,6 +237,6 @@ def test_the_slow_hold_up_nobody(server: Service) -> None:
     """Many who have begun a request and never finish it are given up soon, and leave room for those who do."""
     with ExitStack() as stack:
         for _ in range(40):
-            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
             slow.sendall(b"POST /v1/auth-payload HTTP/1.1\r\nHost: loc")
         assert is_issued(send(server, head(TOKEN, b"Content-Length: 0")))

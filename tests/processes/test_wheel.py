@@ -38,8 +38,8 @@ def test_demo_of_the_wheel(installed: Path, tmp_path: Path) -> None:
             ("client.js", "export"),
             ("openapi.yaml", "openapi: 3.1"),
         ):
-            assert part in requests.get(demo.url + path, timeout=15).text
-        refused = requests.post(demo.url + "v1/auth-payload", timeout=15)
+            assert part in requests.get(demo.url + path, timeout=60).text
+        refused = requests.post(demo.url + "v1/auth-payload", timeout=60)
         assert (refused.status_code, refused.json()["type"]) == (401, "/problems/not-logged-in")
     finally:
         assert demo.stop() == 0, demo.log()

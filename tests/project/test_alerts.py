@@ -20,7 +20,7 @@ ALERTS, DASHBOARD = DEPLOY / "alerts.yaml", DEPLOY / "grafana.json"
 
 def promtool(*arguments: str, given: str = "") -> None:
     done = subprocess.run(
-        [needed.program("promtool"), *arguments], input=given, capture_output=True, text=True, timeout=30, check=False
+        [needed.program("promtool"), *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

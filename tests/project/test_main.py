@@ -21,7 +21,7 @@ def run_without(module: str) -> subprocess.CompletedProcess[str]:
         "runpy.run_module('authsvc', run_name='__main__', alter_sys=True)\n"
     )
     command = [sys.executable, "-c", missing]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("module", ["fcntl", "resource"])

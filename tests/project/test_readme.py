@@ -287,7 +287,7 @@ def test_examples_print_what_the_page_shows(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
         pattern = ".*".join(map(re.escape, promised.replace("# ", "").strip().split("…")))
@@ -318,12 +318,12 @@ def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None
     cookie = session_cookie(secrets)
     try:
         for process in (sandbox, service):
-            wait_until(lambda process=process: is_open(process, log), timeout_s=60, what=log.read_text)  # type: ignore[misc]
+            wait_until(lambda process=process: is_open(process, log), what=log.read_text)  # type: ignore[misc]
         path = "/v1/resource/qiniu/image/r/0A1B2C3D4E5F6071.png"
         assert (
             service.ask("GET", path, headers=cookie).headers["Location"].startswith(f"http://127.0.0.1:{sandbox.port}/")
         )
-        output = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=60, check=True).stdout
         assert '"rest": "slow"' in output
         assert service.ask("GET", "/v1/resource/unseen", headers=cookie).status == 504
     finally:
@@ -380,7 +380,7 @@ def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
         variables = clean_environment() | PROGRAMS | {"XDG_STATE_HOME": str(tmp_path), "AUTHSVC_VENDOR_URL": vendor.url}
         service.process = subprocess.Popen(["bash", "-c", start], env=variables, stdout=out, stderr=out)
     try:
-        wait_until(lambda: is_open(service, log), timeout_s=60, what=log.read_text)
+        wait_until(lambda: is_open(service, log), what=log.read_text)
         site = {"Origin": f"http://127.0.0.1:{service.port}"}
         for headers, status in ((site, 401), (site | cookie, 200)):
             assert service.ask("POST", "/v1/auth-payload", headers=headers).status == status
@@ -431,7 +431,7 @@ def test_behind_nginx(docs: Docs, is_gateway: bool, service: Service, secrets: P
         try:
             forged = {"Origin": f"http://127.0.0.1:{gateway.port}", "X-Forwarded-User": "ana"}
             user = {"Cookie": "session=ming"} if is_gateway else session_cookie(secrets)
-            wait_until(lambda: is_listening(gateway.port), timeout_s=15, what=log.read_text)
+            wait_until(lambda: is_listening(gateway.port), what=log.read_text)
             for headers, status in (({}, 401), (user, 200)):
                 assert gateway.ask("POST", "/v1/auth-payload", headers=forged | headers).status == status
             for path in ("/problems/expired", "/client.js", "/client.d.ts", "/openapi.yaml"):

@@ -4,6 +4,7 @@ import gc
 import http.client
 import re
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -84,7 +85,7 @@ def connected(worker: Any) -> Iterator[tuple[TConn, socket.socket]]:
     """Give a connection of the worker's, and the client's end of it."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname(), timeout=15) as client,
+        socket.create_connection(listener.getsockname(), timeout=60) as client,
     ):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock, address = listener.accept()
@@ -219,14 +220,24 @@ def test_a_worker_looks_its_settings_up_once(monkeypatch: pytest.MonkeyPatch) ->
     assert {name: getattr(cfg, name) for name in cfg.settings} == before
 
 
+# However long a busy machine lets the client wait before it asks again.
+WAITS_FOR_THE_NEXT = """
+from authsvc.server import gunicorn_http
+gunicorn_http.STAY_MS = 60_000
+from authsvc.__main__ import main
+main()
+"""
+
+
 def test_few_system_calls_a_request(service: Service) -> None:
     """A worker receives, sends, and waits for the next request in the same thread, for who asks one after the other."""
     trace, requests = service.folder / "calls", 100
+    service.command = (sys.executable, "-c", WAITS_FOR_THE_NEXT, "serve")
     calls = ("recvfrom", "sendto", "ioctl", "poll", "epoll_ctl")
     service.variables["AUTHSVC_RATE_LIMIT"] = f"{requests}/minute"
     service.prefix = (needed.program("strace"), "-Dfqq", "-e", f"trace={','.join(calls)}", "-o", str(trace))
     service.start("--server", "gunicorn", "--workers", "1")
-    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)) as connection:
         before = trace.stat().st_size
         for _ in range(requests):
             connection.request("POST", "/v1/auth-payload", headers=bearer_of("ming"))
@@ -255,7 +266,7 @@ def test_a_dripping_head_is_given_up(service: Service) -> None:
                 dripping.sendall(b"x")
             except ConnectionResetError:
                 break
-    assert READ_S <= time.monotonic() - began_s < READ_S + 2
+    assert READ_S <= time.monotonic() - began_s < READ_S + 30, "and not the time of a connection without a request"
 
 
 def test_a_request_in_pieces() -> None:
@@ -368,7 +379,7 @@ def test_a_request_that_a_thread_holds_too_long(age_s: float, sent: bytes) -> No
     with connected(worker) as (conn, client):
         worker._begun_s[conn] = time.monotonic() - age_s
         worker.murder_pending()
-        conn.sock.settimeout(15)
+        conn.sock.settimeout(60)
         assert conn.sock.recv(1) == b""
         with suppress(BrokenPipeError):
             conn.sock.sendall(b"answer")

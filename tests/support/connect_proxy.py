@@ -58,7 +58,7 @@ class ConnectProxy:
             back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
             back.start()
             _pass_on(client, server)
-            back.join(10)
+            back.join(60)
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

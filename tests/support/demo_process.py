@@ -24,7 +24,7 @@ class Demo:
         command = [*self._program, "demo", "--bind", bind, *arguments]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log)
-        wait_until(self._is_there, timeout_s=60, what=self.log)
+        wait_until(self._is_there, what=self.log)
 
     def _is_there(self) -> bool:
         assert self._process is not None

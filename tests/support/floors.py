@@ -108,7 +108,7 @@ def pipelined(service: Service) -> None:
 
 def drain(service: Service) -> None:
     service.signal(signal.SIGTERM)
-    wait_until(lambda: service.ask("GET", "/readyz").status == 503, timeout_s=2, what=service.log)
+    wait_until(lambda: service.ask("GET", "/readyz").status == 503, what=service.log)
     assert service.ask("POST", "/v1/auth-payload", headers=login()).status == 200
     assert service.stop() == 0
 
@@ -121,7 +121,7 @@ def request(first: str, *lines: str) -> bytes:
 def statuses(service: Service, sent: bytes, number: int) -> list[int]:
     """Send this on one connection, and return the status of so many answers."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(sent)
         while len(found := re.findall(rb"HTTP/1\.1 (\d{3})", answer)) < number:
             answer += connection.recv(65_536) or sys.exit("the connection was closed")

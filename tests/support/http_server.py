@@ -21,4 +21,4 @@ class OneByOneServer(ThreadingHTTPServer):
             self.process_request_thread(request, client_address)
 
         threading.Thread(target=run, daemon=True).start()
-        begun.wait(5)
+        begun.wait(60)

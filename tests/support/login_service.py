@@ -69,7 +69,7 @@ class LoginService:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.requests.append((self.path, dict(self.headers)))
-                assert service.answering.wait(20)
+                assert service.answering.wait(60)
                 try:
                     self.send_response(service.status)
                     for name, value in service.headers.items():

@@ -3,6 +3,7 @@ The service as a real process: `authsvc serve` on a loopback port, asked over re
 """
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -11,12 +12,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import canaries, made_up
+
+PATIENCE_S = 60.0
+"""How long a test waits for anything: a machine that stands still for seconds fails no test."""
+
+AS_SHIPPED: tuple[str, ...] = (sys.executable, "-m", "authsvc", "serve")
+PATIENT: tuple[str, ...] = (sys.executable, "-m", "tests.support.patience", "serve")
+"""For the same reason, the service with longer time-outs than it is shipped with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,11 @@ class Answer:
 
 
 class Service:
-    """`authsvc serve` under a folder of its own; secrets come to it from files there. `prefix` is what it is run by."""
+    """
+    `authsvc serve` under a folder of its own; secrets come to it from files there. `prefix` is what it is run by.
+
+    It is `PATIENT`; a test that is about its time-outs sets `command` to `AS_SHIPPED`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +63,7 @@ class Service:
             "AUTHSVC_VENDOR_URL": "http://127.0.0.1:9",  # nobody listens there
         }
         self.prefix: tuple[str, ...] = ()
-        self.command: tuple[str, ...] = (sys.executable, "-m", "authsvc", "serve")
+        self.command = PATIENT
         self.process: subprocess.Popen[bytes] | None = None
         self.log_to: int | None = None  # a file descriptor in the place of the log file
         self._log = folder / "service.log"
@@ -65,7 +77,7 @@ class Service:
     def start(self, *arguments: str) -> None:
         """Start it and wait until it is alive."""
         self.launch("--bind", f"127.0.0.1:{self.port}", *arguments)
-        wait_until(self.is_alive, timeout_s=20, what=self.log)
+        wait_until(self.is_alive, what=self.log)
 
     def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it, in a process group of its own as a shell would, and wait for nothing."""
@@ -88,13 +100,15 @@ class Service:
 
     def wait_for_workers(self, number: int) -> set[int]:
         """Wait until so many workers serve, and return their process ids: one that does has its background thread."""
+        pids: set[int] = set()
 
         def serve() -> bool:
+            nonlocal pids
             pids = self.workers()
-            return len(pids) == number and all(len(list(Path(f"/proc/{pid}/task").iterdir())) >= 3 for pid in pids)
+            return len(pids) == number and all(threads(pid) >= 3 for pid in pids)
 
-        wait_until(serve, timeout_s=20, what=self.log)
-        return self.workers()
+        wait_until(serve, what=self.log)
+        return pids
 
     def is_alive(self) -> bool:
         """Return whether it answers; fail with its log once it has ended."""
@@ -107,7 +121,7 @@ class Service:
 
     def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None) -> Answer:
         """Send one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             text = None if body is None else json.dumps(body)
             given = {"Content-Type": "application/json"} if text else {}
@@ -128,7 +142,7 @@ class Service:
             return None
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=PATIENCE_S)
 
     def use_log(self, path: Path) -> None:
         """Write its log there, for a second instance in the same folder."""
@@ -150,6 +164,14 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
 
 
+def threads(pid: int) -> int:
+    """Return how many threads a process has; none if it has ended."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except FileNotFoundError:
+        return 0
+
+
 def open_files(pid: int) -> int:
     """Return how many files a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -161,16 +183,42 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def own_ports(worker: int, workers: int) -> Sequence[int]:
+    """Return one of so many processes' share of the ports below Linux's range for clients."""
+    share = 12_000 // workers
+    return range(20_000 + worker * share, 20_000 + (worker + 1) * share)
+
+
+def _in_turn(ports: Sequence[int]) -> Iterator[int]:
+    """Yield all ports again and again; another run beside this one most likely begins elsewhere."""
+    begin = random.SystemRandom().randrange(len(ports))
+    return itertools.cycle([*ports[begin:], *ports[:begin]])
+
+
+_PORTS = _in_turn(
+    own_ports(
+        int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+        int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+    )
+)
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now, and that no client is given as its own meanwhile."""
+    """
+    Return a loopback port that nobody listens on now, and that nobody else is given before it is used.
+
+    No client is given it, nor another worker of pytest-xdist, which would find it free as well.
+    """
     while True:
-        port = random.randrange(20_000, 32_768)  # below Linux's range for clients
+        port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: Callable[[], str] = lambda: "") -> None:
+def wait_until(
+    condition: Callable[[], bool], *, timeout_s: float = PATIENCE_S, what: Callable[[], str] = lambda: ""
+) -> None:
     """Look again and again until the condition holds; fail with `what` when it never does."""
     deadline = time.monotonic() + timeout_s
     while not condition():

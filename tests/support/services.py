@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.support import needed
-from tests.support.running import wait_until
+from tests.support.running import PATIENCE_S, wait_until
 
 
 class RedisServer:
@@ -42,7 +42,7 @@ class RedisServer:
         assert len(str(self.socket)) < 108, "the longest path that a unix socket can have"
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(self._command(binary), stdout=log, stderr=log)
-        wait_until(self._answers, timeout_s=10, what=(self.folder / "redis.log").read_text)
+        wait_until(self._answers, what=(self.folder / "redis.log").read_text)
 
     def stop(self) -> None:
         """Let it finish, also if it is paused or has ended already."""
@@ -57,7 +57,7 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         stat = Path(f"/proc/{self._process.pid}/stat")
-        wait_until(lambda: ") T " in stat.read_text(), timeout_s=5)
+        wait_until(lambda: ") T " in stat.read_text())
 
     def resume(self) -> None:
         """Let it go on."""
@@ -105,7 +105,7 @@ class RedisServer:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "redis.log").read_text()
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(PATIENCE_S)
             try:
                 client.connect(str(self.socket))
                 client.sendall(b"PING\r\n")
@@ -117,7 +117,7 @@ class RedisServer:
         if self._process is not None:
             self._process.send_signal(signum)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
 

@@ -327,7 +327,7 @@ def test_every_line_of_a_server_is_json(service: Service, server: str) -> None:
     service.start("--server", server, "--workers", "1")
     assert service.ask("POST", "/v1/auth-payload", headers=bearer_of("ming")).status == 200
     service.secret_file("master-secret", made_up.OTHER_MASTER_SECRET)
-    wait_until(lambda: "of fingerprint" in service.log(), timeout_s=15, what=service.log)
+    wait_until(lambda: "of fingerprint" in service.log(), what=service.log)
     assert service.stop() == 0
     lines = parsed(service.log().encode())
     assert {"request", "issued", "changed settings are in use"} <= {line["event"] for line in lines}

@@ -1,7 +1,6 @@
 """The thread beside the requests."""
 
 import threading
-import time
 
 import pytest
 
@@ -21,7 +20,7 @@ def test_runs_the_jobs_again_and_again() -> None:
     )
     assert not periodic.is_alive()
     periodic.start()
-    wait_until(lambda: len(done) >= 6, timeout_s=15)
+    wait_until(lambda: len(done) >= 6)
     assert periodic.is_alive()
     periodic.stop()
     assert not periodic.is_alive()
@@ -46,7 +45,7 @@ def test_a_job_that_fails_in_a_way_nobody_expects() -> None:
 
     periodic = PeriodicThread("made-up", [fail], interval_s=0.001)
     periodic.start()
-    wait_until(lambda: not periodic.is_alive(), timeout_s=15)
+    wait_until(lambda: not periodic.is_alive())
     periodic.stop()
 
 
@@ -64,15 +63,16 @@ def test_now_and_then() -> None:
 def test_a_job_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stop goes on without it, and without what would have come after."""
     monkeypatch.setattr(background_module, "PATIENCE_S", 0.05)
-    hanging = threading.Event()
+    begun, hanging = threading.Event(), threading.Event()
 
     def hang() -> None:
+        begun.set()
         hanging.wait()
 
     done: list[str] = []
     periodic = PeriodicThread("made-up", [hang], interval_s=0.001, at_end=[lambda: done.append("end")])
     periodic.start()
-    time.sleep(0.02)
+    assert begun.wait(60)
     periodic.stop()
     assert periodic.is_alive()
     assert done == []

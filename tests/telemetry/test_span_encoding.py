@@ -87,7 +87,7 @@ def test_the_exporter_of_the_sdk_sends_it() -> None:
     spans = [shaped(shape, context(7, number), None, 1, 1) for number in (1, 2)]
     with HTTPServer(("127.0.0.1", 0), Collector) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{server.server_port}/v1/traces", timeout=15)
+        exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{server.server_port}/v1/traces", timeout=60)
         assert exporter.export(spans) is SpanExportResult.SUCCESS
         exporter.shutdown()  # type: ignore[no-untyped-call] # it has no types
         server.shutdown()

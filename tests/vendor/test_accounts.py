@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.errors import AccountTaken, VendorBusy, VendorRefused, VendorSlow
+from authsvc.errors import AccountTaken, VendorBusy, VendorRefused
 from authsvc.outbound.bulkhead import Bulkhead
 from authsvc.outbound.circuit_breaker import CircuitBreaker
 from authsvc.payloads.apps import App, Apps, Served
@@ -70,7 +70,7 @@ def make(stand_in: VendorStandIn, store: Store) -> Iterator[Make]:
             key: str = made_up.ACCOUNT_KEY,
             adopt: bool = False,
             style: Style = "readable",
-            total_s: float = 5,
+            total_s: float = 60,
             url: str = stand_in.url,
             store: Store = store,
         ) -> Accounts:
@@ -148,9 +148,9 @@ def test_two_who_find_that_it_is_not_ours(make: Make, stand_in: VendorStandIn) -
     workers = [make() for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         logins = [pool.submit(worker.login, APP, "ming", NOW_MS) for worker in workers]
-        wait_until(lambda: len(stand_in.asked) == 1, timeout_s=15)
+        wait_until(lambda: len(stand_in.asked) == 1)
         stand_in.thaw()
-        assert [type(login.exception(5)) for login in logins] == [AccountTaken] * 2
+        assert [type(login.exception(60)) for login in logins] == [AccountTaken] * 2
     assert len(stand_in.asked) == 1
 
 
@@ -262,10 +262,10 @@ def test_two_tabs_renew_at_once(make: Make, stand_in: VendorStandIn) -> None:
     stand_in.freeze()
     with ThreadPoolExecutor(2) as pool:
         tabs = [pool.submit(worker.renew, APP, "ming", NOW_MS + 1) for worker in workers]
-        wait_until(lambda: len(stand_in.asked) == 2, timeout_s=15)
+        wait_until(lambda: len(stand_in.asked) == 2)
         assert not any(tab.done() for tab in tabs)
         stand_in.thaw()
-        assert len({tab.result(10) for tab in tabs}) == 1
+        assert len({tab.result(60) for tab in tabs}) == 1
     assert len(stand_in.asked) == 2
 
 
@@ -378,12 +378,16 @@ def test_a_failure_is_reported_and_a_retry_succeeds(
 
 
 def test_not_waiting_for_ever_for_another_worker(make: Make, store: Store, stand_in: VendorStandIn) -> None:
-    """A worker whose sibling died while registering gives up within the vendor's time, with that reason."""
+    """A worker whose sibling does not end with registering gives up within the vendor's time, with that reason."""
     stand_in.freeze()
-    with pytest.raises(VendorSlow):
-        make(total_s=0.2).login(APP, "ming", NOW_MS)
-    with pytest.raises(VendorBusy, match="another worker"):
-        make(total_s=0.2).login(APP, "ming", NOW_MS)
+    with ThreadPoolExecutor(1) as pool:
+        sibling = pool.submit(make().login, APP, "ming", NOW_MS)
+        wait_until(lambda: len(stand_in.asked) == 1)
+        with pytest.raises(VendorBusy, match="another worker"):
+            make(total_s=0.2).login(APP, "ming", NOW_MS)
+        assert not sibling.done()
+        stand_in.thaw()
+        assert sibling.result().username == "ming"
     assert len(stand_in.asked) == 1
 
 
