@@ -8,6 +8,8 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from authsvc.errors import SettingsError
 from authsvc.settings import apps_file
@@ -65,14 +67,14 @@ class Watcher:
         self._is_used, self._broken = True, ()
         _log.warning("changed settings are in use")
 
-    def _content(self) -> str:
-        digest = hashlib.sha256()
-        for path in self._files:
-            try:
-                if can_be_watched(path):
-                    with path.open("rb") as file:
-                        digest.update(hashlib.sha256(file.read(LOOKED_AT_BYTES)).digest())
-            except OSError as exc:
-                digest.update(str(exc.errno).encode())
-            digest.update(b"\0")
-        return digest.hexdigest()
+    def _content(self) -> list[bytes | None]:
+        return [_digest(path) for path in self._files]
+
+
+def _digest(path: Path) -> bytes | None:
+    """Return the digest of a file's content; None for one that cannot be read."""
+    with suppress(OSError):
+        if can_be_watched(path):
+            with path.open("rb") as file:
+                return hashlib.sha256(file.read(LOOKED_AT_BYTES)).digest()
+    return None

@@ -198,6 +198,14 @@ def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureF
     assert applied.secrets == [made_up.OTHER_MASTER_SECRET]
 
 
+def test_huge_file_is_read_in_part(tmp_path: Path) -> None:
+    """A watched file that grows without end costs the worker no more memory than the largest that can be used."""
+    watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
+    os.truncate(tmp_path / "master", 2**40)  # without taking that room on the disk
+    watch.look(applied)
+    assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
+
+
 def test_the_apps_file_is_watched(tmp_path: Path) -> None:
     """Apps come and go without a restart."""
     path = tmp_path / "apps.toml"
