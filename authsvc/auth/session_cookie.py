@@ -96,7 +96,7 @@ class SessionCookie:
         user_id = checked_user_id(str(user_id), what)
         if not self._has_warned and self._user_field == "_user_id" and _is_uniquifier(user_id, session):
             self._has_warned = True
-            _log.warning("%s", FS_UNIQUIFIER)
+            _log.warning(FS_UNIQUIFIER)
         return user_id
 
     def _session(self, cookie: str) -> tuple[Mapping[str, object], int]:

@@ -66,7 +66,6 @@ class Apps:
 
     def __init__(self, apps: Iterable[App], now_ms: int) -> None:
         self._served: dict[str | None, Served] = {}  # the default app also as None
-        self._noted_ms: int | None = None
         self.replace(apps, now_ms)
 
     def find(self, appkey: str | None) -> Served:
@@ -95,7 +94,7 @@ class Apps:
         The previous masterSecret of the settings verifies as soon as the store has the time at which it signed last.
         """
         self._serve(Served(app, self._retired(app, now_ms)) for app in apps)
-        self._noted_ms = None
+        self._noted_ms: int | None = None
 
     def reconcile(self, store: Store, now_ms: int) -> None:
         """

@@ -152,7 +152,7 @@ def check_master_secret(secret: Secret) -> None:
 def sentences(exc: ValidationError) -> list[str]:
     """Return each fault as `field: rule`, without the value."""
     faults = []
-    for error in exc.errors(include_url=False, include_input=False):
+    for error in exc.errors(include_input=False):
         reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
         faults += [f"{escaped(str(error['loc'][0]))}: {line}" for line in reason.splitlines()]
     return faults

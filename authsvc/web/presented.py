@@ -36,7 +36,7 @@ def read(fields: Mapping[str, object]) -> tuple[AuthPayload, str | None]:
     return payload.parse(rest), holder
 
 
-def read_json(text: bytes, *, content_type: str = "application/json") -> tuple[AuthPayload, str | None]:
+def read_json(text: bytes, *, content_type: str) -> tuple[AuthPayload, str | None]:
     """
     Return the payload and the holder in a request's body.
 

@@ -1,6 +1,7 @@
 """How the text of one setting becomes its value."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,9 @@ def test_appkey(appkey: str) -> None:
 @pytest.mark.parametrize("appkey", ["", "x" * 65, "a b", "a:b", "a&b", "a=b", "é", "a\n"])
 def test_no_appkey(appkey: str) -> None:
     """What could be misread in a sign string or in a store's key is none."""
-    with pytest.raises(ValueError, match="1 to 64 characters"):
+    with pytest.raises(
+        ValueError, match=r"^an appkey is 1 to 64 characters of A-Z a-z 0-9 _ - \(the vendor's have 24\)$"
+    ):
         types.check_appkey(appkey)
 
 
@@ -35,7 +38,8 @@ def test_master_secret(secret: str) -> None:
 @pytest.mark.parametrize("secret", ["x" * 129, "a b", "a\tb", "a\n", "\ufeffa", "密", "a\x7f"])
 def test_no_master_secret(secret: str) -> None:
     """What an editor or a copy brings in by accident is none of it."""
-    with pytest.raises(ValueError, match="no space, line break or BOM"):
+    expected = "^a masterSecret is 1 to 128 visible ASCII characters: no space, line break or BOM$"
+    with pytest.raises(ValueError, match=expected):
         types.check_master_secret(Secret(secret))
 
 
@@ -74,6 +78,38 @@ def test_host_and_port() -> None:
     """An address of the network, as `--bind` takes it."""
     read = TypeAdapter(types.HostPort).validate_python
     assert read("[::1]:9100") == Bind("::1", 9100)
-    for text, words in (("unix:/run/a.sock", "must be HOST:PORT"), ("9100", "HOST:PORT"), ("", "is empty")):
+    for text, words in (("9100", "HOST:PORT"), ("", "is empty")):
         with pytest.raises(ValidationError, match=words):
             read(text)
+
+
+def test_vendor_url() -> None:
+    """An origin, with the slash after it or without."""
+    read = TypeAdapter(types.VendorUrl).validate_python
+    for text in ("https://api.example", "http://127.0.0.1:8080/"):
+        assert read(text) == text
+
+
+OBJECT = 'must be a JSON object, such as {"debug": true}'
+ORIGIN = "must be http:// or https:// and a host, without user name or path"
+HOSTS = "must be lower-case host names without port; * may replace the first label"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "rule"),
+    [
+        (types.JsonObject, "{", OBJECT),
+        (types.JsonObject, "[1]", OBJECT),
+        (types.VendorUrl, "https://api.example/path", ORIGIN),
+        (types.VendorUrl, "https://user@api.example", ORIGIN),
+        (types.Hosts, "API.example", HOSTS),
+        (types.Hosts, "api.example:443", HOSTS),
+        (types.HostPort, "unix:/run/a.sock", "must be HOST:PORT or [IPV6]:PORT"),
+    ],
+)
+def test_rule_of_a_refused_text(kind: Any, text: str, rule: str) -> None:
+    """The fault is the rule, word for word."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(kind).validate_python(text)
+    (error,) = refused.value.errors()
+    assert str(error["ctx"]["error"]) == rule

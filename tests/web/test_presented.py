@@ -12,6 +12,7 @@ from authsvc.payloads.payload import AuthPayload
 from authsvc.web import json_body, presented
 from tests.support import made_up
 
+JSON = "application/json"
 RANDOM_STR = "made-up-random-string-01"
 ISSUED = payload.issue(
     appkey=made_up.APPKEY, master_secret=made_up.MASTER_SECRET, random_str=RANDOM_STR, now_ms=1_750_000_000_000
@@ -25,7 +26,7 @@ Read = tuple[AuthPayload, str | None] | tuple[type[Refusal], str]
 
 def read_as_any(text: bytes) -> Read:
     try:
-        fields = json_body.read(text, content_type="application/json", fields=presented.FIELDS, may_be_empty=False)
+        fields = json_body.read(text, content_type=JSON, fields=presented.FIELDS, may_be_empty=False)
         return presented.read(fields)
     except Refusal as refusal:
         return type(refusal), refusal.detail
@@ -33,7 +34,7 @@ def read_as_any(text: bytes) -> Read:
 
 def read_json(text: bytes) -> Read:
     try:
-        return presented.read_json(text)
+        return presented.read_json(text, content_type=JSON)
     except Refusal as refusal:
         return type(refusal), refusal.detail
 
@@ -54,7 +55,7 @@ def test_read(holder: dict[str, str]) -> None:
 def test_a_body_is_read(separators: tuple[str, str], holder: str | None) -> None:
     """However its JSON is written, a payload as it was issued comes back, and its holder."""
     fields = ISSUED if holder is None else {**ISSUED, "holder": holder}
-    found, held = presented.read_json(json.dumps(fields, separators=separators).encode())
+    found, held = presented.read_json(json.dumps(fields, separators=separators).encode(), content_type=JSON)
     assert found.to_dict() == ISSUED
     assert held == holder
 
@@ -78,3 +79,10 @@ def test_as_issued_is_read_as_any(changes: dict[str, str], cut: int, put: bytes,
 def test_no_body_is_read_as_any() -> None:
     """A body of nothing is no payload of nothing."""
     assert read_json(b"") == read_as_any(b"")
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
+def test_payload_of_another_type_rejected(content_type: str) -> None:
+    """A form of another site can send this text, so a payload as it was issued needs the type, too."""
+    with pytest.raises(InvalidRequest, match=r"^body: must be JSON, with Content-Type: application/json$"):
+        presented.read_json(WRITTEN, content_type=content_type)
