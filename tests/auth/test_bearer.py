@@ -94,7 +94,8 @@ def test_a_bearer_credential_anywhere_decides(authorization: str) -> None:
     """However it is written or joined to another, a good cookie beside it does not make up for it."""
     authenticator = Authenticator([Bearer(tokens()), session_way()], allowed_origins=frozenset())
     headers = {"Authorization": authorization, "Cookie": f"session={session_cookie({'_user_id': 'ming'})}"}
-    with pytest.raises(NotLoggedIn, match="must be Bearer, a space and the token, and nothing else"):
+    expected = "^the Authorization header must be Bearer, a space and the token, and nothing else$"
+    with pytest.raises(NotLoggedIn, match=expected):
         authenticator.authenticate(asking(headers), NOW_MS)
     headers["Authorization"] = "Digest a=b, c=bearer, d=bearers x"
     assert authenticator.authenticate(asking(headers), NOW_MS) == "ming"

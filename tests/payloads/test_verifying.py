@@ -177,7 +177,8 @@ def test_store_unavailable(apps: Apps, clock: Clock) -> None:
 
 def test_a_store_that_was_born_later(apps: Apps, store: Store, clock: Clock) -> None:
     """A payload from before the store's records counts as expired; the refusal has their start."""
-    with pytest.raises(Expired, match=f"begin at {clock.now_ms - 10_000}"):
+    records = f"the store's records, which begin at {clock.now_ms - 10_000}"
+    with pytest.raises(Expired, match=f"^timestamp: the payload is older than {records}; get a fresh one$"):
         verifying.verify(signed(clock.now_ms - 10_000), holder=None, apps=apps, store=store, now_ms=clock.now_ms)
     younger = signed(clock.now_ms - 9_999, random_str="made-up-random-string-02")
     assert verify(younger, apps, store, clock.now_ms) is None
@@ -245,3 +246,30 @@ def test_without_keys_nobody_verifies() -> None:
         some.check("Bearer x")
     some.replace([Secret("x")])
     some.check("Bearer x")
+
+
+@pytest.mark.parametrize(
+    ("header", "in_body", "holder"),
+    [(None, None, None), (None, "socket-1", "socket-1"), ("socket-1", None, "socket-1"), ("", None, "")],
+)
+def test_holder_in_one_place(header: str | None, in_body: str | None, holder: str | None) -> None:
+    """The verifier names the holder in the header, or in a body of its own."""
+    assert verifying.holder_of(header, in_body) == holder
+
+
+@pytest.mark.parametrize(
+    ("header", "in_body", "detail"),
+    [
+        (
+            "socket-1",
+            "",
+            "holder: must not be in the body together with the header X-Holder, which the verifier sets",
+        ),
+        ("socket-1,socket-2", None, "X-Holder: contains a comma or was sent twice"),
+    ],
+)
+def test_ambiguous_holder_rejected(header: str, in_body: str | None, detail: str) -> None:
+    """A body with a second holder is the page's, which must not choose; a header with two names none."""
+    with pytest.raises(InvalidRequest) as refused:
+        verifying.holder_of(header, in_body)
+    assert refused.value.detail == detail

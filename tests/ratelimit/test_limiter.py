@@ -393,6 +393,39 @@ def test_a_new_window_begins_with_nothing_spent(small: Limiter) -> None:
     assert passed(small, "ming", now_ms) == 5
 
 
+@pytest.fixture
+def two(store: Counting) -> Limiter:
+    """Five a minute, with room for two users."""
+    return Limiter(RATE, store, max_users=2)  # type: ignore[arg-type] # as above
+
+
+def test_window_that_begins_now_has_not_ended(two: Limiter) -> None:
+    """In the first millisecond of a window its user counts by the requests in it."""
+    assert passed(two, "ming", MING_MS) == 5
+    for user_id in ("hua", "ana"):
+        two.hit(user_id, APPKEY, MING_MS)
+    assert passed(two, "ming", MING_MS) == 0
+
+
+def test_window_that_ends_now_is_dropped_first(two: Limiter) -> None:
+    """In the first millisecond after a window its user is dropped, however many requests were in it."""
+    assert passed(two, "ming", MING_MS) == 5
+    for user_id in ("hua", "ana"):
+        two.hit(user_id, APPKEY, MING_MS + MINUTE_MS)
+    assert passed(two, "hua", MING_MS + MINUTE_MS) == 4
+
+
+def test_unsent_requests_count_when_a_user_is_dropped(two: Limiter) -> None:
+    """Of two users whose equal counts the store has, the one with further requests stays."""
+    for user_id in ("ming", "hua"):
+        for _ in range(2):
+            two.hit(user_id, APPKEY, MING_MS)
+    two.reconcile()
+    for user_id in ("ming", "ming", "ana"):
+        two.hit(user_id, APPKEY, MING_MS)
+    assert passed(two, "ming", MING_MS) == 1
+
+
 def hammer(url: str, barrier: Barrier, interval_s: float, for_s: float) -> int:
     """Hit as one worker would, reconciling at its interval; return what went through."""
     limiter = Limiter(Rate(200, 3_600_000), open_store(url))

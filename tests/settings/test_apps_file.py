@@ -1,5 +1,6 @@
 """The apps file: what it holds, and how its faults read."""
 
+import os
 import re
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_apps(tmp_path: Path) -> None:
     assert one.previous_master_secret is not None
     assert one.previous_master_secret.reveal() == OTHER_MASTER_SECRET
     assert (other.appkey, other.flag, other.default, other.previous_master_secret) == (OTHER_APPKEY, 0, False, None)
+
+
+def test_largest_file(tmp_path: Path) -> None:
+    """It is read to its last byte; of one that is much larger no more is read than shows that it is."""
+    path = tmp_path / "apps.toml"
+    path.write_text(f"{ONE}#".ljust(MAX_BYTES, "x"))
+    assert [app.appkey for app in apps_file.read(path)] == [APPKEY]
+    os.truncate(path, 2**40)  # without taking that room on the disk
+    with pytest.raises(ValueError, match=rf"^AUTHSVC_APPS_FILE: is larger than {MAX_BYTES} bytes$"):
+        apps_file.read(path)
 
 
 @pytest.mark.parametrize(

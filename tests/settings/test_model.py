@@ -259,6 +259,16 @@ def test_masked(settings: Settings) -> None:
         assert not any(canary in text for canary in made_up.CANARIES)
 
 
+def test_place_of_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file; of the default one also who shares it."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    place = f"SQLite file {tmp_path}/store.db"
+    own = load(APP | {"AUTHSVC_STORE_URL": f"sqlite:///{tmp_path}/store.db"}, AppSettings)
+    assert own.store_place == place
+    shared = "the default that every authsvc of this user shares unless AUTHSVC_STORE_URL is set"
+    assert load(APP, AppSettings).store_place == f"{place}, {shared}"
+
+
 def test_every_setting_is_described() -> None:
     """The table in docs/settings.md is made of these."""
     for name, field in Settings.model_fields.items():

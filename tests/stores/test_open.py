@@ -145,6 +145,8 @@ def test_three_slashes_or_four(tmp_path: Path, slashes: str) -> None:
     ("url", "place"),
     [
         ("unix://{user}/run/redis.sock?db=1", "Redis at /run/redis.sock"),
+        ("unix:///run/odd://redis.sock", "Redis at /run/odd://redis.sock"),
+        ("sqlite:////X/odd://store.db", "SQLite file /X/odd://store.db"),
         ("redis://", "Redis at localhost:6379"),
         ("redis://{user}host:7000/3", "Redis at host:7000"),
         ("rediss://{user}[::1]", "Redis at [::1]:6379 by TLS"),

@@ -11,6 +11,8 @@ from threading import Barrier
 import pytest
 import redis
 
+from authsvc.outbound.host_names import HostNames, LookUp
+from authsvc.stores import redis_client
 from authsvc.stores.redis_client import Client
 from tests.support.running import wait_until
 from tests.support.services import RedisServer
@@ -110,6 +112,7 @@ def test_after_a_fork(client: Client, behind: redis.Redis, monkeypatch: pytest.M
 def listener() -> Iterator[socket.socket]:
     """Listens on a port where nobody answers."""
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listener:
+        listener.settimeout(15)
         yield listener
 
 
@@ -123,9 +126,11 @@ def test_a_connection_that_breaks_is_not_made_again(listener: socket.socket) -> 
     def hear() -> bytes:
         connection, _ = listener.accept()
         with connection:
+            connection.settimeout(15)
             return connection.recv(4096)
 
-    with closing(Client(url(listener), 2.0)) as client, ThreadPoolExecutor(1) as pool:
+    with closing(Client(url(listener), 2.0)) as client, ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(listener.shutdown, socket.SHUT_RDWR)  # ends the wait for a client that does not connect
         assert client.host == "127.0.0.1"
         heard = pool.submit(hear)
         with pytest.raises(redis.ConnectionError):
@@ -147,3 +152,55 @@ def test_a_host_that_swallows_everything(listener: socket.socket) -> None:
         with pytest.raises(redis.TimeoutError):
             client.execute("PING")
         assert time.monotonic() - began_s < 1
+
+
+class Attempts:
+    """In place of redis-py's attempts to connect: each fails after its time, by a clock that stands still otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *took_s: float) -> None:
+        self.made: list[tuple[str, float]] = []
+        self._took_s = iter(took_s)
+        self._now_s = 0.5
+        monkeypatch.setattr(redis.Connection, "_connect", lambda connection: self._connect(connection))
+        monkeypatch.setattr("authsvc.stores.redis_client.time.monotonic", lambda: self._now_s)
+
+    def _connect(self, connection: redis.Connection) -> None:
+        self.made.append((connection.host, float(connection.socket_connect_timeout or 0)))
+        self._now_s += next(self._took_s)
+        raise OSError(f"no answer from {connection.host}")
+
+
+class Asked(HostNames):
+    """Records how long a caller waits for the addresses."""
+
+    def __init__(self, look_up: LookUp) -> None:
+        super().__init__(look_up)
+        self.waits_s: list[float] = []
+
+    def find(self, host: str, wait_s: float) -> list[str]:
+        self.waits_s.append(wait_s)
+        return super().find(host, 15)
+
+
+def test_addresses_share_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has an equal share of what is left, and a millisecond after that; the failure is that of the last one."""
+    attempts = Attempts(monkeypatch, 2.0, 4.0, 0.0)
+    names = Asked(lambda _: ["192.0.2.1", "192.0.2.2", "192.0.2.3"])
+    monkeypatch.setattr(redis_client, "_names", names)
+    with (
+        closing(Client("redis://redis.example", 3.0)) as client,
+        pytest.raises(redis.ConnectionError, match=r"no answer from 192\.0\.2\.3 connecting to redis\.example:6379\.$"),
+    ):
+        client.execute("PING")
+    assert attempts.made == [("192.0.2.1", 1.0), ("192.0.2.2", 0.5), ("192.0.2.3", 0.001)]
+    assert names.waits_s == [3.0]
+
+
+def test_host_without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure has that reason."""
+    monkeypatch.setattr(redis_client, "_names", HostNames(lambda _: []))
+    with (
+        closing(Client("redis://redis.example", 3.0)) as client,
+        pytest.raises(redis.ConnectionError, match=r"^Error the host has no address connecting to"),
+    ):
+        client.execute("PING")

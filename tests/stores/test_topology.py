@@ -2,11 +2,19 @@
 
 import pytest
 import redis
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    TryAgainError,
+)
 
 from authsvc.errors import StoreUnavailable
 from authsvc.stores import redis_url
 from authsvc.stores.redis_client import Client
-from authsvc.stores.topology import AWAY_S, Primaries, Server
+from authsvc.stores.topology import AWAY_S, CLUSTER, Primaries, Server, is_clusters_own, is_moving
 from tests.support.services import RedisServer
 
 
@@ -71,3 +79,39 @@ def test_asked_again_over_new_connections(redis_server: RedisServer) -> None:
     assert primaries.ask(0, question) == "PONG"
     primaries.close()
     assert len(set(map(id, asked))) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_own", "is_of_a_move"),
+    [
+        (AskError("1 127.0.0.1:7000"), True, True),
+        (MovedError("1 127.0.0.1:7000"), True, False),
+        (ClusterCrossSlotError(), True, False),
+        (ClusterDownError("the slot is not served"), True, False),
+        (TryAgainError(), False, True),
+        (MasterDownError("the link is down"), False, False),
+        (redis.ResponseError(), False, False),
+        ("an answer", False, False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_of_a_cluster(failure: object, *, is_own: bool, is_of_a_move: bool) -> None:
+    """Those that only a node of a Cluster returns, and those that concern one slot for a moment."""
+    assert is_clusters_own(failure) == is_own
+    assert is_moving(failure) == is_of_a_move
+
+
+def test_node_of_a_cluster_as_one_server(moment: Moment) -> None:
+    """The failure has the remedy, also for the calls that wait after it."""
+    primaries = Primaries(redis_url.parse("redis://127.0.0.1"))
+
+    def question(_: Client) -> None:
+        raise ClusterCrossSlotError
+
+    causes = []
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable) as raised:
+            primaries.ask(0, question)
+        assert raised.value.remedy == CLUSTER
+        causes.append(type(raised.value.__cause__))
+    assert causes == [ClusterCrossSlotError, TimeoutError]

@@ -7,6 +7,7 @@ What no test noticed must have its reason in the chapter "Mutants" of README.md 
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -84,8 +85,14 @@ PARTS = {
         ("ratelimit/limiter", "ratelimit/rate"), ("ratelimit/test_limiter", "ratelimit/test_rate"), "overshoot"
     ),
     "settings": Part(
-        ("settings/model", "settings/loader", "settings/watcher", "settings/apps_file"),
-        ("settings/test_model", "settings/test_loader", "settings/test_watcher", "settings/test_apps_file"),
+        ("settings/model", "settings/types", "settings/loader", "settings/watcher", "settings/apps_file"),
+        (
+            "settings/test_model",
+            "settings/test_types",
+            "settings/test_loader",
+            "settings/test_watcher",
+            "settings/test_apps_file",
+        ),
     ),
     "stores": Part(
         ("stores/__init__", "stores/redis_url", "stores/instrumented"),
@@ -101,8 +108,12 @@ PARTS = {
         ("stores/test_redis", "stores/test_contract", "stores/test_shapes"),
         "sqlite or tls or loading or for_many or test_contract and (redis_sentinels or redis_cluster)",
     ),
-    "client": Part(("stores/redis_client",), ("stores/test_redis_client",)),
-    "primaries": Part(
+    "redis_client": Part(
+        ("stores/redis_client",),
+        ("stores/test_redis_client", "stores/test_names"),
+        "around_a_fork or that_there_is_not or hangs or keeps_to",
+    ),
+    "topology": Part(
         ("stores/topology", "stores/discovery"),
         ("stores/test_topology", "stores/test_redis", "stores/test_shapes"),
         "sqlite or tls or for_many",
@@ -128,6 +139,9 @@ def undecorated(source: str) -> str:
 
 def lay_out(part: Part, folder: Path) -> None:
     """Bring the folder up to date. mutmut goes by times of files, so one that is the same is not written again."""
+    settings = folder / "pyproject.toml"
+    if settings.exists() and not settings.read_text().endswith(part.settings()):
+        shutil.rmtree(folder)  # mutmut would leave a module that has come to the part as it is
     files = (path for path in (ROOT / "authsvc").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     wanted = {path.relative_to(ROOT): path.read_bytes() for path in files}
     for name in part.modules:
