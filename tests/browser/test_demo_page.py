@@ -252,6 +252,20 @@ def test_a_picture_that_is_gone(page: Page, demo: Demo) -> None:
     expect(page.locator("#anna .theirs .body").last).to_have_text("880005 no such media", use_inner_text=True)
 
 
+def test_a_picture_chosen_while_the_connection_breaks(page: Page, demo: Demo) -> None:
+    """It says that it was not sent, and goes out when it is sent again."""
+    connect(page, demo, *USERS)
+    page.locator("#ming .online").uncheck()
+    png = FilePayload(name="a.png", mimeType="image/png", buffer=picture(8))
+    page.set_input_files("#ming .file", png)  # as from a dialogue that was open meanwhile
+    failed = page.locator("#ming [data-receipt=failed]")
+    expect(failed).to_contain_text("Not sent: offline", use_inner_text=True)
+    page.locator("#ming .online").check()
+    failed.get_by_role("button", name="Send again").click()
+    expect(failed).to_have_count(0)
+    expect(page.locator("#ming .mine img[alt^=qiniu]").last).to_be_visible()
+
+
 def test_what_was_missed(page: Page, demo: Demo) -> None:
     """Who was offline gets the messages that were not retracted, and the receipts; a reload shows it all again."""
     connect(page, demo, *USERS)
@@ -517,6 +531,18 @@ def test_by_keyboard(page: Page, demo: Demo) -> None:
         page.keyboard.press("Enter")
         expect(page.locator(f"#step-{step}")).to_have_attribute("data-outcome", re.compile("good|bad"))
     assert page.locator("[role=status], [role=log]").count() >= len(STEPS) + 4
+
+
+def test_a_receipt_leaves_the_focus_where_it_is(page: Page, demo: Demo) -> None:
+    """Who is about to retract a message by keyboard still is when it is read meanwhile."""
+    connect(page, demo, *USERS)
+    bubble = write(page, "ming", "in focus")
+    expect(bubble).to_have_attribute("data-receipt", "unread")
+    expect(page.locator("#anna .theirs", has_text="in focus")).to_be_visible()
+    bubble.get_by_role("button", name="Retract").focus()
+    page.dispatch_event("#anna", "pointerdown")
+    expect(bubble).to_have_attribute("data-receipt", "read")
+    expect(bubble.get_by_role("button", name="Retract")).to_be_focused()
 
 
 def test_on_a_phone(page: Page, demo: Demo) -> None:

@@ -48,7 +48,9 @@ export class Bubbles {
     const { retract, transmit } = this.actions;
     if (state === "failed") words.push(" · ", this.button(both("重发", "Send again"), () => transmit(message)));
     if (state === "unread" || state === "read") words.push(" · ", this.button(both("撤回", "Retract"), () => retract(message)));
+    const hadFocus = message.note.contains(document.activeElement);
     message.note.replaceChildren(...words);
+    if (hadFocus) message.note.querySelector("button")?.focus();
   }
 
   button(words, run) {

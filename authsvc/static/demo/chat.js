@@ -125,6 +125,7 @@ export class Conversation {
   transmit(message) {
     const attempt = (message.attempt = {});
     const isLate = () => message.attempt !== attempt;
+    if (!this.JIM) return this.fail(message, { message: "offline" }); // since a file was chosen, or a picture drawn
     this.underWay.add(message);
     this.bubbles.setState(message, "sending");
     message.call(this.JIM)
