@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.support import made_up
-from tests.support.running import clean_environment, free_port, is_listening, wait_until
+from tests.support.running import PATIENCE_S, clean_environment, free_port, is_listening, wait_until
 
 
 class SandboxProcess:
@@ -35,7 +35,7 @@ class SandboxProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: is_listening(self._port), timeout_s=20, what=self._log.read_text)
+        wait_until(lambda: is_listening(self._port), what=self._log.read_text)
 
     @property
     def pid(self) -> int:
@@ -46,7 +46,7 @@ class SandboxProcess:
         """End it and return when it has ended."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""

@@ -26,10 +26,9 @@ from authsvc.sandbox.verification import Service
 from authsvc.secret import Secret
 from tests.conftest import Clock, Seen
 from tests.support import made_up
-from tests.support.running import free_port, wait_until
+from tests.support.running import PATIENCE_S, free_port, wait_until
 
 T = TypeVar("T")
-TIMEOUT_S = 60
 
 
 class Line:
@@ -53,7 +52,7 @@ class Line:
 
     def hear(self) -> str | None:
         """Return the next packet; None once the connection is closed."""
-        message = self._sandbox.run(self._ws.receive(TIMEOUT_S))
+        message = self._sandbox.run(self._ws.receive(PATIENCE_S))
         return message.data if message.type is WSMsgType.TEXT else None
 
     def emit(self, event: str, data: object) -> None:
@@ -116,12 +115,12 @@ class Sandbox:
 
     def run(self, work: Awaitable[T]) -> T:
         """Do this on the sandbox's loop, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(2 * TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(2 * PATIENCE_S)
 
     def ask(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """Send one request, by default as the app does that the vendor knows."""
         kwargs.setdefault("auth", (made_up.APPKEY, made_up.MASTER_SECRET))
-        return requests.request(method, self.url + path, timeout=TIMEOUT_S, **kwargs)
+        return requests.request(method, self.url + path, timeout=PATIENCE_S, **kwargs)
 
     def behave(self, **asked: object) -> dict[str, Any]:
         """Ask it to behave otherwise, and return what it says of itself then."""
@@ -142,7 +141,7 @@ class Sandbox:
 
     def wait_polled(self) -> None:
         """Wait until a poll waits here for something to send."""
-        wait_until(lambda: any(socket.is_polled for socket in self.hub.sockets.values()), timeout_s=TIMEOUT_S)
+        wait_until(lambda: any(socket.is_polled for socket in self.hub.sockets.values()))
 
     def close(self) -> None:
         self.run(self._end())

@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.sandbox import connection, engineio
 from authsvc.sandbox.engineio import decoded, encoded
-from tests.sandbox.conftest import TIMEOUT_S, Line, Sandbox
+from tests.sandbox.conftest import Line, Sandbox
 from tests.support.running import wait_until
 
 POLLING = "/socket.io/?EIO=3&transport=polling"
@@ -162,7 +162,7 @@ def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch:
             b"GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
             b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
-        wait_until(lambda: sandbox.connections() == 3, timeout_s=TIMEOUT_S)
+        wait_until(lambda: sandbox.connections() == 3)
 
         async def push() -> None:
             for _ in range(500):
@@ -173,7 +173,7 @@ def test_who_does_not_read_is_cut_off(sandbox: Sandbox, line: Line, monkeypatch:
 
         mine = next(iter(sandbox.hub.sockets))
         sandbox.run(push())
-        wait_until(lambda: sandbox.connections() == 1, timeout_s=TIMEOUT_S)
+        wait_until(lambda: sandbox.connections() == 1)
     assert sandbox.ask("GET", path).status_code == 400
     line.say("2")
     assert line.hear() == "3"
@@ -212,7 +212,7 @@ def test_from_polling_to_websocket(sandbox: Sandbox) -> None:
     line.say("2")
     assert line.hear() == "3"
     line.close()
-    wait_until(lambda: sandbox.connections() == 0, timeout_s=TIMEOUT_S)
+    wait_until(lambda: sandbox.connections() == 0)
 
 
 def test_a_poll_is_let_go_for_the_move(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_a_poll_is_let_go_for_the_move(sandbox: Sandbox, monkeypatch: pytest.Mon
         assert sandbox.ask("GET", path).text == "1:6"  # one that was on its way meanwhile does not wait either
         line.close()  # before it has moved
     monkeypatch.setattr(engineio, "POLL_S", 0.2)
-    wait_until(lambda: sandbox.ask("GET", path).elapsed.total_seconds() > 0.2, timeout_s=TIMEOUT_S)
+    wait_until(lambda: sandbox.ask("GET", path).elapsed.total_seconds() > 0.2)
     assert sandbox.connections() == 1
 
 

@@ -17,8 +17,8 @@ from authsvc.testing import running
 from tests.browser.sandboxes import SandboxProcess
 from tests.conftest import Seen
 from tests.sandbox.chatters import PASSWORD, Asked, name_of
-from tests.sandbox.conftest import TIMEOUT_S
 from tests.support import made_up
+from tests.support.running import PATIENCE_S
 
 LOAD_S = float(os.environ.get("LOAD_S", "1"))
 IS_LONG = LOAD_S > 10
@@ -71,7 +71,7 @@ def test_pages_that_chat(process: SandboxProcess, each: float) -> None:
     """
     users = [{"username": name_of(number), "password": PASSWORD} for number in range(PAGES)]
     assert (
-        requests.post(f"{process.url}/sandbox", json={"seed": {"users": users}}, timeout=TIMEOUT_S).status_code == 200
+        requests.post(f"{process.url}/sandbox", json={"seed": {"users": users}}, timeout=PATIENCE_S).status_code == 200
     )
     asked = {
         "sandbox": process.url,

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from tests.sandbox.conftest import TIMEOUT_S, Line, Sandbox
+from tests.sandbox.conftest import Line, Sandbox
+from tests.support.running import PATIENCE_S
 
 UPGRADE = (
     "Connection: Upgrade",
@@ -19,7 +20,7 @@ FOREIGN = ["evil.example", "evil.example:8100", "127.0.0.1.evil.example", "local
 
 def status(sandbox: Sandbox, *lines: str) -> int:
     """Return the status of what comes back; the browser of a page sends no other Host than the page's own."""
-    with socket.create_connection((sandbox.bind.host, sandbox.bind.port), timeout=TIMEOUT_S) as connection:
+    with socket.create_connection((sandbox.bind.host, sandbox.bind.port), timeout=PATIENCE_S) as connection:
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         return int(connection.recv(65_536).split()[1])
 

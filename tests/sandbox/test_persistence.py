@@ -11,7 +11,7 @@ from authsvc.sandbox.persistence import Contents, Folder
 from authsvc.sandbox.state import Friend, State, Storage, User
 from authsvc.sandbox.verification import Service
 from tests.conftest import Clock
-from tests.sandbox.conftest import TIMEOUT_S, Sandbox
+from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import PASSWORD, Page
 from tests.sandbox.test_rest import upload
 from tests.support.running import wait_until
@@ -63,7 +63,7 @@ def test_saved_while_it_runs(verifying: Service, clock: Clock, tmp_path: Path, m
     folder = Folder(tmp_path)
     sandbox = Sandbox(verifying, clock, folder)
     sandbox.ask("POST", "/v1/users/", json=[{"username": "ming", "password": "word"}])
-    wait_until(lambda: (tmp_path / "state.json").exists() and bool(folder.load().users), timeout_s=TIMEOUT_S)
+    wait_until(lambda: (tmp_path / "state.json").exists() and bool(folder.load().users))
     sandbox.close()
     folder.close()
 

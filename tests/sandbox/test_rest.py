@@ -16,8 +16,9 @@ from authsvc.stores.store import Store
 from authsvc.vendor.budget import Budget
 from authsvc.vendor.client import Credentials, Vendor
 from tests.conftest import Clock
-from tests.sandbox.conftest import TIMEOUT_S, Line, Sandbox
+from tests.sandbox.conftest import Line, Sandbox
 from tests.support import made_up
+from tests.support.running import PATIENCE_S
 
 OURS = Credentials(made_up.APPKEY, made_up.MASTER_SECRET)
 
@@ -30,7 +31,7 @@ def vendor(sandbox: Sandbox, store: Store, clock: Clock) -> Vendor:
         budget=Budget(Rate.parse("1000/minute"), store),
         breaker=CircuitBreaker(),
         now_ms=clock,
-        total_s=TIMEOUT_S,
+        total_s=PATIENCE_S,
     )
 
 
@@ -94,14 +95,14 @@ def test_one_request_alone(sandbox: Sandbox) -> None:
 )
 def test_credentials(sandbox: Sandbox, auth: tuple[str, str] | None) -> None:
     """Only an app's own masterSecret opens."""
-    answer = requests.get(f"{sandbox.url}/v1/resource?mediaId={PICTURE_ID}", auth=auth, timeout=TIMEOUT_S)
+    answer = requests.get(f"{sandbox.url}/v1/resource?mediaId={PICTURE_ID}", auth=auth, timeout=PATIENCE_S)
     assert problem(answer) == (401, 899008)
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic /w==", "Bearer eDp5"])
 def test_no_credentials_at_all(sandbox: Sandbox, header: str) -> None:
     """What is no Basic is nobody."""
-    answer = requests.get(f"{sandbox.url}/v1/resource", headers={"Authorization": header}, timeout=TIMEOUT_S)
+    answer = requests.get(f"{sandbox.url}/v1/resource", headers={"Authorization": header}, timeout=PATIENCE_S)
     assert problem(answer) == (401, 899008)
 
 
@@ -151,17 +152,17 @@ def test_the_rate_limit(sandbox: Sandbox, clock: Clock) -> None:
     with requests.Session() as session:
         session.auth = (made_up.APPKEY, made_up.MASTER_SECRET)
         url = f"{sandbox.url}/v1/resource?mediaId={PICTURE_ID}"
-        first = session.get(url, timeout=TIMEOUT_S)
+        first = session.get(url, timeout=PATIENCE_S)
         assert (first.headers["X-Rate-Limit-Quota"], first.headers["X-Rate-Limit-Remaining"]) == ("600", "599")
         assert first.headers["X-Rate-Limit-Reset"] == "60"
-        answers = [session.get(url, timeout=TIMEOUT_S) for _ in range(QUOTA - 1)]
+        answers = [session.get(url, timeout=PATIENCE_S) for _ in range(QUOTA - 1)]
         assert {answer.status_code for answer in answers} == {200}
         clock.now_ms += 59_999
-        over = session.get(url, timeout=TIMEOUT_S)
+        over = session.get(url, timeout=PATIENCE_S)
         assert problem(over) == (429, 2002)
         assert (over.headers["X-Rate-Limit-Remaining"], over.headers["X-Rate-Limit-Reset"]) == ("0", "1")
         clock.now_ms += 1
-        assert session.get(url, timeout=TIMEOUT_S).headers["X-Rate-Limit-Remaining"] == "599"
+        assert session.get(url, timeout=PATIENCE_S).headers["X-Rate-Limit-Remaining"] == "599"
 
 
 def test_registering_several(sandbox: Sandbox) -> None:
@@ -241,7 +242,7 @@ def test_a_file_that_had_to_make_room(sandbox: Sandbox) -> None:
     with requests.Session() as session:
         session.auth = (made_up.APPKEY, made_up.MASTER_SECRET)
         for _ in range(200):
-            session.post(f"{sandbox.url}/v1/resource?type=file", files={"f": ("a", b"")}, timeout=TIMEOUT_S)
+            session.post(f"{sandbox.url}/v1/resource?type=file", files={"f": ("a", b"")}, timeout=PATIENCE_S)
     assert sandbox.ask("GET", path).status_code == 404
 
 

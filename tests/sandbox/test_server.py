@@ -20,9 +20,8 @@ from authsvc.cli import main
 from authsvc.errors import SettingsError
 from authsvc.sandbox import server
 from tests.conftest import Seen, bearer_of
-from tests.sandbox.conftest import TIMEOUT_S
 from tests.support import made_up
-from tests.support.running import Service, clean_environment, free_port, wait_until
+from tests.support.running import PATIENCE_S, Service, clean_environment, free_port, wait_until
 
 VARIABLES = {
     "AUTHSVC_APPKEY": made_up.APPKEY,
@@ -54,11 +53,11 @@ def sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[tuple[str,
             stdout=file,
             stderr=file,
         )
-    wait_until(lambda: f"The sandbox is at http://{url}/" in log.read_text(), timeout_s=TIMEOUT_S, what=log.read_text)
+    wait_until(lambda: f"The sandbox is at http://{url}/" in log.read_text(), what=log.read_text)
     yield f"http://{url}", process
     if process.poll() is None:
         process.terminate()
-    process.wait(TIMEOUT_S)
+    process.wait(PATIENCE_S)
     seen.texts.append(log.read_text())
     assert "Traceback" not in log.read_text()
 
@@ -67,7 +66,7 @@ def sandbox(tmp_path: Path, service: Service, seen: Seen) -> Iterator[tuple[str,
 def test_it_stops_when_asked(sandbox: tuple[str, subprocess.Popen[bytes]], number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it at once, an open connection or not."""
     url, process = sandbox
-    assert requests.get(f"{url}/socket.io/?EIO=3&transport=polling", timeout=TIMEOUT_S).status_code == 200
+    assert requests.get(f"{url}/socket.io/?EIO=3&transport=polling", timeout=PATIENCE_S).status_code == 200
     process.send_signal(number)
     assert process.wait(20) == 0
 
@@ -80,7 +79,7 @@ def test_told_again_and_again(sandbox: tuple[str, subprocess.Popen[bytes]]) -> N
             break
         process.send_signal(number)
         time.sleep(0.0005)
-    assert process.wait(TIMEOUT_S) in {0, -signal.SIGINT, -signal.SIGTERM}
+    assert process.wait(PATIENCE_S) in {0, -signal.SIGINT, -signal.SIGTERM}
 
 
 def test_the_start_line(sandbox: tuple[str, subprocess.Popen[bytes]], tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_the_start_line(sandbox: tuple[str, subprocess.Popen[bytes]], tmp_path: 
     assert found is not None
     assert (found[1], found[2], json.loads(found[3])) == (url, "127.0.0.1", options)
     process.terminate()
-    assert process.wait(TIMEOUT_S) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert (tmp_path / "state" / "state.json").exists()
 
 
@@ -122,7 +121,7 @@ def test_with_the_service(sandbox: tuple[str, subprocess.Popen[bytes]], service:
     assert isinstance(login, dict)
     assert login["username"] == "ming"
     told = service.ask("GET", "/v1/resource?media_id=qiniu/image/r/0A1B2C3D4E5F6071.png", headers=bearer_of("ming"))
-    assert requests.get(str(told.json()["url"]), timeout=TIMEOUT_S).content.startswith(b"\x89PNG")
+    assert requests.get(str(told.json()["url"]), timeout=PATIENCE_S).content.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])  # noqa: S104 -- refused

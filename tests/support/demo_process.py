@@ -9,13 +9,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from authsvc.bind import Bind
-from tests.support.running import clean_environment, free_port, is_listening, wait_until
+from tests.support.running import PATIENCE_S, clean_environment, free_port, is_listening, wait_until
+
+PATIENT = (sys.executable, "-m", "tests.support.patience")
 
 
 class Demo:
     """`authsvc demo`, its output in a folder; of this environment, or of another one's program."""
 
-    def __init__(self, folder: Path, program: tuple[str, ...] = (sys.executable, "-m", "authsvc")) -> None:
+    def __init__(self, folder: Path, program: tuple[str, ...] = PATIENT) -> None:
         self.url = ""
         self.sandbox = Bind("", 0)
         self._program = program
@@ -41,7 +43,7 @@ class Demo:
 
     def _sandbox(self) -> Bind:
         """Return where its sandbox is, which the page may reach."""
-        with urlopen(self.url, timeout=60) as page:  # noqa: S310 -- http, see above
+        with urlopen(self.url, timeout=PATIENCE_S) as page:  # noqa: S310 -- http, see above
             found = re.search(r"ws://(127\.0\.0\.1:[0-9]+)", page.headers["Content-Security-Policy"])
         assert found is not None
         return Bind.parse(found[1])
@@ -50,7 +52,7 @@ class Demo:
         """End it as Ctrl-C does and return its exit code."""
         assert self._process is not None
         self._process.send_signal(2)
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=PATIENCE_S)
 
     def restart(self, *arguments: str) -> None:
         """End it and start it anew on the same port."""
@@ -63,7 +65,7 @@ class Demo:
         """End it without a word to anybody."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=PATIENCE_S)
 
     def log(self) -> str:
         return self._log.read_text()
