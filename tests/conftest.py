@@ -122,6 +122,20 @@ def seen() -> Iterator[Seen]:
     assert seen.leaks() == []
 
 
+@pytest.fixture(autouse=True)
+def patient_stores(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have stores wait for a machine that stands still, in all tests but those that use `own_limits`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "own_limits" not in request.fixturenames:
+            patience.with_stores(patch.setattr)
+        yield
+
+
+@pytest.fixture
+def own_limits() -> None:
+    """The stores of this test wait no longer than the service's do: to find one unavailable is what it is about."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Fail any test that starts a process with a canary secret among its arguments, or whose processes do."""

@@ -21,9 +21,9 @@ from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
 from tests.support import made_up
+from tests.support.patience import with_stores
 from tests.support.running import clean_environment
 from tests.support.services import RedisServer
-from tests.support.stalls import be_patient
 
 ROOT = Path(__file__).parents[2]
 MINUTE_MS = 60_000
@@ -444,7 +444,7 @@ def hits_through(limiter: Limiter) -> int:
 def hammer(url: str, start: Barrier) -> int:
     """Hit as one worker would, with so many hits between two exchanges; return what went through until nothing does."""
     with pytest.MonkeyPatch.context() as patch:
-        be_patient(patch)
+        with_stores(patch.setattr)
         limiter = Limiter(Rate(200, 3_600_000), open_store(url))
         through = 0
         start.wait(60)

@@ -120,7 +120,7 @@ def make_ready(shape: Sentinels | Cluster, running: Sequence[RedisServer]) -> No
     for server in running:
         server.revive()  # a test that failed may have left it killed or paused
     shape.be_calm()
-    wait_until(shape.is_settled, timeout_s=60)
+    wait_until(shape.is_settled)
     empty(*shape.servers, replicas=1)
 
 
@@ -129,7 +129,7 @@ def empty(*servers: RedisServer, replicas: int = 0) -> None:
     for server in servers:
         with server.client() as client, suppress(ReadOnlyError):
             client.flushall()
-            assert client.wait(replicas, 5_000) >= replicas
+            assert client.wait(replicas, 60_000) >= replicas
 
 
 @pytest.fixture

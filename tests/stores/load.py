@@ -81,7 +81,7 @@ class Load:
 
     def wait_until_away(self) -> None:
         """Wait until a presentation has met an unavailable store."""
-        wait_until(lambda: self.outcomes["away"] > 0, timeout_s=60)
+        wait_until(lambda: self.outcomes["away"] > 0)
 
     def report(self) -> str:
         """Return it all in one line."""
@@ -90,7 +90,7 @@ class Load:
 
     def _disturb(self, disturb: Callable[[], None], after: int) -> None:
         try:
-            wait_until(lambda: self.presented >= after, timeout_s=60)
+            wait_until(lambda: self.presented >= after)
             disturb()
         except BaseException:
             self._is_over = True

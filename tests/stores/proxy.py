@@ -31,7 +31,7 @@ class Proxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive(), "a client was not closed"
 
     def _start(self, target: Callable[..., None], *args: socket.socket) -> None:

@@ -8,19 +8,20 @@ import pytest
 from redis.exceptions import ResponseError
 
 from authsvc import clock
-from authsvc.errors import MemoryLost, StoreUnavailable
+from authsvc.errors import MemoryLost
 from authsvc.stores import open_store
 from authsvc.stores.redis import CLAIM_SHA, RedisStore
 from authsvc.stores.store import Store
 from authsvc.stores.topology import BUCKETS
 from tests.conftest import Clock
-from tests.stores.calls import works
+from tests.stores.calls import add, succeeds, works
 from tests.stores.load import PAYLOADS, Load
 from tests.support.redis_shapes import MASTER_NAME, Cluster, PortServer, Sentinels
 from tests.support.running import wait_until
 
 BORN_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
+pytestmark = pytest.mark.usefixtures("own_limits")
 Shape = Sentinels | Cluster
 SHAPES = pytest.mark.parametrize("shape", ["redis_sentinels", "redis_cluster"], indirect=True)
 
@@ -40,15 +41,14 @@ def stores(shape: Shape) -> Iterator[list[Store]]:
     """Two stores there, as two workers have them, whose servers have run for a moment."""
     with ExitStack() as stack:
         stores = [stack.enter_context(closing(open_store(shape.url))) for _ in range(2)]
-        for store in stores:
-            store.ping()
+        wait_until(lambda: all(map(works, stores)))
         yield stores
 
 
 def settle(shape: Shape) -> None:
     """Wait until all agree on who is primary."""
     with shape.quick_failover():
-        wait_until(shape.is_settled, timeout_s=60)
+        wait_until(shape.is_settled)
 
 
 def kept(shape: Shape, keys: set[str]) -> set[str]:
@@ -76,13 +76,13 @@ def test_primary_lost_under_load(shape: Shape, stores: list[Store]) -> None:
         cut_off(replica, primary)
         load.allow(1_000)
         enough = len(load.accepted) + 200
-        wait_until(lambda: len(load.accepted) >= enough, timeout_s=60)
+        wait_until(lambda: len(load.accepted) >= enough)
         primary.kill()
         replica.resume()
         load.allow(PAYLOADS)
         load.wait_until_away()
         with shape.quick_failover():
-            wait_until(replica.is_primary, timeout_s=60)
+            wait_until(replica.is_primary)
 
     load.run(lose, after=2_000)
     lost = load.keys - kept(shape, load.keys)
@@ -107,7 +107,7 @@ def test_primary_paused_under_load(shape: Shape, stores: list[Store]) -> None:
         load.allow(PAYLOADS)
         load.wait_until_away()
         with shape.quick_failover():
-            wait_until(replica.is_primary, timeout_s=60)
+            wait_until(replica.is_primary)
         primary.resume()
 
     load.run(pause, after=2_000)
@@ -128,25 +128,25 @@ def test_demoted_alive_and_promoted_again(shape: Shape, stores: list[Store]) -> 
     since_ms = claim(one, keys[0])
     shape.hang(first)
     with shape.quick_failover():
-        wait_until(second.is_primary, timeout_s=60)
-    wait_until(lambda: works(one) and works(other), timeout_s=60)
+        wait_until(second.is_primary)
+    wait_until(lambda: works(one) and works(other))
     refuses(stores, keys[0], since_ms)
     first.resume()
-    wait_until(lambda: not first.is_primary(), timeout_s=60)
+    wait_until(lambda: not first.is_primary())
     settle(shape)
     cut_off(first, second)
     since_ms = claim(one, keys[1])
     second.kill()
     first.resume()
     with shape.quick_failover():
-        wait_until(first.is_primary, timeout_s=60)
+        wait_until(first.is_primary)
     with first.client() as client:
         assert client.script_exists(CLAIM_SHA) == [True]
         assert client.keys(f"*{keys[1]}") == []
-    wait_until(lambda: works(one) and works(other), timeout_s=60)
+    wait_until(lambda: works(one) and works(other))
     refuses(stores, keys[1], since_ms)
     since_ms = claim(other, keys[2])
-    assert not one.add(keys[2], "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
+    assert not add(one, keys[2], "thief", since_ms=since_ms)
 
 
 @SHAPES
@@ -157,18 +157,18 @@ def test_wait_keeps_two_primaries_apart(shape: Shape) -> None:
     The claimant was idle meanwhile and is still connected to it.
     """
     with closing(open_store(f"{shape.url}?wait=1")) as idle, closing(open_store(shape.url)) as other:
-        wait_until(partial(works, idle), timeout_s=60)
+        wait_until(partial(works, idle))
         primary = shape.holder("nonce")
         replica = shape.follower(primary)
         shape.hang(primary)
         with shape.quick_failover():
-            wait_until(replica.is_primary, timeout_s=60)
+            wait_until(replica.is_primary)
         primary.resume()
-        accepted = takes(idle, "nonce")
-        wait_until(lambda: not primary.is_primary(), timeout_s=60)
+        accepted = succeeds(idle, lambda store: store.add("nonce", "mine", keep_ms=MINUTE_MS))
+        wait_until(lambda: not primary.is_primary())
         settle(shape)
-        wait_until(lambda: works(other), timeout_s=60)
-        assert not (accepted and other.add("nonce", "thief", keep_ms=MINUTE_MS))
+        wait_until(lambda: works(other))
+        assert not (accepted and add(other, "nonce", "thief"))
 
 
 @SHAPES
@@ -179,9 +179,9 @@ def test_handed_over(shape: Shape, stores: list[Store]) -> None:
     primary = shape.holder(key)
     replica = shape.follower(primary)
     hand_over(shape, primary, replica)
-    wait_until(lambda: all(map(works, stores)), timeout_s=60)
+    wait_until(lambda: all(map(works, stores)))
     refuses(stores, key, since_ms)
-    assert not stores[1].add(key, "thief", keep_ms=MINUTE_MS)
+    assert not add(stores[1], key, "thief")
     claim(stores[1], "later")
 
 
@@ -189,12 +189,12 @@ def test_every_bucket_on_a_new_primary_is_marked(redis_cluster: Cluster) -> None
     """The first claim on a primary that took over marks all of its buckets before it is made, and no other's."""
     clock = Clock(BORN_MS)
     with closing(RedisStore(redis_cluster.url, now_ms=clock)) as store:
-        store.ping()
+        wait_until(partial(works, store))
         primary = redis_cluster.holder("nonce")
         replica = redis_cluster.follower(primary)
         hand_over(redis_cluster, primary, replica)
         clock.now_ms += 2_000
-        wait_until(lambda: takes(store, "nonce"), timeout_s=60)
+        assert add(store, "nonce", "mine")
         settle(redis_cluster)
         marked = {server.port: marks(server) for server in redis_cluster.servers if server.is_primary()}
     assert {born for names in marked.values() for born in names} == {BORN_MS, BORN_MS + 2_000}
@@ -207,13 +207,6 @@ def marks(server: PortServer) -> list[int]:
         return [int(str(client.get(name)).partition(":")[2]) for name in client.scan_iter("*:birth", count=1_000)]
 
 
-def takes(store: Store, key: str) -> bool:
-    try:
-        return store.add(key, "mine", keep_ms=MINUTE_MS)
-    except StoreUnavailable:
-        return False
-
-
 def cut_off(replica: PortServer, primary: PortServer) -> None:
     """Make the replica miss all writes of its primary from now on, until it is resumed."""
     replica.pause()
@@ -224,8 +217,8 @@ def cut_off(replica: PortServer, primary: PortServer) -> None:
 def claim(store: Store, key: str) -> int:
     """Claim a key for a payload of this moment, and return the moment."""
     since_ms = clock.now_ms() + 1
-    wait_until(lambda: clock.now_ms() > since_ms, timeout_s=15)
-    assert store.add(key, "mine", keep_ms=MINUTE_MS, since_ms=since_ms)
+    wait_until(lambda: clock.now_ms() > since_ms)
+    assert add(store, key, "mine", since_ms=since_ms)
     return since_ms
 
 
@@ -234,14 +227,14 @@ def hand_over(shape: Shape, primary: PortServer, replica: PortServer) -> None:
     asked = shape.sentinels[0] if isinstance(shape, Sentinels) else replica
     words = ("SENTINEL", "FAILOVER", MASTER_NAME) if isinstance(shape, Sentinels) else ("CLUSTER", "FAILOVER")
     written = primary.info()["master_repl_offset"]
-    wait_until(lambda: replica.info()["slave_repl_offset"] >= written, timeout_s=60)
+    wait_until(lambda: replica.info()["slave_repl_offset"] >= written)
     with shape.quick_failover():
         for _ in range(6):
             if not replica.is_primary():
                 with asked.client() as client, suppress(ResponseError):  # the last one is under way still
                     client.execute_command(*words)
             with suppress(AssertionError):
-                wait_until(lambda: replica.is_primary() and not primary.is_primary(), timeout_s=15)
+                wait_until(lambda: replica.is_primary() and not primary.is_primary())
                 return
     raise AssertionError("it was not handed over")
 
@@ -250,4 +243,4 @@ def refuses(stores: list[Store], key: str, since_ms: int) -> None:
     """Hold each store to it that the claim of that moment may have been lost."""
     for store in stores:
         with pytest.raises(MemoryLost):
-            store.add(key, "thief", keep_ms=MINUTE_MS, since_ms=since_ms)
+            add(store, key, "thief", since_ms=since_ms)

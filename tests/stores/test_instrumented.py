@@ -1,5 +1,6 @@
 """An instrumented store passes each call on, and reports it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,12 @@ def test_every_call(tmp_path: Path, name: str) -> None:
     for store in stores:
         store.put("key", "there", keep_ms=60_000)
     calls.clear()
+    began_s = time.perf_counter()
     answers = [CALLS[name](store) for store in stores]
     assert answers[0] == answers[1]
     ((operation, outcome, took_s),) = calls
     assert (operation, outcome) == (name, "ok")
-    assert 0 < took_s < 5
+    assert 0 < took_s < time.perf_counter() - began_s
     for store in stores:
         store.close()
 

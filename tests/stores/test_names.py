@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,10 +15,11 @@ from authsvc.errors import StoreUnavailable
 from authsvc.outbound.availability import cause
 from authsvc.outbound.host_names import HostNames, addresses
 from authsvc.stores import open_store, redis_client
-from authsvc.stores.store import Store
+from tests.stores.calls import CALLS, check_unavailable, works
 from tests.support.certificates import Certificates
 from tests.support.redis_shapes import PortServer
 from tests.support.running import wait_until
+from tests.support.stopwatch import Stopwatch
 
 
 class NameServer:
@@ -33,7 +33,7 @@ class NameServer:
 
     def __call__(self, host: str) -> list[str]:
         self.asked.append(host)
-        assert self.answering.wait(20)
+        assert self.answering.wait(60)
         if not self.found:
             raise OSError("no such name")
         return self.found
@@ -50,7 +50,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
 
 def test_this_machines() -> None:
     """By the system's own way."""
-    assert "127.0.0.1" in HostNames().find("localhost", 5)
+    assert "127.0.0.1" in HostNames().find("localhost", 60)
     assert addresses("127.0.0.1") == ["127.0.0.1"]
 
 
@@ -71,20 +71,20 @@ def test_a_name_server_that_hangs(name_server: NameServer) -> None:
             names.find("redis.example", 0.2)
         return "waited"
 
-    started_s = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
+    with Stopwatch() as watch, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(find, range(8))) == ["waited"] * 8
-    assert time.monotonic() - started_s < 1.0
+    assert watch.took_s < 1.0
+    wait_until(lambda: bool(name_server.asked))
     assert name_server.asked == ["redis.example"]
     name_server.answering.set()
-    assert names.find("redis.example", 5) == ["127.0.0.1"]
+    assert names.find("redis.example", 60) == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("host", ["redis.invalid", "x" * 64 + ".invalid"])
 def test_a_name_that_there_is_not(host: str) -> None:
     """The system's reason; a name that cannot be one has a reason too."""
     with pytest.raises(OSError, match=r".") as failed:
-        HostNames().find(host, 10)
+        HostNames().find(host, 60)
     assert not isinstance(failed.value, TimeoutError)
 
 
@@ -97,25 +97,26 @@ parent, asked = os.getpid(), threading.Event()
 def look_up(host):
     asked.set()
     if os.getpid() == parent:
-        threading.Event().wait(20)
+        threading.Event().wait(60)
     return ["127.0.0.1"]
 names = HostNames(look_up)
 try:
     names.find("redis.example", 0.01)
 except TimeoutError:
     pass
-asked.wait(20)
+asked.wait(60)
 if os.fork() == 0:
-    print(names.find("redis.example", 20), flush=True)
+    print(names.find("redis.example", 60), flush=True)
     os._exit(0)
 os.wait()
 os._exit(0)
 """
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100, env=dict(os.environ))
     assert done.stdout == "['127.0.0.1']\n"
 
 
+@pytest.mark.usefixtures("own_limits")
 @pytest.mark.parametrize(
     "url",
     [
@@ -130,11 +131,8 @@ def test_a_store_keeps_to_its_second(name_server: NameServer, url: str) -> None:
     name_server.answering.clear()
     with closing(open_store(url)) as store:
         for _ in range(3):
-            started_s = time.monotonic()
-            with pytest.raises(StoreUnavailable) as away:
-                store.ping()
-            assert time.monotonic() - started_s < 1.0
-    assert cause(away.value) in {"DNS: no answer in time", "Redis was unavailable a moment ago"}
+            check_unavailable(store, CALLS["ping"])
+        wait_until(lambda: cause(check_unavailable(store, CALLS["ping"])) == "DNS: no answer in time")
     assert len(name_server.asked) == len(set(name_server.asked))
 
 
@@ -149,15 +147,7 @@ def test_a_store_that_has_a_name(name_server: NameServer, redis_port: PortServer
             store.ping()
         name_server.found = ["127.0.0.1"]
         redis_port.start()
-        wait_until(lambda: answers(store), timeout_s=15)
-
-
-def answers(store: Store) -> bool:
-    try:
-        store.ping()
-    except StoreUnavailable:
-        return False
-    return True
+        wait_until(lambda: works(store))
 
 
 @pytest.fixture
@@ -173,4 +163,4 @@ def test_a_certificate_is_for_the_name(name_server: NameServer, tmp_path: Path, 
         for host, is_good in (("127.0.0.1", True), ("redis.example", False)):
             url = f"rediss://{host}:{server.port}?ssl_ca_certs={certificates.authority}"
             with closing(open_store(url)) as store:
-                assert answers(store) is is_good
+                assert works(store) is is_good

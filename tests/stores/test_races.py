@@ -29,7 +29,7 @@ def test_exactly_one_winner(store_url: str) -> None:
     workers = [context.Process(target=race, args=(store_url, str(number), start, wins)) for number in range(4)]
     for worker in workers:
         worker.start()
-    winners = Counter(key for _ in workers for key in wins.get(timeout=60))
+    winners = Counter(key for _ in workers for key in wins.get(timeout=120))
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0

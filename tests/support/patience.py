@@ -8,7 +8,7 @@ from collections.abc import Callable
 from authsvc.__main__ import main
 from authsvc.auth import auth_request, jwks
 from authsvc.outbound import bulkhead, http_client
-from authsvc.stores import sqlite, topology
+from authsvc.stores import discovery, redis, sqlite, topology
 from authsvc.telemetry import exporter
 from authsvc.vendor import client
 
@@ -26,13 +26,22 @@ def with_other_services(set_to: Set) -> None:
     set_to(http_client, "CONNECT_S", LONG_S)
 
 
+def with_stores(set_to: Set) -> None:
+    """Have a store that is opened from now on wait for Redis, its replicas, and whoever has the SQLite file locked."""
+    set_to(sqlite, "WAIT_S", LONG_S)
+    set_to(sqlite, "CLOSE_WAIT_S", LONG_S)
+    set_to(redis, "WAIT_MS", int(LONG_S * 500))
+    set_to(topology, "TIMEOUT_S", LONG_S)
+    set_to(topology, "RETRY_WITHIN_S", LONG_S)
+    set_to(discovery, "LOOK_TIMEOUT_S", LONG_S)
+    set_to(discovery, "LOOK_S", LONG_S)
+
+
 def with_everything(set_to: Set) -> None:
     """Wait for other services, for a slot among those who wait for them, for the store, and for who scrapes."""
     with_other_services(set_to)
     set_to(bulkhead, "PATIENCE_S", LONG_S)
-    set_to(sqlite, "WAIT_S", LONG_S)
-    set_to(topology, "TIMEOUT_S", LONG_S)
-    set_to(topology, "RETRY_WITHIN_S", LONG_S)
+    with_stores(set_to)
     set_to(exporter, "TIMEOUT_S", LONG_S)
 
 

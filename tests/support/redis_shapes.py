@@ -166,7 +166,7 @@ def sentinels(folder: Path, *, tls: Certificates | None = None, watcher: str = "
                 # On a machine that is busy for two seconds it would hold still for thirty.
                 client.execute_command("SENTINEL", "DEBUG", "tilt-trigger", 10_000, "tilt-period", 1_000)
         shape = Sentinels([primary, replica], watching)
-        wait_until(shape.is_settled, timeout_s=30)
+        wait_until(shape.is_settled)
         yield shape
 
 
@@ -275,6 +275,6 @@ def cluster(folder: Path, *, tls: Certificates | None = None) -> Iterator[Cluste
                 timeout=60,
             )
             assert made.returncode == 0, made.stdout + made.stderr
-            wait_until(shape.is_settled, timeout_s=60)
-        wait_until(shape.is_settled, timeout_s=60)
+            wait_until(shape.is_settled)
+        wait_until(shape.is_settled)
         yield shape
