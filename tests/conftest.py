@@ -15,6 +15,7 @@ import jwt
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from werkzeug.test import TestResponse
 
@@ -57,6 +58,7 @@ hypothesis_settings.register_profile(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),
     derandomize="FUZZ_CASES" not in os.environ,
     deadline=None,  # other processes take what time they like
+    suppress_health_check=[HealthCheck.too_slow],  # the same, while a case is drawn
     database=None,
 )
 hypothesis_settings.load_profile("authsvc")

@@ -1,10 +1,12 @@
 """
-deploy/nginx.conf as it stands, only ports and paths replaced, in a real nginx before real instances and a login app.
+deploy/nginx.conf as it stands, only ports, paths and time-outs replaced, in a real nginx before real instances and a
+login app.
 """
 
 import datetime
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -53,6 +55,11 @@ def certificate(folder: Path) -> Path:
     return path
 
 
+def patient(conf: str) -> str:
+    """Return a configuration that waits longer for what is behind it than a machine may stand still."""
+    return re.sub(r"(timeout:? +)\d+s\b", r"\g<1>60s", conf)
+
+
 class Gateway:
     """nginx with deploy/nginx.conf. Not started yet."""
 
@@ -79,6 +86,7 @@ class Gateway:
         for old, new in replaced.items():
             assert old in conf
             conf = conf.replace(old, new)
+        conf = patient(conf)
         (folder / "authsvc.conf").write_text(conf)
         temporary = " ".join(
             f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")

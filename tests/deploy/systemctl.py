@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
-READY_S, STOP_S = 20, 45
+READY_S, STOP_S = 60, 60
 
 
 def unit(root: Path, name: str) -> list[tuple[str, str]]:

@@ -34,14 +34,14 @@ class Recipe:
 
 @pytest.fixture(scope="module", params=["traefik", "envoy"])
 def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
-    """The recipe of this name, with only ports and the secret replaced."""
+    """The recipe of this name, with only ports, time-outs and the secret replaced."""
     folder, port = tmp_path_factory.mktemp(request.param), free_port()
     with ExitStack() as stack:
         app = stack.enter_context(gateways.login_app())
         first, second = stack.enter_context(gateways.pair(folder, AUTHSVC_ALLOWED_ORIGINS=ALLOWED))
         first.start("--workers", "1")
         (block,) = RECIPES.find("yaml", {"traefik": "forwardAuth:", "envoy": "ext_authz"}[request.param])
-        text = block.text.replace("THE-SECRET", made_up.GATEWAY_SECRET)
+        text = gateways.patient(block.text.replace("THE-SECRET", made_up.GATEWAY_SECRET))
         for old, new in (("8001", first.port), ("8002", second.port), ("5000", app), ("8443", port)):
             text = text.replace(old, str(new))
         process = start(request.param, text, port, folder)

@@ -74,14 +74,14 @@ class Host:
         subprocess.run([str(programs / "nginx")], env=self.variables, check=True)
 
     def _check_out(self) -> None:
-        """Copy what git has, with the paths and ports in deploy/ as they are here."""
+        """Copy what git has, with the paths, ports and time-outs in deploy/ as they are here."""
         for name in ("authsvc", "deploy"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "openapi.yaml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout / name)
         for name in ("nginx.conf", "authsvc.service"):
             path = self.checkout / "deploy" / name
-            path.write_text(self.here(path.read_text()))
+            path.write_text(gateways.patient(self.here(path.read_text())))
 
     def _set_nginx_up(self) -> None:
         """Write what Debian's nginx.conf has, as far as it matters."""

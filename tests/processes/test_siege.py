@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import pytest
 from tests.conftest import bearer_of
 from tests.processes.test_soak import measure, memory
 from tests.support import canaries, made_up
-from tests.support.running import Service, clean_environment, open_files, wait_until
+from tests.support.running import AS_SHIPPED, Service, clean_environment, open_files, wait_until
 from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of
 
 IS_LONG = "SIEGE_S" in os.environ
@@ -84,9 +85,13 @@ class Users:
         user = bearer_of(user_id)["Authorization"]
         status, payload = await self._ask("POST /v1/auth-payload", user)
         self.statuses["issue", status] += 1
-        if status == 200:
+        while status == 200:
             status, _ = await self._ask("POST /v1/auth-payload/verify", VERIFIER, payload)
             self.statuses["verify", status] += 1
+            if status != 503:  # on which a client asks again: the store had no time
+                break
+            await asyncio.sleep(1)
+            status = 200
         status, _ = await self._ask(f"GET /v1/resource?media_id={KNOWN}", user)
         self.statuses["media", status] += 1
 
@@ -117,13 +122,17 @@ def remove_temporary_files(service: Service) -> None:
 @pytest.mark.parametrize("server", ["gunicorn", "granian"])
 def test_besieged(besieged: Service, server: str, progress: Callable[[str], None]) -> None:
     """Nobody who is good is refused, nothing is accepted twice, no process ends, and nothing grows without bound."""
+    besieged.command = AS_SHIPPED
     besieged.start("--server", server, "--workers", "2")
     workers = besieged.wait_for_workers(2)
     user = bearer_of("ming")
     used = besieged.ask("POST", "/v1/auth-payload", headers=user).body
     verifier = {"Authorization": VERIFIER}
     assert besieged.ask("POST", "/v1/auth-payload/verify", headers=verifier, body=json.loads(used)).status == 200
-    assert besieged.ask("GET", f"/v1/resource?media_id={KNOWN}", headers=user).status == 200
+    # So many at once that each worker knows the file then: later, attackers may hold every slot for the vendor.
+    with ThreadPoolExecutor(32) as pool:
+        asked = [pool.submit(besieged.ask, "GET", f"/v1/resource?media_id={KNOWN}", headers=user) for _ in range(64)]
+        assert {one.result().status for one in asked} == {200}
     warm = measure(workers, memory)
 
     with tempfile.TemporaryFile() as given:
@@ -160,11 +169,11 @@ def test_besieged(besieged: Service, server: str, progress: Callable[[str], None
     refused = {kind: number for kind, number in users.statuses.items() if kind[1] != 200}
     allowed = {kind: number for kind, number in refused.items() if kind == ("verify", 503)}  # the store had no time
     assert refused == allowed, (refused, answered, users.longest_s)
-    assert sum(allowed.values()) <= users.statuses["verify", 200] / 100
+    assert users.statuses["verify", 200] == users.statuses["issue", 200]
     assert answered.get("replayed: 200", 0) == answered.get("forged: 200", 0) == 0
     assert not {kind for kind in answered if kind.endswith(": 500")}, answered
     assert besieged.workers() == workers
     assert longest_log <= MAX_LOG_BYTES
     assert measure(workers, memory) <= 2 * warm
     wait_until(lambda: all(open_files(pid) < 150 for pid in workers))
-    assert besieged.ask("GET", "/readyz").status == 200
+    wait_until(lambda: besieged.ask("GET", "/readyz").status == 200, what=besieged.log)

@@ -17,7 +17,7 @@ from pathlib import Path
 from authsvc.server.limits import THREADS
 from tests.conftest import bearer_of
 from tests.support import canaries, made_up
-from tests.support.running import Service, wait_until
+from tests.support.running import AS_SHIPPED, Service, wait_until
 
 PAYLOADS = int(os.environ.get("SOAK_PAYLOADS", "4000"))
 IS_LONG = "SOAK_PAYLOADS" in os.environ
@@ -130,6 +130,7 @@ def connections(process: Path) -> int:
 def test_soak(service: Service, progress: Callable[[str], None]) -> None:
     """No random_str comes twice, nothing is accepted twice, and memory, connections and threads do not grow."""
     service.variables["AUTHSVC_RATE_LIMIT"] = "999999999/hour"
+    service.command = AS_SHIPPED
     service.start("--server", "granian", "--workers", "4")
     workers = service.wait_for_workers(4)
     seen: set[bytes] = set()
@@ -149,7 +150,8 @@ def test_soak(service: Service, progress: Callable[[str], None]) -> None:
             speed = len(seen) / (time.monotonic() - began_s)
             progress(f"{len(seen)} of {PAYLOADS}, {speed:.0f} a second, {measure(workers, memory)} pages")
     assert len(seen) == each * PARTS * CLIENTS
-    assert asked_again <= PAYLOADS / 1000  # of a tenth of them: one in a hundred
+    # Of a tenth of them one in a hundred, and those that wait when the machine stands still.
+    assert asked_again <= PAYLOADS / 1000 + CLIENTS * AT_ONCE / 10
     assert service.workers() == workers
     assert measure(workers, memory) <= warm * GROWTH
     wait_until(lambda: measure(workers, connections) <= opened)

@@ -1,10 +1,11 @@
 """What the vendor side promises, held with real workers, real sockets and a vendor that misbehaves."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
+from itertools import count
 from urllib.parse import quote
 
 import pytest
@@ -15,18 +16,16 @@ from hypothesis import strategies as st
 
 from authsvc.app import create_app
 from authsvc.errors import InvalidMediaId
-from authsvc.outbound.circuit_breaker import FAILURES
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Store
 from authsvc.vendor import media_url
-from authsvc.vendor.client import TOTAL_S
+from authsvc.vendor.client import SLOTS
 from tests.conftest import bearer_of
 from tests.support import canaries, made_up
-from tests.support.running import Service
+from tests.support.running import AS_SHIPPED, Service, wait_until
 from tests.support.vendor_stand_in import Reply, VendorStandIn, url_of, vendor_stand_in
 
 MEDIA = "/v1/resource?media_id="
-MACHINE_S = 0.3  # what else it does meanwhile; whoever waited for a slot of the vendor's would wait for seconds
 
 
 @pytest.fixture
@@ -39,33 +38,35 @@ def stand_in() -> Iterator[VendorStandIn]:
 @pytest.fixture
 def running(service: Service, stand_in: VendorStandIn) -> Service:
     """The service with four workers, its vendor the stand-in."""
-    service.variables |= {"AUTHSVC_VENDOR_URL": stand_in.url, "AUTHSVC_RATE_LIMIT": "100000/minute"}
-    service.start("--workers", "4")
+    start(service, stand_in)
     return service
 
 
+def start(service: Service, stand_in: VendorStandIn) -> None:
+    service.variables |= {"AUTHSVC_VENDOR_URL": stand_in.url, "AUTHSVC_RATE_LIMIT": "100000/minute"}
+    service.start("--workers", "4")
+
+
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """An answer's status and body, and how long it took."""
+class Told:
+    """An answer's status and body."""
 
     status: int
     body: bytes
-    took_s: float
 
 
-async def ask_together(port: int, requests: list[bytes]) -> list[Timed]:
+async def ask_together(port: int, requests: list[bytes]) -> list[Told]:
     """Open a connection for each request first, then send all of them at once."""
     everybody = asyncio.Barrier(len(requests))
 
-    async def ask(request: bytes) -> Timed:
+    async def ask(request: bytes) -> Told:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await everybody.wait()
-        began_s = time.monotonic()
         writer.write(request)
         head = canaries.checked(await reader.readuntil(b"\r\n\r\n"))
         body = canaries.checked(await reader.read())
         writer.close()
-        return Timed(int(head.split(b" ", 2)[1]), body, time.monotonic() - began_s)
+        return Told(int(head.split(b" ", 2)[1]), body)
 
     return list(await asyncio.gather(*map(ask, requests)))
 
@@ -115,58 +116,58 @@ def test_a_thousand_ask_for_one_fresh_id(running: Service, stand_in: VendorStand
         return Reply.json({"url": "http://dl.im.jiguang.cn/a?token=made-up"})
 
     stand_in.reply = reply_to
-    asked = [request("GET", f"{MEDIA}a/b", f"u{n}") for n in range(1000)]
-    answers = asyncio.run(ask_together(running.port, asked))
-    # Whoever had no place to wait at in 0.3 s, as on a busy machine, is told to ask again.
-    again = [one for one, answer in zip(asked, answers, strict=True) if answer.status == 503]
-    if again:
-        answers = [one for one in answers if one.status != 503] + asyncio.run(ask_together(running.port, again))
-    assert len(again) < 250, "one worker's"
+    answers = asyncio.run(ask_together(running.port, [request("GET", f"{MEDIA}a/b", f"u{n}") for n in range(1000)]))
     assert {answer.status for answer in answers} == {200}
     assert {b"dl.im.jiguang.cn/a?token=made-up" in answer.body for answer in answers} == {True}
     assert 1 <= len(stand_in.asked) <= 4
 
 
-def test_a_frozen_vendor(running: Service, stand_in: VendorStandIn) -> None:
-    """
-    Media are refused within the vendor's time, then at once; payloads are issued and verified as ever, and the service
-    stays ready and says that the vendor is away.
-    """
-    issue = [request("POST", "/v1/auth-payload")] * 50
-    before = asyncio.run(ask_together(running.port, issue))
-    verified_before = asyncio.run(ask_together(running.port, [verify_request(answer.body) for answer in before]))
+WAITS_FOR_THE_VENDOR = """
+from tests.support import patience
+patience.with_other_services(setattr)
+patience.main()
+"""
+
+
+def test_a_frozen_vendor(service: Service, stand_in: VendorStandIn) -> None:
+    """While requests for media wait for it, in as many threads as may, payloads are issued and verified as ever."""
+    service.command = (sys.executable, "-c", WAITS_FOR_THE_VENDOR, "serve")
+    start(service, stand_in)
     stand_in.freeze()
 
-    async def both() -> tuple[list[Timed], list[Timed], list[Timed]]:
+    async def both() -> tuple[list[Told], list[Told], list[Told]]:
         asking = asyncio.create_task(
-            ask_together(running.port, [request("GET", f"{MEDIA}a/{n}", f"u{n}") for n in range(200)])
+            ask_together(service.port, [request("GET", f"{MEDIA}a/{n}", f"u{n}") for n in range(200)])
         )
-        await asyncio.sleep(1)  # by then each of them waits for the vendor or is refused
-        issued = await ask_together(running.port, issue)
-        verified = await ask_together(running.port, [verify_request(answer.body) for answer in issued])
+        await asyncio.to_thread(wait_until, lambda: len(stand_in.asked) >= 2 * SLOTS)  # of two workers, or of more
+        issued = await ask_together(service.port, [request("POST", "/v1/auth-payload")] * 50)
+        verified = await ask_together(service.port, [verify_request(answer.body) for answer in issued])
         assert not asking.done(), "all this was while media were waited for"
+        stand_in.thaw()
         return await asking, issued, verified
 
     media, issued, verified = asyncio.run(both())
     assert {answer.status for answer in issued} == {200}
-    assert max(answer.took_s for answer in issued) < 2.0
-    assert median(answer.took_s for answer in issued) < 5 * median(answer.took_s for answer in before) + MACHINE_S
-    assert {answer.status for answer in verified_before + verified} == {200}
-    assert max(answer.took_s for answer in verified) < 2.0
-    assert (
-        median(answer.took_s for answer in verified)
-        < 5 * median(answer.took_s for answer in verified_before) + MACHINE_S
-    )
-    assert {answer.status for answer in media} <= {503, 504}
-    assert 504 in {answer.status for answer in media}
-    assert max(answer.took_s for answer in media) < TOTAL_S + 2
+    assert {answer.status for answer in verified} == {200}
+    assert {answer.status for answer in media} == {200, 503}
 
-    for n in range(4 * FAILURES):  # whichever worker answers, its breaker is open by then
-        running.ask("GET", f"{MEDIA}b/{n}", headers=bearer_of("ana"))
-    seen = {running.ask("GET", "/readyz").status for _ in range(8)}
-    words = {str(running.ask("GET", "/readyz").json()["checks"]).count("'vendor': 'unavailable'") for _ in range(8)}
-    assert seen == {200}
-    assert 1 in words
+
+def test_a_vendor_that_stays_frozen(service: Service, stand_in: VendorStandIn) -> None:
+    """Media are refused when the vendor's time is over, then at once; the service stays ready and names the vendor."""
+    service.command = AS_SHIPPED
+    start(service, stand_in)
+    stand_in.freeze()
+    media = asyncio.run(ask_together(service.port, [request("GET", f"{MEDIA}a/{n}", f"u{n}") for n in range(200)]))
+    assert {answer.status for answer in media} == {503, 504}
+    numbers = count()
+
+    def is_named() -> bool:
+        service.ask("GET", f"{MEDIA}b/{next(numbers)}", headers=bearer_of("ana"))
+        answer = service.ask("GET", "/readyz")
+        assert answer.status == 200
+        return "'vendor': 'unavailable'" in str(answer.json()["checks"])
+
+    wait_until(is_named, what=service.log)
     stand_in.thaw()
 
 
@@ -202,7 +203,10 @@ IDS = st.one_of(
 @example("a" * 255)
 @example("a" * 256)
 @settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_the_vendor_gets_exactly_the_id_or_nothing(
     media_client: FlaskClient, stand_in: VendorStandIn, media_id: str

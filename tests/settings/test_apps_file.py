@@ -130,7 +130,7 @@ LINES = (
     | st.binary(max_size=40)
 )
 @example(f"{ONE}flag = 1\n{OTHER}default = true".encode())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_file_gives_apps_or_faults(tmp_path: Path, content: bytes) -> None:
     """Each fault is a line that names the setting and shows no secret; what is accepted keeps every rule."""
     path = tmp_path / "apps.toml"

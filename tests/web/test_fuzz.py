@@ -40,7 +40,7 @@ fuzz = settings(
     derandomize=not IS_LONG,
     deadline=None,
     # One service for all cases of a test is meant: what one case leaves behind must not break the next.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
