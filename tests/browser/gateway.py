@@ -66,7 +66,7 @@ class Gateway:
         self._loop.close()
 
     def _run(self, work: Awaitable[T]) -> T:
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(60)
 
     async def _start(self) -> int:
         await self._runner.setup()

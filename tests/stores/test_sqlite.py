@@ -48,7 +48,7 @@ def store(path: Path, clock: Clock) -> Iterator[SqliteStore]:
 
 def look(path: Path, query: str) -> list[tuple[object, ...]]:
     """Look into the file behind the store's back."""
-    with closing(sqlite3.connect(path, timeout=5)) as connection:
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
         return connection.execute(query).fetchall()
 
 
