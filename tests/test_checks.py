@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from authsvc import checks
+from authsvc.auth import jwks
 from authsvc.checks import Finding
 from authsvc.payloads.apps import App
 from authsvc.payloads.payload import MAX_SKEW_MS
 from authsvc.ratelimit.rate import Rate
 from authsvc.secret import Secret
 from authsvc.settings.model import Settings
+from authsvc.vendor import client
 from tests.conftest import Clock
 from tests.support import app_stand_in, keys, made_up
 from tests.support.login_service import LoginService
@@ -176,9 +178,18 @@ def test_vendor(settings: Settings, clock: Clock, stand_in: VendorStandIn, reply
     assert "; compare the masterSecret" in one.words or "; see AUTHSVC_VENDOR_URL" in one.words
 
 
-def test_vendor_frozen(settings: Settings, clock: Clock, stand_in: VendorStandIn) -> None:
-    """It takes the vendor's time, and not for ever."""
+def freeze(stand_in: VendorStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it answer nothing, and whoever asks wait for a second."""
     stand_in.freeze()
+    monkeypatch.setattr(client, "TRY_S", 1.0)
+    monkeypatch.setattr(jwks, "TIMEOUT_S", 1.0)
+
+
+def test_vendor_frozen(
+    settings: Settings, clock: Clock, stand_in: VendorStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the vendor's time, and not for ever."""
+    freeze(stand_in, monkeypatch)
     assert found(settings, clock)[APP].grade == "FAIL"
 
 
@@ -231,13 +242,13 @@ WAYS_TO_FAIL: dict[str, tuple[str, Callable[[VendorStandIn], str], str]] = {
 @pytest.mark.parametrize("what", ["vendor_url", "jwt_jwks_url"])
 @pytest.mark.parametrize("way", WAYS_TO_FAIL)
 def test_why_it_cannot_be_reached(
-    settings: Settings, clock: Clock, stand_in: VendorStandIn, way: str, what: str
+    settings: Settings, clock: Clock, stand_in: VendorStandIn, monkeypatch: pytest.MonkeyPatch, way: str, what: str
 ) -> None:
     """DNS, a refused connection, TLS and a time-out look different; the line has the URL."""
     scheme, where, words = WAYS_TO_FAIL[way]
     url = scheme + where(stand_in)
     if way == "time-out":
-        stand_in.freeze()
+        freeze(stand_in, monkeypatch)
     changes = {what: url, "jwt_algorithms": ("RS256",), "jwt_key": None}
     one = found(settings.model_copy(update=changes), clock)[APP if what == "vendor_url" else JWKS]
     assert one.grade == "FAIL"
