@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests here. It is gone before the next folder's tests: while it is, asyncio.run refuses."""
     binary = needed.program("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS, timeout=WAIT_MS)
         yield browser
         browser.close()
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from authsvc.sandbox.connection import Socket
 from authsvc.sandbox.engineio import Hub
+from tests.support.running import PATIENCE_S
 
 T = TypeVar("T")
 KICKED = {"event_id": 7, "event_type": 1, "extra": 0, "from_uid": 0, "gid": 0}
@@ -23,7 +24,7 @@ class Gateway:
     """Runs in a thread of its own. `files` are what it serves, by path: the content and its type."""
 
     def __init__(self, files: Mapping[str, tuple[str, str]]) -> None:
-        self.logins: list[str] = []  # the usernames, one for each login
+        self._logins: dict[tuple[str, int], str] = {}  # usernames by connection and rid: an SDK may send it again
         self.closes_whom_it_kicks = False
         self._users: dict[Socket, str] = {}
         self._hub = Hub(self._answer, self._forget)
@@ -37,6 +38,11 @@ class Gateway:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         self.port: int = self._run(self._start())
         self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def logins(self) -> list[str]:
+        """Return the usernames, one for each login."""
+        return list(self._logins.values())
 
     def connections(self) -> int:
         return len(self._hub.sockets)
@@ -66,7 +72,7 @@ class Gateway:
         self._loop.close()
 
     def _run(self, work: Awaitable[T]) -> T:
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(PATIENCE_S)
 
     async def _start(self) -> int:
         await self._runner.setup()
@@ -82,7 +88,8 @@ class Gateway:
 
     def _answer(self, socket: Socket, event: str, data: Any, _text: str) -> None:
         socket.emit("ack", {"rid": data["rid"]})
-        if event == "login":
+        if event == "login" and (socket.sid, data["rid"]) not in self._logins:
+            self._logins[socket.sid, data["rid"]] = data["username"]
             self._log_in(socket, data["username"])
         socket.emit(event, {"rid": data["rid"], "code": 0, "message": "success", **_MEMBERS.get(event, {})})
 
@@ -90,7 +97,6 @@ class Gateway:
         self._users.pop(socket, None)
 
     def _log_in(self, socket: Socket, username: str) -> None:
-        self.logins.append(username)
         for other in [other for other, known in self._users.items() if known == username and other is not socket]:
             del self._users[other]
             other.emit("event_notification", KICKED)

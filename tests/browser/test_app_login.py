@@ -15,7 +15,7 @@ from tests.backends import running as backends
 from tests.conftest import Seen
 from tests.support import needed
 from tests.support.docs import ENGLISH
-from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.support.running import PATIENCE_S, Service, clean_environment, free_port, is_listening, wait_until
 
 CACHE_S = 1
 LOG_IN = "async (user) => (await fetch(`/login?user=${user}`, {method: 'POST'})).status"
@@ -68,9 +68,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, seen: Seen) -> Iterator
         )
         command = [needed.program("nginx"), "-p", str(gateway), "-c", f"{gateway}/nginx.conf", "-e", f"{gateway}/log"]
         process = subprocess.Popen(command, env=clean_environment())
-        stack.callback(process.wait, 10)
+        stack.callback(process.wait, PATIENCE_S)
         stack.callback(process.terminate)
-        wait_until(lambda: is_listening(port), timeout_s=15)
+        wait_until(lambda: is_listening(port))
         yield Site(f"http://127.0.0.1:{port}", backend)
         seen.texts.append(service.log())
 

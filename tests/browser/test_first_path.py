@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from playwright.sync_api import Page, Response, expect
 from tests.browser.conftest import VENDOR_SDKS
 from tests.conftest import Seen
 from tests.support import made_up, needed
+from tests.support.demo_process import PROGRAM
 from tests.support.docs import CHINESE, ENGLISH, ROOT, Docs
-from tests.support.running import Service, clean_environment, free_port, is_listening, wait_until
+from tests.support.running import PATIENCE_S, Service, clean_environment, free_port, is_listening, wait_until
 
 STAND_IN = ROOT / "authsvc" / "static" / "sdk.js"
 SDK = Path(VENDOR_SDKS[0]) if VENDOR_SDKS else STAND_IN
@@ -50,7 +52,11 @@ class FirstPath:
         self.ports = {port: free_port() for port in ("8000", "8100", "5000", "8080")}
         self.gateway = self.ports["8080"]
         self.site = f"http://127.0.0.1:{self.gateway}"
-        self._variables = clean_environment() | {"PATH": needed.PATH, "XDG_STATE_HOME": str(folder / "state")}
+        self._variables = clean_environment() | {
+            "PATH": f"{self._write_the_program()}:{needed.PATH}",
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(folder / "state"),
+        }
         (folder / "secrets").mkdir()
         for name, text in SECRETS.items():
             (folder / "secrets" / name).write_text(f"{text}\n")
@@ -61,6 +67,14 @@ class FirstPath:
         (block,) = (block for block in blocks if block.language == language and word in block.text)
         text = re.sub("|".join(self.ports), lambda found: str(self.ports[found[0]]), block.text)
         return text.replace("/run/secrets", str(self.folder / "secrets"))
+
+    def _write_the_program(self) -> Path:
+        """Write `authsvc` with the longer time-outs that it has in tests, and return its folder."""
+        program = self.folder / "bin" / "authsvc"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+        program.chmod(0o755)
+        return program.parent
 
     def write_the_app(self) -> None:
         static = self.folder / "static"
@@ -118,14 +132,14 @@ class FirstPath:
             assert process.poll() is None, self.log()
             return is_listening(port)
 
-        wait_until(is_up, timeout_s=30, what=self.log)
+        wait_until(is_up, what=self.log)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # the second one ends the service's drain
         if process.poll() is None:
             os.killpg(process.pid, number)
-    process.wait(30)
+    process.wait(PATIENCE_S)
 
 
 @pytest.fixture(params=[ENGLISH, CHINESE], ids=lambda docs: docs.language)

@@ -11,13 +11,13 @@ from urllib.request import urlopen
 from authsvc.bind import Bind
 from tests.support.running import PATIENCE_S, clean_environment, free_port, is_listening, wait_until
 
-PATIENT = (sys.executable, "-m", "tests.support.patience")
+PROGRAM = (sys.executable, "-m", "tests.support.patience")
 
 
 class Demo:
     """`authsvc demo`, its output in a folder; of this environment, or of another one's program."""
 
-    def __init__(self, folder: Path, program: tuple[str, ...] = PATIENT) -> None:
+    def __init__(self, folder: Path, program: tuple[str, ...] = PROGRAM) -> None:
         self.url = ""
         self.sandbox = Bind("", 0)
         self._program = program
