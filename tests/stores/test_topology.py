@@ -54,6 +54,17 @@ def test_one_looks_whether_it_is_there_again(moment: Moment) -> None:
     assert not server.enter()
 
 
+def test_connections_replaced_once() -> None:
+    """Of the callers that the same client failed only the first replaces it."""
+    server = Server("redis://127.0.0.1")
+    failed = server.client
+    server.begin_anew(failed)
+    made = server.client
+    server.begin_anew(failed)
+    assert server.client is made
+    assert made is not failed
+
+
 def test_slow_only_if_others_had_answers(moment: Moment) -> None:
     """A failure is that of one connection if another had an answer since the question, and of no other kind."""
     server = Server()
