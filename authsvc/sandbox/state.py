@@ -132,6 +132,7 @@ class Message:
     custom_notification: dict[str, Any] = field(default_factory=dict)
     receivers: dict[int, bool] = field(default_factory=dict)  # by uid, whether he has reported to have read it
     is_retracted: bool = False
+    read_ms: int = 0  # when it was last reported to have been read
 
     def unread(self) -> list[int]:
         return [uid for uid, is_read in self.receivers.items() if not is_read]

@@ -16,6 +16,7 @@
   const SYNC_MS = 150000;
   const FIRST_PAUSE_MS = 1000;
   const LONGEST_PAUSE_MS = 5000;
+  const TOO_LARGE = 898061; // to who uploads; the page gets another code
   const SINGLE = 3;
   const GROUP = 4;
 
@@ -64,7 +65,6 @@
     getFriendList: ["get_friend_list"],
     addFriend: ["add_friend", { from_type: 1 }],
     acceptFriend: ["add_friend", { from_type: 2, why: "yes" }],
-    declineFriend: ["add_friend", { from_type: 2 }],
     delFriend: ["del_friend"],
     updateFriendMemo: ["update_friend_memo"],
   };
@@ -79,8 +79,8 @@
   const SENT_BY = { Single: "s_across_single_text", Group: "send_group_msg", Chatroom: "send_room_msg" };
   const BODIES = {
     Msg: ["text", (sdk, given) => ({ text: given.content })],
-    Pic: ["image", (sdk, given) => sdk.upload("image", given.image)],
-    File: ["file", (sdk, given) => sdk.upload("file", given.file)],
+    Pic: ["image", (sdk, given) => sdk.sent("image", given.image, "width", "height", "format", "fsize")],
+    File: ["file", (sdk, given) => sdk.sent("file", given.file, "hash", "fsize", "fname")],
     Location: ["location", (sdk, given) => pick(given, "latitude", "longitude", "scale", "label")],
     Custom: ["custom", (sdk, given) => given.custom],
   };
@@ -89,6 +89,7 @@
     return Object.fromEntries(names.filter((name) => from[name] !== undefined).map((name) => [name, from[name]]));
   }
 
+  const joined = (...lists) => [].concat(...lists.map((list) => list || []));
   const conversationOf = (told) => (told.gid !== undefined ? String(told.gid) : `${told.appkey}/${told.username}`);
 
   // The vendor's passwords go out as MD5, in hex (RFC 1321).
@@ -369,8 +370,10 @@
       return this.conversation(named).unread_msg_count;
     }
 
+    // What comes in this conversation from now on is not counted, until another one is reset: the page shows it.
     resetUnreadCount(named) {
-      this.conversation(named).unread_msg_count = 0;
+      this.current = this.conversation(named);
+      this.current.unread_msg_count = 0;
       if (named.gid !== undefined) this.ask("unread_group_count", { gid: named.gid, type: GROUP });
       else this.ask("unread_single_count", Object.assign({ appkey: this.current_appkey }, named, { type: SINGLE }));
     }
@@ -382,6 +385,11 @@
       return this.conversations[key];
     }
 
+    declineFriend(given) {
+      const why = given.why && given.why.trim() ? given.why : "no";
+      return this.call("add_friend", Object.assign({}, given, { from_type: 2, why }));
+    }
+
     addSingleReceiptReport({ username, appkey, msg_ids }) {
       return this.report({ username, appkey: appkey || this.current_appkey, msg_ids, type: SINGLE });
     }
@@ -391,8 +399,7 @@
     }
 
     report(session) {
-      const finish = (told) => [Object.assign(told, pick(session, "appkey", "username", "gid")), session.msg_ids];
-      return this.call("receipt_report", { sessions: [session] }, { finish });
+      return this.call("receipt_report", { sessions: [session] }, { finish: (told) => [told, session.msg_ids] });
     }
 
     // ---- messages
@@ -408,6 +415,7 @@
           target_type: kind.toLowerCase(),
           from_platform: "web",
           target_id: String(target),
+          target_name: name,
           from_id: this.current_user,
           create_time: Date.now(),
           msg_type,
@@ -433,6 +441,11 @@
       return { [member]: (await this.upload("image", form)).media_id };
     }
 
+    // The body of a message with a file.
+    async sent(kind, form, ...members) {
+      return pick(await this.upload(kind, form), "media_id", "media_crc32", ...members);
+    }
+
     async upload(kind, form) {
       const { uptoken } = await new Promise((resolve, reject) => {
         this.call("get_upload_token", {}).onSuccess(resolve).onFail(reject).onTimeout(reject);
@@ -443,7 +456,11 @@
         request.setRequestHeader("X-App-Key", this.current_appkey);
         request.setRequestHeader("jm-channel", "w");
         request.setRequestHeader("Authorization", `Basic ${btoa(`${this.current_user}:${uptoken}`)}`);
-        request.onload = () => (request.status === 200 ? resolve : reject)(JSON.parse(request.responseText));
+        request.onload = () => {
+          const told = JSON.parse(request.responseText);
+          if (request.status === 200) resolve(told);
+          else reject(told.error.code === TOO_LARGE ? { code: 880210, message: "file size exceed limit" } : told);
+        };
         request.onerror = () => reject({ code: -1, message: "the upload failed" });
         request.send(form);
       });
@@ -482,19 +499,27 @@
       request.end("onSuccess", ...request.finish(answer));
     }
 
-    // Adds to lists what the page is to find there, and remembers when profiles changed.
+    // Makes of an answer what the page is to find there, and remembers when profiles changed.
     note(answer) {
       for (const one of answer.conversations || []) {
         if (one.type === GROUP) one.gid = one.key;
         const { unread_msg_count, extras } = this.conversation(one.type === GROUP ? { gid: one.gid } : one);
         Object.assign(one, { unread_msg_count, extras });
-        if (one.type === SINGLE) this.changed_ms[one.key] = Date.parse(one.mtime) || Number(one.mtime) || 0;
+        if (one.type === SINGLE) this.changed_ms[one.key] = one.utime;
+        delete one.utime;
       }
-      const groups = [].concat(answer.group_list || [], answer.group_info || [], (answer.result && answer.result.groups) || []);
-      for (const group of groups) group.group_type = group.flag;
-      for (const { uid, mtime } of [].concat(answer.member_list || [], answer.friend_list || [])) {
-        this.changed_ms[uid] = 1000 * mtime;
+      const { group_list, group_info, groups, result = {}, no_disturb = {} } = answer;
+      for (const group of joined(group_list, group_info, groups, result.groups, no_disturb.groups)) {
+        group.group_type = group.flag;
+        delete group.flag;
       }
+      const { member_list, friend_list, black_list, user_info } = answer;
+      for (const { uid, mtime } of joined(friend_list)) this.changed_ms[uid] = 1000 * mtime;
+      for (const member of joined(member_list)) {
+        this.changed_ms[member.uid] = member.mtime;
+        delete member.mtime;
+      }
+      for (const user of joined(member_list, friend_list, black_list, user_info)) delete user.uid;
     }
   };
 
@@ -520,7 +545,9 @@
         message.key = isGroup ? message.from_gid : message.from_uid;
         if (!isGroup) Object.assign(message, { from_username: content.from_id, from_appkey: content.from_appkey });
         const named = isGroup ? { gid: message.from_gid } : { appkey: content.from_appkey, username: content.from_id };
-        if (content.from_id !== sdk.current_user) sdk.conversation(named).unread_msg_count += 1;
+        const conversation = sdk.conversation(named);
+        if (content.from_id !== sdk.current_user && conversation !== sdk.current) conversation.unread_msg_count += 1;
+        message.msg_level = ["normal", "across"][message.msg_level];
         sdk.ask("msg_recv_v2", pick(message, "msg_id", "msg_type", "from_uid", "from_gid"));
         if (1000 * content.sui_mtime > sdk.changed_ms[message.from_uid]) {
           sdk.changed_ms[message.from_uid] = 1000 * content.sui_mtime;
@@ -539,7 +566,9 @@
       sdk.ask("sync_conversation_ack", { sync_key: data.sync_key });
       for (const one of data.messages || []) {
         const named = one.msg_type === GROUP ? { gid: one.from_gid } : { appkey: one.from_appkey, username: one.from_username };
-        one.unread_msg_count = sdk.conversation(named).unread_msg_count = one.unsync_count;
+        const conversation = sdk.conversation(named);
+        conversation.unread_msg_count = one.unread_msg_count = conversation === sdk.current ? 0 : one.unsync_count;
+        delete one.unsync_count;
       }
       if ((data.messages || []).length) sdk.tell("onSyncConversation", data.messages);
     },
@@ -562,6 +591,7 @@
   };
 
   const READ_ELSEWHERE = 200;
+  const RETRACTED = 55;
   const ASKS_TO_JOIN = 56;
   const FRIENDS_ELSEWHERE = 100;
 
@@ -571,7 +601,11 @@
       return sdk.tell("onMutiUnreadMsgUpdate", event.description);
     }
     const told = Object.assign({}, event);
-    if (event.event_type === ASKS_TO_JOIN) told.by_self = event.extra === 59;
+    if (event.event_type === RETRACTED) told.type = event.from_gid ? 1 : 0;
+    if (event.event_type === ASKS_TO_JOIN) {
+      told.by_self = event.extra === 59;
+      delete told.extra;
+    }
     if (event.event_type === FRIENDS_ELSEWHERE && event.extra === 7) told.description = JSON.parse(event.description);
     tell(told);
   }

@@ -9,9 +9,12 @@ import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import vm from "node:vm";
 
+import { Guide } from "./guide.mjs";
+
 const WebSocket = createRequire(process.env.MODULES + "/")("ws");
-const { SANDBOX, SERVICE, TOKEN, SDK } = process.env;
+const { SANDBOX, SERVICE, TOKEN, SDK, MASTER_SECRET } = process.env;
 const source = readFileSync(SDK, "utf8");
+const guide = new Guide({ since: source.includes("transPlatMsg") ? "2.6.0" : "2.5.0" });
 const worked = new Set();
 const opened = [];
 const PASSWORD = "a word";
@@ -67,6 +70,12 @@ async function control(asked) {
   assert.equal(answer.status, 200, await answer.clone().text());
 }
 
+async function rest(appkey, method, path, body) {
+  const headers = { Authorization: `Basic ${btoa(`${appkey}:${MASTER_SECRET}`)}`, "Content-Type": "application/json" };
+  const answer = await fetch(`${SANDBOX}/v1${path}`, { method, headers, body: JSON.stringify(body) });
+  assert.ok(answer.ok, await answer.text());
+}
+
 async function offline(username) {
   const begun = performance.now();
   while (performance.now() - begun < WAIT_MS) {
@@ -96,6 +105,7 @@ class Page {
       asked.onSuccess((told, sent) => {
         clearTimeout(timer);
         worked.add(name);
+        guide.compare(name, told);
         resolve([told, sent]);
       });
     });
@@ -108,7 +118,10 @@ class Page {
   listen() {
     for (const name of LISTENERS) {
       this.events[name] = [];
-      this.sdk[name]((told) => this.events[name].push(told));
+      this.sdk[name]((told) => {
+        guide.compare(name, told);
+        this.events[name].push(told);
+      });
     }
   }
 
@@ -156,9 +169,9 @@ async function page(username, flag = 0) {
   return opening;
 }
 
-function form(name) {
+function form(name, content = Buffer.from(process.env.PICTURE, "base64")) {
   const data = new FormData();
-  data.append("file", new Blob([Buffer.from(process.env.PICTURE, "base64")]), name);
+  data.append("file", new Blob([content]), name);
   return data;
 }
 
@@ -181,11 +194,14 @@ async function main() {
   assert.equal((await omar.ask("getUserInfo", { username: "ming" })).user_info.nickname, "小明");
   await ming.ask("updateSelfInfo", { nickname: "明", extras: { k: "v" } });
   await ming.ask("updateSelfAvatar", { avatar: form("a.png") });
+  await omar.ask("updateSelfAvatar", { avatar: form("b.png") });
+  const avatarOf = async (username) => (await ming.ask("getUserInfo", { username })).user_info.avatar;
   const { avatar } = (await omar.ask("getUserInfo", { username: "ming" })).user_info;
   assert.match((await omar.ask("getResource", { media_id: avatar })).url, /^http:/);
 
   // messages of every kind, to a user and to a group
-  const { gid } = await ming.ask("createGroup", { group_name: "weekend", group_description: "talk" });
+  const given = { group_name: "weekend", group_description: "talk", avatar: form("g.png") };
+  const { gid } = await ming.ask("createGroup", given);
   await ming.ask("addGroupMembers", { gid, ...user("omar", "anna") });
   await omar.notified(10);
   const to = { single: { target_username: "omar" }, group: { target_gid: gid, target_gname: "weekend" } };
@@ -219,6 +235,8 @@ async function main() {
   assert.equal(conversations.find((one) => one.username === "ming").extras.pinned, true);
   omar.sdk.resetUnreadCount({ username: "ming" });
   assert.equal((await omarsPhone.heard("onMutiUnreadMsgUpdate")).username, "ming");
+  await ming.ask("sendSingleMsg", { target_username: "omar", content: "seen at once" });
+  await omar.heard("onMsgReceive", ({ messages }) => messages[0].content.msg_body.text === "seen at once");
   assert.equal(omar.sdk.getUnreadMsgCnt({ username: "ming" }), 0);
   worked.add("resetUnreadCount");
   const ids = [sent.sendSingleMsg.msg_id];
@@ -229,7 +247,13 @@ async function main() {
   const { msg_unread_list: lists } = await ming.ask("msgUnreadList", { msg_id: sent.sendGroupMsg.msg_id });
   same([lists.unread_list[0].username, lists.read_list[0].username], ["anna", "omar"]);
   await ming.ask("msgRetract", { msg_id: sent.sendSinglePic.msg_id });
-  same((await omar.notified(55)).msgid_list, [sent.sendSinglePic.msg_id]);
+  const retracted = await omar.notified(55);
+  same([retracted.msgid_list, retracted.type], [[sent.sendSinglePic.msg_id], 0]);
+  await ming.ask("msgRetract", { msg_id: sent.sendGroupPic.msg_id });
+  assert.equal((await omar.notified(55)).type, 1);
+
+  const large = form("a.bin", Buffer.alloc(8 * 1024 * 1024 + 1));
+  await assert.rejects(ming.ask("sendSingleFile", { ...to.single, file: large }), /880210/);
 
   // transparent messages
   await ming.ask("transSingleMsg", { target_username: "omar", cmd: "typing" });
@@ -263,12 +287,16 @@ async function main() {
   }
   await ming.ask("delGroupMembers", { gid, ...user("anna") });
   await anna.notified(11);
-  const open = (await ming.ask("createGroup", { group_name: "open", is_limit: true })).gid;
+  const open = (await ming.ask("createGroup", { group_name: "open", is_limit: true, avatar: form("g.png") })).gid;
   await anna.ask("joinGroup", { gid: open, reason: "I am Anna" });
   const request = await ming.notified(56);
   assert.equal(request.by_self, true);
   const decision = { gid: open, event_id: request.event_id, from_username: "anna", target_username: "anna", result: 0 };
-  await ming.ask("addGroupMemberResp", decision);
+  await ming.ask("addGroupMemberResp", { ...decision, result: 1, reason: "who?" });
+  await anna.notified(57);
+  await ming.notified(58);
+  await anna.ask("joinGroup", { gid: open, reason: "Anna from school" });
+  await ming.ask("addGroupMemberResp", { ...decision, event_id: (await ming.notified(56)).event_id });
   await anna.notified(10);
   await anna.ask("exitGroup", { gid: open });
   await ming.notified(9);
@@ -282,16 +310,21 @@ async function main() {
   assert.equal((await omar.notified(5)).description, "it is me");
   await omar.ask("declineFriend", { target_name: "ming", why: "who?" });
   assert.notEqual((await ming.notified(5)).return_code, 0);
+  await ming.ask("addFriend", { target_name: "omar", why: "me" });
+  await omar.ask("declineFriend", { target_name: "ming" });
+  assert.equal((await ming.notified(5)).description, "no");
   await ming.ask("addFriend", { target_name: "omar", why: "Ming!" });
   await omar.ask("acceptFriend", { target_name: "ming" });
   assert.equal((await ming.notified(5)).return_code, 0);
   await ming.ask("updateFriendMemo", { target_name: "omar", memo_name: "O", memo_others: "" });
-  assert.equal((await phone.notified(100)).description.memo_name, "O");
+  const noted = await phone.notified(100);
+  same([noted.description.memo_name, noted.media_id], ["O", await avatarOf("omar")]);
   assert.equal((await ming.ask("getFriendList")).friend_list[0].memo_name, "O");
+  await phone.ask("getGroupMembers", { gid });
   await control({ clock: { advance_ms: 5000 } });
   await omar.ask("updateSelfInfo", { nickname: "Omar" });
   await omar.ask("sendSingleMsg", { target_username: "ming", content: "I am new" });
-  assert.equal((await ming.heard("onUserInfUpdate")).from_username, "omar");
+  for (const page of [ming, phone]) assert.equal((await page.heard("onUserInfUpdate")).from_username, "omar");
   await ming.ask("delFriend", { target_name: "omar" });
   await omar.notified(6);
 
@@ -312,6 +345,15 @@ async function main() {
   await ming.ask("addGroupShield", { gid });
   assert.equal((await ming.ask("groupShieldList")).groups[0].gid, gid);
   await ming.ask("delGroupShield", { gid });
+
+  // the same by a back end
+  await rest(appkey, "POST", "/users/ming/friends", ["anna"]);
+  await anna.notified(7);
+  await rest(appkey, "PUT", "/users/ming/blacklist", ["anna"]);
+  await rest(appkey, "POST", "/users/ming/nodisturb", { global: 1 });
+  await rest(appkey, "POST", "/users/ming/groupsShield", { add: [gid] });
+  await rest(appkey, "PUT", "/users/ming", { signature: "by the back end" });
+  for (const type of [38, 37, 39, 40]) await ming.notified(type);
 
   // chatrooms
   await control({ seed: { rooms: [{ name: "lobby" }] } });
@@ -351,7 +393,9 @@ async function main() {
   assert.ok(history.msgs.length > 5);
 
   // a kick, a new password, and the end of the connection
+  const desk = await page("ming");
   await roaming.ask("updateSelfPwd", { old_pwd: PASSWORD, new_pwd: "another word" });
+  await desk.notified(2);
   await control({ kick: { username: "anna" } });
   await anna.notified(1);
   assert.equal(anna.sdk.isLogin(), false);
@@ -361,5 +405,6 @@ async function main() {
 }
 
 await main();
+same([...guide.faults((name) => worked.has(name))], []);
 console.log(JSON.stringify([...worked].sort()));
 process.exit(0); // the SDK reconnects for ever

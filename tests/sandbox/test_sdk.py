@@ -16,6 +16,7 @@ from authsvc.sandbox.files import picture
 from authsvc.sandbox.verification import Service
 from tests.conftest import Seen, bearer_of
 from tests.sandbox.conftest import Sandbox
+from tests.support import made_up
 from tests.support.node import MODULES, run_node
 
 SCRIPT = Path(__file__).with_name("sdk.test.mjs")
@@ -52,6 +53,7 @@ def test_the_whole_guide(sandbox: Sandbox, verifying: Service, seen: Seen, sdk: 
         "SERVICE": verifying.url,
         "TOKEN": bearer_of("ming")["Authorization"].removeprefix("Bearer "),
         "SDK": sdk,
+        "MASTER_SECRET": made_up.MASTER_SECRET,
         "PICTURE": base64.b64encode(picture(8)).decode(),
     }
     told = run_node("--no-warnings", str(SCRIPT), variables=variables)

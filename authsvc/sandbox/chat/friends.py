@@ -20,7 +20,7 @@ MAX_MEMO, MAX_OTHERS = 64, 250  # bytes
 
 def add(call: Call) -> dict[str, object]:
     """Invite, or answer an invitation: one event does both."""
-    user, target, why = call.user, call.target("target_name"), call.text("why", "")
+    user, target, why = call.user, call.target("target_name"), call.text("why")
     if len(why.encode()) > MAX_OTHERS:
         raise Refused(880003)
     if call.data.get("from_type") == ANSWER:
@@ -41,7 +41,7 @@ def _answer(call: Call, user: User, target: User, why: str) -> dict[str, object]
         raise Refused(881305)
     if why == YES:
         befriend(call.core, user, target)
-        call.own_devices(OWN_DEVICES, extra=ADDED, to_usernames=[short(target)])
+        _tell_devices(call, target, ADDED)
     facts: dict[str, Any] = {"extra": ANSWER, "description": why, "return_code": 0 if why == YES else DECLINED}
     call.core.notify([target], call.core.event(INVITED, user, **facts))
     return {}
@@ -62,15 +62,17 @@ def remove(call: Call) -> dict[str, object]:
         raise Refused(881303)
     target.friends.pop(call.user.uid, None)
     call.core.notify([target], call.core.event(UNFRIENDED, call.user, to_usernames=[short(target)]))
-    call.own_devices(OWN_DEVICES, extra=REMOVED, to_usernames=[short(target)])
+    _tell_devices(call, target, REMOVED)
     return {}
 
 
 def annotate(call: Call) -> dict[str, object]:
     target = call.target("target_name")
-    given: dict[str, str] = {name: call.text(name) for name in ("memo_name", "memo_others") if name in call.data}
+    given = {"memo_name": call.text("memo_name")}
+    if "memo_others" in call.data:
+        given["memo_others"] = call.text("memo_others")
     text = json.dumps(note(call.core, call.user, target, given), ensure_ascii=False)
-    call.own_devices(OWN_DEVICES, extra=NOTED, to_usernames=[short(target)], description=text)  # the SDK parses it
+    _tell_devices(call, target, NOTED, description=text)  # the SDK parses it
     return {}
 
 
@@ -92,6 +94,11 @@ def listed(call: Call) -> dict[str, object]:
 
 def shown(user: User, friend: Friend) -> dict[str, object]:
     return profile(user) | {"memo_name": friend.memo_name, "memo_others": friend.memo_others}
+
+
+def _tell_devices(call: Call, target: User, extra: int, description: str = "") -> None:
+    facts = {"to_usernames": [short(target)], "media_id": target.avatar, "description": description}
+    call.own_devices(OWN_DEVICES, extra=extra, **facts)
 
 
 CALLS = {

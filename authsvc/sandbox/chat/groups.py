@@ -45,15 +45,12 @@ def make(core: Core, owner: User, name: str, *, desc: str = "", avatar: str = ""
 
 
 def update(call: Call) -> dict[str, object]:
+    """Change what is given, of which there must be something."""
     group = call.own_group()
-    change(
-        call.core,
-        call.user,
-        group,
-        name=call.text("group_name", group.name),
-        desc=call.text("group_description", group.desc),
-        avatar=call.text("media_id", group.avatar),
-    )
+    name, desc, avatar = (call.text(member, "") for member in ("group_name", "group_description", "media_id"))
+    if not (name or desc or avatar):
+        raise Refused(880002, "group_name, group_description, avatar: at least one must be given")
+    change(call.core, call.user, group, name=name or group.name, desc=desc or group.desc, avatar=avatar or group.avatar)
     return {}
 
 

@@ -23,6 +23,7 @@ from authsvc.sandbox.state import (
 KINDS = {"text", "image", "file", "location", "custom", "voice", "video"}
 MAX_BODY = 4096  # bytes of JSON; the vendor's
 SINGLE, GROUP = 3, 4
+NOTIFICATION = {"enabled": False, "title": "", "alert": "", "at_prefix": ""}  # what a page finds in every message
 
 
 def send_single(call: Call) -> dict[str, object]:
@@ -104,7 +105,8 @@ def signed(sender: User) -> dict[str, Any]:
 
 def kept(core: Core, sender: User, to: User | Group, content: dict[str, Any], asked: dict[str, Any]) -> Message:
     """Keep a message, as the page asked for it, and return it."""
-    notification = asked.get("custom_notification")
+    given = asked.get("custom_notification")
+    notification = given if isinstance(given, dict) else {}
     message = Message(
         core.new_id(),
         isinstance(to, Group),
@@ -114,7 +116,11 @@ def kept(core: Core, sender: User, to: User | Group, content: dict[str, Any], as
         jsontext.written(content).decode(),
         content.get("target_appkey") not in (None, content.get("from_appkey")),
         asked.get("need_receipt") is True,
-        notification if isinstance(notification, dict) else {},
+        {
+            name: notification[name]
+            for name, nothing in NOTIFICATION.items()
+            if isinstance(notification.get(name), type(nothing))
+        },
     )
     receivers = [to] if isinstance(to, User) else readers(core, to, sender)
     add(core, message, sender, receivers)
@@ -182,7 +188,7 @@ def shown(message: Message) -> dict[str, object]:
         "ctime_ms": message.ctime_ms,
         "msg_level": int(message.is_across_apps),
         "need_receipt": message.need_receipt,
-        "custom_notification": message.custom_notification,
+        "custom_notification": NOTIFICATION | message.custom_notification,
         "content": jsontext.embedded(message.content),
     }
 

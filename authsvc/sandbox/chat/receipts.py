@@ -4,6 +4,7 @@ Who has read a message that asked for a receipt.
 
 from authsvc.sandbox.call import Call, whole
 from authsvc.sandbox.chat.conversations import of_group, of_user
+from authsvc.sandbox.chat.messages import GROUP
 from authsvc.sandbox.core import Core, short
 from authsvc.sandbox.errors import Refused
 from authsvc.sandbox.state import KEPT_EVENTS, Message, User
@@ -13,26 +14,28 @@ MAX_REPORTED = 500
 
 
 def report(call: Call) -> dict[str, object]:
-    """Take note of what was read, and let each sender know."""
+    """Take note of what was read, and let each sender know. The SDK hands the answer on as it is."""
     reader, sessions = call.user, call.data.get("sessions")
+    named: dict[str, object] = {}
     if not isinstance(sessions, list) or not all(isinstance(session, dict) for session in sessions):
         raise Refused(880002, "sessions: must be a list of objects")
     for session in sessions:
         msg_ids = session.get("msg_ids")
         if not isinstance(msg_ids, list) or len(msg_ids) > MAX_REPORTED:
             raise Refused(880002, f"msg_ids: must be a list of at most {MAX_REPORTED}")
+        numbers = [whole(msg_id, "msg_ids") for msg_id in msg_ids]
+        named = _named(Call(call.core, call.line, session))
         read = [
             message
-            for message in (call.core.state.messages.get(whole(msg_id, "msg_ids")) for msg_id in msg_ids)
+            for message in map(call.core.state.messages.get, numbers)
             if message is not None and message.need_receipt and message.receivers.get(reader.uid) is False
         ]
         for message in read:
-            message.receivers[reader.uid] = True
+            message.receivers[reader.uid], message.read_ms = True, call.core.clock()
         for sender in call.core.users(dict.fromkeys(message.sender for message in read)):
             _tell(call.core, sender, reader, [message for message in read if message.sender == sender.uid])
-        described = {name: session.get(name) for name in ("type", "gid", "appkey", "username") if name in session}
-        call.own_devices(REPORTED_ELSEWHERE, description=described, msg_ids=msg_ids)
-    return {}
+        call.own_devices(REPORTED_ELSEWHERE, description=named, msg_ids=numbers)
+    return {name: value for name, value in named.items() if name != "type"}
 
 
 def unread_list(call: Call) -> dict[str, object]:
@@ -47,6 +50,13 @@ def unread_list(call: Call) -> dict[str, object]:
             "read_list": [short(user) for user in call.core.users(read)],
         }
     }
+
+
+def _named(session: Call) -> dict[str, object]:
+    """Return the conversation that a session is of."""
+    if session.data.get("type") == GROUP:
+        return of_group(session.own_group().gid)
+    return of_user(session.target("username"))
 
 
 def _tell(core: Core, sender: User, reader: User, messages: list[Message]) -> None:

@@ -56,15 +56,18 @@ def apply(call: Call) -> dict[str, object]:
 
 
 def decide(call: Call) -> dict[str, object]:
-    """Answer a request to join."""
+    """Answer a request to join: all whom it names are let in, or nobody."""
     group, event_id, reason = call.own_group(), call.number("event_id"), call.text("reason", "")
+    is_let_in = call.number("result") == YES
+    for name in ("from", "target"):
+        call.target(f"{name}_username", f"{name}_appkey")
     if not groups.manages(group, call.user):
         raise Refused(880614)
     request = group.requests.pop(event_id, None)
     if request is None:
         raise Refused(880612)
     users = [user for user in call.core.users(request.targets) if user.uid not in group.members]
-    if call.number("result") == YES:
+    if is_let_in:
         groups.add(call.core, call.user, group, users)
         return {}
     named = [short(user) for user in users]

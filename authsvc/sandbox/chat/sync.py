@@ -83,7 +83,7 @@ def _item(core: Core, line: Line, user: User, conversation: str, *, with_history
         "msg_type": int(kind),
         "unsync_count": sum(1 for one in told if one.msg_id in user.waiting),
         "receipt_msgs": [
-            {"msg_id": one.msg_id, "unread_count": len(one.unread()), "mtime": one.ctime_ms}
+            {"msg_id": one.msg_id, "unread_count": len(one.unread()), "mtime": one.read_ms or one.ctime_ms}
             for one in messages
             if one.sender == user.uid and one.need_receipt and one.unread()
         ],

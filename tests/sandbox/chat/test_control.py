@@ -158,6 +158,19 @@ def test_refuse(sandbox: Sandbox, ming: Page, page: Opener) -> None:
     assert ming.refused("get_conversations") == 882005
     ming.do("get_conversations")
     assert [ming.refused("get_groups_list") for _ in range(2)] == [882001, 880001]
+    words = {
+        880109: "repetitive operation",
+        880209: "beyond the frequency limit",
+        880402: "not permitted to create group",
+        880606: "member not permitted added to group",
+        880609: "amount of group exceed member limit",
+        882003: "invalid parameter",
+    }
+    sandbox.behave(
+        refuse={"create_group": list(words)}
+    )  # in the vendor's words also where the sandbox never refuses so
+    for code, text in words.items():
+        assert ming.request("create_group", group_name="x") == {"code": code, "message": text}
     ming.do("get_groups_list")
     with pytest.raises(AssertionError, match="880106"):
         page("omar")

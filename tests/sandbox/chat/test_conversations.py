@@ -52,7 +52,8 @@ def test_receipts(ming: Page, omar: Page, anna: Page, page: Opener) -> None:
     assert (in_group["unread_count"], single["unread_count"]) == (2, 1)
     phone = page("omar", platform="a")
     ids = [single["msg_id"], silent["msg_id"], 7]
-    omar.do("receipt_report", sessions=[{"type": 3, "appkey": APPKEY, "username": "ming", "msg_ids": ids}])
+    session = {"type": 3, "username": "ming", "msg_ids": [str(msg_id) for msg_id in ids]}
+    assert omar.do("receipt_report", sessions=[session]) == {"appkey": APPKEY, "username": "ming"}
     told = ming.heard("receipt_change")
     assert told == {
         "type": 3,
@@ -61,15 +62,17 @@ def test_receipts(ming: Page, omar: Page, anna: Page, page: Opener) -> None:
         "receipt_msgs": [{"msg_id": single["msg_id"], "unread_count": 0}],
     }
     event = phone.notified(201)
-    assert (event["msg_ids"], event["description"]["username"]) == (ids, "ming")
+    assert (event["msg_ids"], event["description"]) == (ids, {"type": 3, "appkey": APPKEY, "username": "ming"})
     for reader, unread in ((omar, 1), (anna, 0)):
-        reader.do("receipt_report", sessions=[{"type": 4, "gid": gid, "msg_ids": [str(in_group["msg_id"])]}])
+        session = {"type": 4, "gid": str(gid), "msg_ids": [in_group["msg_id"]]}
+        assert reader.do("receipt_report", sessions=[session]) == {"gid": gid}
         assert ming.heard("receipt_change") == {
             "type": 4,
             "gid": gid,
             "receipt_msgs": [{"msg_id": in_group["msg_id"], "unread_count": unread}],
         }
-        reader.do("receipt_report", sessions=[{"type": 4, "gid": gid, "msg_ids": [in_group["msg_id"]]}])
+        reader.do("receipt_report", sessions=[session])
+    assert phone.notified(201)["description"] == {"type": 4, "gid": gid}
     assert "receipt_change" not in dict(ming.all())
     lists = ming.do("msg_unread_list", msg_id=in_group["msg_id"])["msg_unread_list"]
     assert lists["unread_list"] == []
@@ -79,12 +82,15 @@ def test_receipts(ming: Page, omar: Page, anna: Page, page: Opener) -> None:
 
 
 def test_receipts_that_are_none(ming: Page) -> None:
-    """Lists of the wrong kind are refused."""
+    """Lists of the wrong kind are refused, and conversations that there are none of."""
     assert ming.refused("receipt_report", sessions=7) == 880002
     assert ming.refused("receipt_report", sessions=[7]) == 880002
     assert ming.refused("receipt_report", sessions=[{"msg_ids": 7}]) == 880002
     assert ming.refused("receipt_report", sessions=[{"msg_ids": ["x"]}]) == 880002
     assert ming.refused("receipt_report", sessions=[{"msg_ids": [1] * 501}]) == 880002
+    assert ming.refused("receipt_report", sessions=[{"type": 3, "msg_ids": [1]}]) == 880002
+    assert ming.refused("receipt_report", sessions=[{"type": 3, "username": "nobody", "msg_ids": [1]}]) == 880203
+    assert ming.refused("receipt_report", sessions=[{"type": 4, "gid": 7, "msg_ids": [1]}]) == 880204
 
 
 def test_retraction(ming: Page, omar: Page, page: Opener) -> None:

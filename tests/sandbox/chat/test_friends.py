@@ -25,6 +25,7 @@ def accept(other: Page, one: Page) -> None:
 def test_accepted(ming: Page, omar: Page, page: Opener) -> None:
     """Both are friends then; the other devices of who accepts learn of it."""
     phone = page("omar", platform="a")
+    ming.do("update_user_inf", avatar="qiniu/image/r/1.png")
     ming.do("add_friend", target_name="omar", why="it is me", from_type=1)
     event = omar.notified(5)
     assert (event["extra"], event["description"], event["from_username"]) == (1, "it is me", "ming")
@@ -32,7 +33,8 @@ def test_accepted(ming: Page, omar: Page, page: Opener) -> None:
     event = ming.notified(5)
     assert (event["extra"], event["return_code"], event["description"]) == (2, 0, "yes")
     assert phone.notified(5)
-    assert phone.notified(100)["extra"] == 5
+    event = phone.notified(100)
+    assert (event["extra"], event["media_id"]) == (5, "qiniu/image/r/1.png")  # the friend's picture, not one's own
     for one, other in ((ming, "omar"), (omar, "ming")):
         (friend,) = one.do("get_friend_list")["friend_list"]
         assert (friend["username"], friend["memo_name"], friend["memo_others"]) == (other, "", "")
@@ -63,6 +65,9 @@ def test_noted_and_removed(ming: Page, omar: Page, page: Opener) -> None:
     event = phone.notified(100)
     assert event["extra"] == 7
     assert json.loads(event["description"]) == {"memo_name": "O", "memo_others": "from school"}
+    ming.do("update_friend_memo", target_name="omar", memo_name="O")
+    assert json.loads(phone.notified(100)["description"]) == {"memo_name": "O", "memo_others": "from school"}
+    assert ming.refused("update_friend_memo", target_name="omar", memo_others="no name") == 880002
     assert ming.do("get_friend_list")["friend_list"][0]["memo_name"] == "O"
     gid = ming.do("create_group", group_name="weekend")["gid"]
     ming.do("add_across_group_member", gid=gid, member_usernames=[{"username": "omar"}])
@@ -80,6 +85,7 @@ def test_invitations_that_are_none(ming: Page, omar: Page, monkeypatch: pytest.M
     """To oneself, to who has one on the black list, too long, or one too many."""
     assert ming.refused("add_friend", target_name="ming", why="", from_type=1) == 880903
     assert ming.refused("add_friend", target_name="omar", why="x" * 251, from_type=1) == 880003
+    assert ming.refused("add_friend", target_name="omar", from_type=1) == 880002
     monkeypatch.setattr(friends, "MAX_LISTED", 0)
     assert ming.refused("add_friend", target_name="omar", why="", from_type=1) == 880903
     monkeypatch.setattr(friends, "MAX_LISTED", 1)

@@ -86,6 +86,9 @@ def test_change(ming: Page, omar: Page, gid: int) -> None:
         assert page.notified(12)["group_name"] == "holidays"
     told = ming.do("get_group_info", gid=gid)["group_info"]
     assert (told["name"], told["desc"]) == ("holidays", "long")
+    for nothing in ({}, {"group_name": "", "group_description": ""}):
+        assert ming.refused("update_group_info", gid=gid, **nothing) == 880002
+    assert omar.all() == []
 
 
 def test_leave(ming: Page, omar: Page, gid: int) -> None:
@@ -179,6 +182,11 @@ def test_joining(ming: Page, omar: Page, anna: Page, public: int) -> None:
     assert omar.all() == []
     answer = {"gid": public, "event_id": event["event_id"], "from_username": "anna", "target_username": "anna"}
     assert omar.refused("admin_add_group_member", **answer, result=0) == 880614
+    for name in ("event_id", "from_username", "target_username"):
+        lacking = {member: value for member, value in answer.items() if member != name}
+        assert ming.refused("admin_add_group_member", **lacking, result=0) == 880002
+    assert ming.refused("admin_add_group_member", **answer) == 880002  # and the request is still there
+    assert ming.refused("admin_add_group_member", **{**answer, "target_username": "nobody"}, result=0) == 880203
     ming.do("admin_add_group_member", **answer, result=0)
     assert anna.notified(10)["to_usernames"][0]["username"] == "anna"
     assert ming.refused("admin_add_group_member", **answer, result=0) == 880612
@@ -206,8 +214,9 @@ def test_requests_are_bounded(ming: Page, anna: Page, public: int, monkeypatch: 
     for _ in range(2):
         anna.do("apply_join_group", gid=public)
     first, second = ming.notified(56)["event_id"], ming.notified(56)["event_id"]
-    assert ming.refused("admin_add_group_member", gid=public, event_id=first, result=0) == 880612
-    ming.do("admin_add_group_member", gid=public, event_id=second, result=0)
+    answer = {"gid": public, "from_username": "anna", "target_username": "anna", "result": 0}
+    assert ming.refused("admin_add_group_member", **answer, event_id=first) == 880612
+    ming.do("admin_add_group_member", **answer, event_id=second)
 
 
 def test_a_member_who_is_deleted(sandbox: Sandbox, ming: Page, omar: Page, gid: int) -> None:

@@ -109,7 +109,8 @@ def test_foreign_groups_messages_and_rooms(sandbox: Sandbox, ming: Page, omar: P
         assert told == 880205, event
     assert omar.refused("msg_retract", msg_id=mine) == 881402
     assert omar.refused("msg_unread_list", msg_id=mine) == 880008
-    omar.do("receipt_report", sessions=[{"type": 4, "gid": gid, "msg_ids": [mine]}])
+    assert omar.refused("receipt_report", sessions=[{"type": 4, "gid": gid, "msg_ids": [mine]}]) == 880205
+    omar.do("receipt_report", sessions=[{"type": 3, "username": "ming", "msg_ids": [mine]}])
     omar.do("msg_recv_v2", msg_id=mine)
     lists = ming.do("msg_unread_list", msg_id=mine)["msg_unread_list"]
     assert ([one["username"] for one in lists["unread_list"]], lists["read_list"]) == (["anna"], [])

@@ -39,6 +39,26 @@ def test_single(ming: Page, omar: Page, kind: str, body: object) -> None:
     assert sent["unread_count"] == 0
 
 
+NOTHING: dict[str, object] = {"enabled": False, "title": "", "alert": "", "at_prefix": ""}
+NOTIFICATION: dict[str, object] = {"enabled": True, "title": "T", "alert": "A", "at_prefix": "@"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, NOTHING),
+        ("text", NOTHING),
+        (NOTIFICATION, NOTIFICATION),
+        ({"enabled": True, "alert": "A"}, NOTHING | {"enabled": True, "alert": "A"}),
+        ({"enabled": "yes", "title": 7, "more": "x"}, NOTHING),
+    ],
+)
+def test_notification(ming: Page, omar: Page, given: object, told: dict[str, object]) -> None:
+    """A page reads its four members from every message, whether its sender gave any."""
+    ming.says("hello", single="omar", custom_notification=given)
+    assert omar.heard("msg_sync")["messages"][0]["custom_notification"] == told
+
+
 def test_group(ming: Page, omar: Page, anna: Page) -> None:
     """All members get it but the sender, and nobody else; who is named by @ is passed on."""
     gid = ming.do("create_group", group_name="weekend")["gid"]

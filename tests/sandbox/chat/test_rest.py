@@ -137,7 +137,7 @@ def test_messages(rest: Rest, boss: None, ming: Page) -> None:
     content = told["content"]
     assert (content["from_id"], content["from_type"], content["from_name"]) == ("boss", "admin", "The boss")
     assert content["msg_body"] == {"text": "Hello"}
-    assert told["custom_notification"] == {"enabled": True, "alert": "!"}
+    assert told["custom_notification"] == {"enabled": True, "title": "", "alert": "!", "at_prefix": ""}
     path = f"/v1/messages/boss/{sent['msg_id']}/retract"
     rest.done("POST", path)
     assert ming.notified(55)["msgid_list"] == [sent["msg_id"]]

@@ -109,6 +109,24 @@ def test_missed_receipts(ming: Page, omar: Page, page: Opener) -> None:
     assert again.all() == []
 
 
+def test_receipts_of_what_was_sent(sandbox: Sandbox, ming: Page, omar: Page, page: Opener) -> None:
+    """With roaming: how many have not read a message, and since when it is so."""
+    gid = ming.do("create_group", group_name="weekend")["gid"]
+    ming.do("add_across_group_member", gid=gid, member_usernames=[{"username": "omar"}, {"username": "anna"}])
+    sandbox.behave(clock={"frozen": True})
+    sent = ming.says("read me", group=gid, need_receipt=True)
+    receipt = {"msg_id": sent["msg_id"], "unread_count": 2, "mtime": sent["ctime_ms"]}
+    for is_read in (False, True):
+        if is_read:
+            sandbox.behave(clock={"advance_ms": 5_000})
+            omar.do("receipt_report", sessions=[{"type": 4, "gid": gid, "msg_ids": [sent["msg_id"]]}])
+            receipt |= {"unread_count": 1, "mtime": sent["ctime_ms"] + 5_000}
+        desk = page("ming", flag=1)
+        desk.do("sync_check", **KEYS | {"sync_type": 1})
+        (told,) = desk.heard("sync_conversation")["messages"]
+        assert told["receipt_msgs"] == [receipt]
+
+
 def test_who_is_gone_or_kicked_before_the_answer(sandbox: Sandbox, ming: Page, page: Opener) -> None:
     """What was missed goes to nobody else, and an account that was deleted leaves no conversation behind."""
     ming.says("hello", single="omar")
