@@ -7,7 +7,6 @@ Imports `english` and `chinese`.
 import re
 from functools import lru_cache
 
-from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from authsvc.web.chinese import CHINESE
@@ -27,8 +26,9 @@ def preferred(header: str | None) -> Language:
 
 @lru_cache(256)
 def _parsed(header: str) -> Language:
-    # LanguageAccept.best_match would take `en` for `zh-TW, en;q=0.5`: an exact match of any quality comes first there.
-    for tag, quality in parse_accept_header(header, LanguageAccept):
+    # Werkzeug's LanguageAccept.best_match would take `en` for `zh-TW, en;q=0.5`: an exact match of any quality comes
+    # first there.
+    for tag, quality in parse_accept_header(header):
         language = _BY_PRIMARY_SUBTAG.get(re.split("[-_]", tag.lower())[0])
         if language is not None and quality:
             return language
