@@ -191,6 +191,26 @@ def test_a_clock_that_was_ahead_for_long(store: SqliteStore, clock: Clock, ahead
     assert claim("verify:after")
 
 
+@pytest.mark.parametrize(("first_ms", "again_ms"), [(-1, 0), (0, -1)])
+def test_claim_forgotten_in_the_hour_beside(store: SqliteStore, clock: Clock, first_ms: int, again_ms: int) -> None:
+    """Two claims on one payload may expire in different hours; the second is refused after the first is deleted."""
+    store.ping()
+    clock.now_ms += 5_000
+    since_ms = clock.now_ms
+    hour_ms = (since_ms // (60 * MINUTE_MS) + 1) * 60 * MINUTE_MS
+
+    def claim(value: str, expires_ms: int) -> bool:
+        return store.add("verify:1", value, keep_ms=expires_ms - clock.now_ms, since_ms=since_ms)
+
+    assert claim("first", hour_ms + first_ms)
+    clock.now_ms = hour_ms
+    store.ping()
+    assert store.get("verify:1") is None
+    clock.now_ms = since_ms
+    with pytest.raises(MemoryLost):
+        claim("again", hour_ms + again_ms)
+
+
 def test_size_is_bounded(store: SqliteStore, path: Path, clock: Clock) -> None:
     """Of entries that live a second, written one a millisecond, a second's worth is there, and never less."""
     for number in range(5_000):
