@@ -22,7 +22,7 @@ from authsvc.web.request import Request
 Headers = Sequence[tuple[str, str]]
 
 _log = logging.getLogger(__name__)
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Answer:
 
 def of_json(members: Mapping[str, object], *, headers: Headers = ()) -> Answer:
     """Return a JSON answer."""
-    return Answer(_encode(members).encode(), headers=headers)
+    return Answer(_encoded(members), headers=headers)
 
 
 def of_problem(
@@ -72,7 +72,7 @@ def of_problem(
     )
     if problem.retry == "after":
         headers = (("Retry-After", str(retry_after_s or 5)), *headers)
-    content = _encode(body | members).encode()
+    content = _encoded(body | members)
     return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
 
 
@@ -96,3 +96,8 @@ def of_exception(request: Request, exc: Exception) -> Answer:
         return of_problem(request, problems.BY_STATUS[exc.code or 500])
     _log.error("request %s failed", request.request_id, exc_info=exc)
     return of_problem(request, problems.BY_STATUS[500])
+
+
+def _encoded(members: Mapping[str, object]) -> bytes:
+    """Return JSON in UTF-8. A lone surrogate of a client stays an escape, which Python writes as JSON does."""
+    return _to_text(members).encode(errors="backslashreplace")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from authsvc.web import problems
+from authsvc.web.chinese import CHINESE
 from authsvc.web.english import ENGLISH
 from tests.deploy import gateway as gateways
 from tests.deploy.gateway import ADDRESSES, ALLOWED, CONF, NAME, Gateway, read, request
@@ -338,6 +339,26 @@ def test_its_own_refusals_can_be_read_by_a_page_of_an_allowed_origin(site: Site)
         assert b"Access-Control" not in head
     issued = site.gateway.send(request(ISSUE, "Cookie: session=qian", f"Origin: {ALLOWED}", EMPTY))
     assert re.findall(rb"Access-Control-Allow-Origin: (.+?)\r", issued) == [ALLOWED.encode()]
+
+
+@pytest.mark.parametrize(
+    ("preferred", "tag"), [("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN"), ("ZH-tw", "zh-CN"), ("en,zh;q=0.5", "en"), ("", "en")]
+)
+def test_its_own_refusals_are_in_the_language_of_the_page(site: Site, preferred: str, tag: str) -> None:
+    """Title and reason are in Chinese or English, as those of authsvc; the title is the same."""
+    language = {"zh-CN": CHINESE, "en": ENGLISH}[tag]
+    for name, cookie, body in (
+        ("not-logged-in", "session=form", ""),
+        ("body-too-large", "session=ming", "x" * 65_537),
+        ("temporarily-unavailable", "session=broken", ""),
+    ):
+        headers = {"Cookie": cookie, "Accept-Language": preferred}
+        answer = site.gateway.ask("POST", "/v1/auth-payload", headers=headers, body=body)
+        refusal = answer.json()
+        assert (refusal["type"], refusal["title"]) == (f"/problems/{name}", language.problems[name].title)
+        assert refusal["detail"] == refusal["message"]
+        assert str(refusal["detail"]).isascii() == (tag == "en")
+        assert (answer.headers["Content-Language"], answer.headers["Vary"]) == (tag, "Origin, Accept-Language")
 
 
 def set_cookies(answer: bytes) -> list[str]:
