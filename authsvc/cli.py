@@ -63,7 +63,7 @@ class _Group(click.Group):
 def main() -> None:
     """Sign JMessage Web SDK auth payloads for logged-in users; keep the masterSecret on the server.
 
-    Settings are environment variables that begin with AUTHSVC_; docs/settings.md has their table.
+    Settings are environment variables that begin with AUTHSVC_; docs/settings.md (docs/zh/settings.md) has their table.
     """
 
 
@@ -83,8 +83,8 @@ def serve(server: str, bind: str, workers: int, socket_mode: int) -> None:
 
     \b
     Example:
-      AUTHSVC_APPKEY=... AUTHSVC_MASTER_SECRET_FILE=/run/secrets/master \\
-      AUTHSVC_SESSION_KEY_FILE=/run/secrets/flask authsvc serve --bind 127.0.0.1:8000
+      AUTHSVC_APPKEY=... AUTHSVC_MASTER_SECRET_FILE=/etc/secrets/master \\
+      AUTHSVC_SESSION_KEY_FILE=/etc/secrets/flask authsvc serve --bind 127.0.0.1:8000
     """
     variables = loader.take(os.environ)
     settings = loader.load(variables, Settings)
@@ -179,7 +179,7 @@ def verify(master_secret_file: Path | None, *, claim: bool) -> None:
 @main.command()
 @click.option("--appkey", help="The app of the new masterSecret, when there are several; the default app if omitted.")
 @click.option("--master-secret-file", type=click.Path(path_type=Path), help="A new masterSecret, to check before use.")
-@click.option("--offline", is_flag=True, help="Check only the settings and the store, not the vendor or a JWKS URL.")
+@click.option("--offline", is_flag=True, help="Check only the settings and the store: ask no vendor, JWKS URL or app.")
 def check(appkey: str | None, master_secret_file: Path | None, *, offline: bool) -> None:
     """Check the settings and everything they point to; one line each, with the remedy.
 

@@ -50,7 +50,8 @@ CHINESE = Language(
         "cross-site": ProblemText(
             "跨站请求被拒绝",
             "请求带有浏览器自动附加的登录凭据，但来自其他源（origin）的页面。",
-            "如果页面是你自己的，请让运维把它的源加入 `AUTHSVC_ALLOWED_ORIGINS`。",
+            "如果页面与服务同源，检查反向代理是否转发了 `Host` 请求头；是你自己的其他站点，请让运维把它的源加入"
+            " `AUTHSVC_ALLOWED_ORIGINS`。",
         ),
         "unknown-appkey": ProblemText(
             "appkey 不存在",
@@ -72,8 +73,8 @@ CHINESE = Language(
             "该用户的 IM 账号已存在，但本服务没有注册过它的记录：用户名被他人注册了，或者存储中的记录丢失了。用它登录"
             "会失败，甚至登录到别人的账号。",
             "运维：在极光控制台确认账号归谁所有。如果是冒名注册的，请删除；如果已有账号都属于你的用户，可设置"
-            " `AUTHSVC_ACCOUNT_ADOPT=true`，在用户登录时把账号密码重置为本服务生成的密码。另外请在控制台关闭 SDK 注"
-            "册，或设置 `AUTHSVC_ACCOUNT_NAMES=derived`。",
+            " `AUTHSVC_ACCOUNT_ADOPT=true`，在用户登录时把账号密码重置为本服务生成的密码。另外请关闭 SDK 注册（见"
+            " docs/zh/accounts.md），或设置 `AUTHSVC_ACCOUNT_NAMES=derived`。",
         ),
         "vendor-refused": ProblemText(
             "极光接口返回错误",
@@ -127,7 +128,7 @@ CHINESE = Language(
             "服务暂时不可用",
             "处理请求所依赖的组件不可用：存储（没有它就无法保证 payload 只用一次）、登录服务的公钥，或者用来确认登录状"
             "态的应用。在此期间，未经检查的请求一律拒绝。",
-            "运维：不可用的组件见 `/readyz` 和日志。",
+            "运维：存储的状态见 `/readyz`；公钥和校验登录状态的应用见日志，或执行 `authsvc check`。",
         ),
         "not-ready": ProblemText(
             "服务未就绪",

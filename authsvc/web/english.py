@@ -54,7 +54,8 @@ ENGLISH = Language(
         "cross-site": ProblemText(
             "Cross-site request refused",
             "The request carries a login that the browser adds by itself, and comes from a page of another origin.",
-            "If the page is yours, have the operator add its origin to `AUTHSVC_ALLOWED_ORIGINS`.",
+            "Where the page and the service share an origin, check that the reverse proxy forwards the Host header."
+            " Where another site of yours has the page, have the operator add its origin to `AUTHSVC_ALLOWED_ORIGINS`.",
         ),
         "unknown-appkey": ProblemText(
             "Unknown appkey",
@@ -138,7 +139,7 @@ ENGLISH = Language(
             "Something that this answer depends on is unavailable: the store, without which nobody can know that a"
             " payload is used once, the login service's keys, or the app that knows who is logged in. Nothing is"
             " accepted unchecked meanwhile.",
-            "Operators: `/readyz` and the log name what is unavailable.",
+            "Operators: `/readyz` shows the store; the log, or `authsvc check`, shows the keys and the app.",
         ),
         "not-ready": ProblemText(
             "Not ready",

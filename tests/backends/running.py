@@ -94,7 +94,7 @@ class App:
     def code(self, folder: Path) -> str:
         """Return the page's code, its secrets in this folder."""
         (block,) = self.document().find(self.language, self.word)
-        return block.text.replace("/run/secrets", str(folder))
+        return block.text.replace("/etc/secrets", str(folder))
 
     def settings(self, folder: Path) -> dict[str, str]:
         """Return what the page has one set here: the first block of settings after its code."""

@@ -28,7 +28,7 @@ SETTINGS = [(page, block) for page in PAGES for block in page.blocks if backends
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """The folder that stands for /run/secrets."""
+    """The folder that stands for /etc/secrets."""
     for name, text in (backends.SECRETS | {"master-secret": made_up.MASTER_SECRET}).items():
         (tmp_path / name).write_text(f"{text}\n")
     return tmp_path

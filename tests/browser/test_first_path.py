@@ -57,16 +57,24 @@ class FirstPath:
             "PYTHONPATH": str(ROOT),
             "XDG_STATE_HOME": str(folder / "state"),
         }
-        (folder / "secrets").mkdir()
+        self._make_secrets()
+
+    def _make_secrets(self) -> None:
+        """Have the README's commands make the files; then write secrets into them that no log may have."""
+        made = self.text("sh", "install -d").replace("sudo ", "")
+        subprocess.run(["bash", "-euc", made], env=self._variables, check=True)
+        secrets = self.folder / "secrets"
+        assert {path.name for path in secrets.iterdir()} == SECRETS.keys() - {"verifier-keys"}
+        assert all(path.stat().st_mode & 0o777 == 0o600 and path.stat().st_size > 20 for path in secrets.iterdir())
         for name, text in SECRETS.items():
-            (folder / "secrets" / name).write_text(f"{text}\n")
+            (secrets / name).write_text(f"{text}\n")
 
     def text(self, language: str, word: str) -> str:
         """Return the only block like this of the README or the sandbox's page, with ports and folders of here."""
         blocks = self.docs.readme.blocks + self.docs.page("sandbox").blocks
         (block,) = (block for block in blocks if block.language == language and word in block.text)
         text = re.sub("|".join(self.ports), lambda found: str(self.ports[found[0]]), block.text)
-        return text.replace("/run/secrets", str(self.folder / "secrets"))
+        return text.replace("/etc/secrets", str(self.folder / "secrets"))
 
     def _write_the_program(self) -> Path:
         """Write `authsvc` with the longer time-outs that it has in tests, and return its folder."""

@@ -142,7 +142,7 @@ EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
 def exported(page: Document) -> dict[str, str]:
     """Return the settings that a recipe has one make."""
     (block,) = page.find("sh", "export ")
-    return block.exports(Path("/run/secrets"))
+    return block.exports(Path("/etc/secrets"))
 
 
 def both(page: Document) -> tuple[str, str]:
@@ -395,5 +395,5 @@ def test_a_page_rendered_by_php(service: Service, tmp_path: Path) -> None:
 
 def here(code: str, service: Service) -> str:
     """Return a page's code with the service and its secret where this test has them, and time for a busy machine."""
-    code = code.replace("/run/secrets", str(service.folder)).replace(":8000", f":{service.port}")
+    code = code.replace("/etc/secrets", str(service.folder)).replace(":8000", f":{service.port}")
     return re.sub(r"(timeout\W+)2\b", r"\g<1>15", code)

@@ -30,7 +30,7 @@ from tests.support.running import Service, clean_environment, is_listening, wait
 from tests.support.vendor_stand_in import Asked, Reply, VendorStandIn, url_of, vendor_stand_in
 
 PROGRAMS = {"PATH": needed.PATH}
-# What stands in the files that the pages put under /run/secrets. The verifier key is no canary: curl gets it as an
+# What stands in the files that the pages put under /etc/secrets. The verifier key is no canary: curl gets it as an
 # argument.
 SECRETS = {
     "jmessage-master-secret": made_up.MASTER_SECRET,
@@ -179,7 +179,7 @@ def test_the_flask_app_reads_the_keys_as_authsvc_does(docs: Docs, tmp_path: Path
     (block,) = docs.find("python", "SECRET_KEY_FALLBACKS")
     (line,) = [line for line in block.text.splitlines() if line.startswith("keys = ")]
     namespace: dict[str, Any] = {"Path": Path}
-    exec(line.replace("/run/secrets/flask-secret-key", str(path)), namespace)  # noqa: S102 -- the README's own line
+    exec(line.replace("/etc/secrets/flask-secret-key", str(path)), namespace)  # noqa: S102 -- the README's own line
     assert (
         namespace["keys"]
         == [key.reveal() for key in settings.session_key]
@@ -207,7 +207,7 @@ def test_every_name_is_known(page: Document) -> None:
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that stands for /run/secrets."""
+    """The folder that stands for /etc/secrets."""
     folder = tmp_path_factory.mktemp("secrets")
     for name, text in SECRETS.items():
         (folder / name).write_text(f"{text}\n")
@@ -259,7 +259,7 @@ def service(secrets: Path, vendor: VendorStandIn, tmp_path_factory: pytest.TempP
 def done_by(block: Block, secrets: Path, **given: object) -> dict[str, Any]:
     """Run a block of Python with these names given, and return its names."""
     names = {"__name__": __name__} | given
-    exec(block.text.replace("/run/secrets", str(secrets)), names)  # noqa: S102 -- the page's own code
+    exec(block.text.replace("/etc/secrets", str(secrets)), names)  # noqa: S102 -- the page's own code
     return names
 
 
@@ -307,7 +307,7 @@ def test_a_vendor_of_ones_own(secrets: Path, tmp_path: Path, seen: Seen) -> None
         *ENGLISH.find("sh", "AUTHSVC_SDK_OPTIONS"),
         *ENGLISH.find("sh", '"slow"'),
     ]
-    texts = [block.text.replace("/run/secrets", str(secrets)) for block in shown]
+    texts = [block.text.replace("/etc/secrets", str(secrets)) for block in shown]
     in_sandbox, in_service, commands = (re.sub("8100|8000", lambda found: ports[found[0]], text) for text in texts)
     in_sandbox = in_sandbox.replace("authsvc sandbox", f"authsvc sandbox --bind 127.0.0.1:{sandbox.port}")
     with log.open("w") as out:
@@ -372,7 +372,7 @@ def test_from_nothing_to_a_payload_for_a_user_of_a_flask_app(
     start = (
         start_block()
         .text.replace("python3 -m venv .venv && . .venv/bin/activate && pip install .", "set -eu")
-        .replace("/run/secrets", str(secrets))
+        .replace("/etc/secrets", str(secrets))
     )
     start = start.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("authsvc serve", "exec authsvc serve")
     log = tmp_path / "log"

@@ -27,7 +27,7 @@ class Block:
         """Return the variables that the block exports, its secret files looked for in this folder."""
         lines = [shlex.split(line, comments=True) for line in self.text.splitlines() if line.startswith("export ")]
         pairs = [assigned.partition("=") for _, assigned in lines]
-        return {name: value.replace("/run/secrets", str(secrets)) for name, _, value in pairs}
+        return {name: value.replace("/etc/secrets", str(secrets)) for name, _, value in pairs}
 
 
 class Document:

@@ -13,7 +13,7 @@ export const REFUSED = {
 export const STATES = {
   "logged-out": ["未登录", "Not logged in"],
   "offline": ["离线", "Offline"],
-  "connecting": ["等 SDK 的套接字连通", "Waiting for the SDK’s socket"],
+  "connecting": ["等 SDK 的 WebSocket 连通", "Waiting for the SDK’s socket"],
   "signing": ["向 authsvc 要一份新的 payload", "Asking authsvc for a fresh payload"],
   "initialising": ["JIM.init：网关在验证", "JIM.init: the gateway verifies it"],
   "logging-in": ["JIM.login：登录 IM 帐号", "JIM.login: the IM account"],
