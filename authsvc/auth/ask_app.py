@@ -159,6 +159,7 @@ class AppToken:
     """An Authorization header that the page itself sends and the app accepts, such as an opaque token."""
 
     brings = Message("an Authorization header that the app accepts")
+    reads = ("Authorization", "Cookie")
     is_ambient = False
 
     def __init__(self, login: AppLogin) -> None:
@@ -168,7 +169,7 @@ class AppToken:
         authorization = request.header("Authorization")
         if not authorization or authorization.partition(" ")[0].lower() in _OF_BROWSERS:
             return None
-        if request.header("Cookie"):
+        if request.header("Cookie") is not None:
             return None  # only the app knows which of the two it accepts: see AppCookie
         return self._login.user_id(request, "", authorization, now_ms)
 
@@ -177,6 +178,7 @@ class AppCookie:
     """A cookie that the app accepts, or a password that the browser adds by itself."""
 
     brings = Message("a cookie that the app accepts")
+    reads = ("Authorization", "Cookie")
     is_ambient = True
 
     def __init__(self, login: AppLogin) -> None:

@@ -45,11 +45,15 @@ class Way(Protocol):
 
     Attributes:
         brings: the credential in a few words, for the refusal of a request without any.
+        reads: the headers that it looks at.
         is_ambient: the browser or the gateway adds the credential by itself, so a request of another site has it too.
     """
 
     brings: Message
     is_ambient: bool
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
 
     def user_id(self, request: RequestLike, now_ms: int, /) -> str | None:
         """
@@ -78,7 +82,7 @@ class Authenticator:
 
         Raises:
             NotLoggedIn, NotLoggedInYet: the request has no credential, or a bad one.
-            InvalidRequest: the first way finds no credential, and a header that may have had it is empty.
+            InvalidRequest: a way finds no credential, and the server may have removed it.
             CrossSite: the credential is good, but the request comes from a page of another site.
             Unavailable: the credential cannot be checked now.
         """
@@ -93,7 +97,7 @@ class Authenticator:
                         allowed=self._allowed_origins,
                     )
                 return user_id
-            _check_not_emptied(request)
+            _check_not_emptied(request, way.reads)
         raise NotLoggedIn("the request has no credentials; accepted: {brings}", brings=self._brings)
 
     def replace(self, ways: Iterable[Way]) -> None:
@@ -102,15 +106,16 @@ class Authenticator:
         self._brings = reduce(_either, (way.brings for way in self._ways))
 
 
-def _check_not_emptied(request: RequestLike) -> None:
+def _check_not_emptied(request: RequestLike, names: Iterable[str]) -> None:
     """
-    Raise InvalidRequest for an empty header that may have had a credential.
+    Raise InvalidRequest if one of these headers is empty, or one of several of its name was.
 
     granian passes a header with a non-ASCII byte as an empty one: the credential may have been a bad one, and no other
     one may stand in for it.
     """
-    for name in ("Authorization", "Cookie"):
-        if request.header(name) == "":
+    for name in names:
+        value = request.header(name)
+        if value is not None and (not value or value[0] in ",;"):
             raise InvalidRequest(name, "is empty, or contains non-ASCII bytes, which the server removes")
 
 

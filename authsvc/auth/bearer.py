@@ -26,6 +26,7 @@ class Bearer:
     """A JWT that the page itself sends. With a store, its `jti` can be used once."""
 
     brings = Message("Authorization: Bearer <token>")
+    reads = ("Authorization",)
     is_ambient = False
 
     def __init__(self, tokens: Tokens, *, single_use: Store | None = None) -> None:
@@ -52,6 +53,7 @@ class Bearer:
 class TokenCookie:
     """A JWT in a cookie, which no script of the page can read. With a store, its `jti` can be used once."""
 
+    reads = ("Cookie",)
     is_ambient = True
 
     def __init__(self, tokens: Tokens, *, cookie: str, single_use: Store | None = None) -> None:
@@ -73,6 +75,7 @@ class Assertion:
 
     def __init__(self, tokens: Tokens, *, header: str, single_use: Store | None = None) -> None:
         self.brings = Message("{header} from the gateway", header=header)
+        self.reads = (header,)
         self._header = header
         self._users = _Users(tokens, single_use)
 

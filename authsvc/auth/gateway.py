@@ -29,6 +29,7 @@ class Gateway:
         """
         check_secrets(gateway_secrets)
         self.brings = Message("{header} from the gateway", header=user_header)
+        self.reads = ("X-Gateway-Secret",)
         self._secrets = tuple(secret.encode() for secret in gateway_secrets)
         self._user_header = user_header
         self._has_twin = twins_pass and "-" in user_header

@@ -19,6 +19,7 @@ _ORIGIN_RULE = (
     "no path (not even /), no *, no user name; a non-ASCII host in its xn-- form"
 )
 _ALLOWED_RULE = f"{_ORIGIN_RULE}; or, of an app, such as capacitor://localhost, ionic://, tauri:// or app://host"
+MAX_ORIGIN = 300  # characters; a host name has 253 at most
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -84,14 +85,14 @@ def check_same_site(
         # A browser sends at least one of the two headers with every POST. Without both, the client is not a browser.
         if sec_fetch_site == "same-site":
             raise CrossSite("the request comes from another origin of this site and has no Origin header")
-    elif not _is_origin_of(origin, host()):
+    elif not _is_origin_of(origin[:MAX_ORIGIN], host()[:MAX_ORIGIN]):
         raise CrossSite(
             "the request's Origin matches neither its Host header nor AUTHSVC_ALLOWED_ORIGINS; "
             "a reverse proxy must forward the Host header"
         )
 
 
-@lru_cache(maxsize=256)  # most requests come from a few pages; a header has 8 KB at most
+@lru_cache(maxsize=256)  # most requests come from a few pages
 def _is_origin_of(origin: str, host: str) -> bool:
     """Compare host and port only: behind a proxy that ends TLS, a request does not know its own scheme."""
     scheme = origin.partition("://")[0]

@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 class SessionCookie:
     """The app's own Flask session cookie, as `flask.sessions` signs it."""
 
+    reads = ("Cookie",)
     is_ambient = True
 
     def __init__(self, keys: Sequence[str], *, cookie: str, user_field: str, max_age_s: int) -> None:

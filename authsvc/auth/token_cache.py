@@ -46,7 +46,7 @@ class TokenCache(Generic[_Found]):
         user_id = self.find(credential, now_ms)
         if user_id is None:
             user_id, expires_ms = verify(credential)
-            if user_id is not None:
+            if user_id is not None and expires_ms > now_ms:
                 self.add(credential, user_id, expires_ms=expires_ms, now_ms=now_ms)
         return user_id
 

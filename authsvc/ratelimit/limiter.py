@@ -28,6 +28,10 @@ PIECE = 200
 PIECES = 5
 PAUSE_S = 0.005
 
+# A request may have arrived in the window before, and have waited for its login or its body since. One that is later
+# than that shows that the clock was set back.
+LATE_MS = 60_000
+
 
 class Quota(NamedTuple):
     """What a user has left: `remaining` requests in the next `reset_s` seconds."""
@@ -88,8 +92,8 @@ class Limiter:
         """
         Count one request and return what is left.
 
-        A rejected request is not counted. The windows of each user start at a different moment, so that not all users
-        retry at once.
+        A rejected request is not counted. One that is late counts in the window that has begun since. The windows of
+        each user start at a different moment, so that not all users retry at once.
 
         Raises:
             TooManyRequests: the limit of the window is reached.
@@ -97,13 +101,13 @@ class Limiter:
         rate, key = self.rate, (appkey, user_id)
         with self._lock:
             tally = self._tallies.get(key)
-            if tally is None or not tally.begins_ms <= now_ms < tally.ends_ms:
+            if tally is None or not tally.begins_ms - LATE_MS <= now_ms < tally.ends_ms:
                 tally = self._begin(key, now_ms)
             used = tally.shared + tally.pending
             if used < rate.limit:
                 tally.pending += 1
                 self._dirty[key] = tally
-        reset_s = -((now_ms - tally.ends_ms) // 1000)
+        reset_s = -((max(now_ms, tally.begins_ms) - tally.ends_ms) // 1000)
         if used >= rate.limit:
             raise TooManyRequests(limit=rate.limit, window_ms=rate.window_ms, retry_after_s=reset_s)
         return Quota(rate, rate.limit - used - 1, reset_s)

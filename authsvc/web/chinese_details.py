@@ -26,6 +26,7 @@ DETAILS: Mapping[str, str] = {
     "contains an unpaired surrogate, which is not valid text": "含有不成对的代理字符（surrogate），不是合法文本",
     "has the same name twice in one object": "同一个对象里有重复的字段名",
     "is larger than 64 KiB": "超过 64 KiB",
+    "took longer than {most_s} s to arrive": "超过 {most_s} 秒才收完",
     "is not a known field; known fields: {known}": "未知字段，支持的字段：{known}",
     "is not a known parameter; known parameters: {known}": "未知参数，支持的参数：{known}",
     "is not a field of an auth payload": "不是 auth_payload 的字段",

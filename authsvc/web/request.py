@@ -27,6 +27,7 @@ from authsvc.web import accept_language, json_body
 from authsvc.web.language import Language
 from authsvc.web.problems import Problem
 
+BODY_S = 10.0  # from the request's arrival to the end of its body; granian waits without limit
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where a body without a length needs a transfer coding
@@ -107,7 +108,13 @@ class Request:
         return parse_options_header(self.environ.get("CONTENT_TYPE"))[0].lower()
 
     def read(self) -> bytes:
-        """Return the body. Raises RequestEntityTooLarge, or BadRequest if it ends early or is malformed."""
+        """
+        Return the body.
+
+        Raises:
+            RequestEntityTooLarge, BadRequest: it is too large, ends early or is malformed.
+            InvalidRequest: it has taken so long that `now_ms`, and a login, no longer hold.
+        """
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if length == "0" or (
@@ -118,6 +125,8 @@ class Request:
         content = get_input_stream(environ, max_content_length=json_body.MAX_BYTES + 1).read()
         if len(content) > json_body.MAX_BYTES:
             raise RequestEntityTooLarge
+        if time.perf_counter() - self.begun_s > BODY_S:
+            raise InvalidRequest("body", "took longer than {most_s} s to arrive", most_s=f"{BODY_S:g}")
         return content
 
     def fields(self, names: Collection[str], *, may_be_empty: bool) -> Mapping[str, object]:

@@ -261,6 +261,13 @@ def test_one_question_for_one_login(issue: Issue, stand_in: AppStandIn) -> None:
         assert len(stand_in.questions) == before + 1
 
 
+def test_a_cookie_that_was_emptied(issue: Issue, stand_in: AppStandIn) -> None:
+    """A token beside it is not asked about alone: only the app knows which of the two it accepts."""
+    answer = issue(TOKEN | {"Cookie": ""})
+    assert (answer.status_code, answer.get_json()["detail"].partition(",")[0]) == (400, "Cookie: is empty")
+    assert not stand_in.questions
+
+
 class Hooked(Asked):
     """A request whose `hook` is called when its login turns out to be unknown."""
 

@@ -30,13 +30,27 @@ pytestmark = pytest.mark.usefixtures("stopped_clock")
 @pytest.mark.parametrize("name", ["Authorization", "Cookie"])
 def test_a_header_that_was_emptied(name: str) -> None:
     """A server may drop what it cannot read, so an empty header may have been a bad login: no later one counts."""
-    orders: list[list[Way]] = [all_ways(), [session_way(), gateway_way()], [session_way()]]
-    for ways in orders:
+    for ways in (all_ways(), [session_way(), *all_ways()]):
         removed = "is empty, or contains non-ASCII bytes, which the server removes"
         with pytest.raises(InvalidRequest, match=f"^{name}: {removed}$"):
             Authenticator(ways, allowed_origins=frozenset()).authenticate(
                 asking(GOOD["assertion"]() | GOOD["gateway"]() | {name: ""}), NOW_MS
             )
+
+
+@pytest.mark.parametrize("value", [",Basic eDp4", ", Bearer x", ";theme=dark"])
+def test_one_of_several_headers_that_was_emptied(value: str) -> None:
+    """A server may join what it has emptied with the next of its name."""
+    name = "Cookie" if ";" in value else "Authorization"
+    authenticator = Authenticator([session_way(), Bearer(tokens()), gateway_way()], allowed_origins=frozenset())
+    with pytest.raises((InvalidRequest, NotLoggedIn), match=r"is empty, or contains|and nothing else"):
+        authenticator.authenticate(asking(GOOD["gateway"]() | {name: value}), NOW_MS)
+
+
+def test_a_way_is_spoiled_by_its_own_headers_alone() -> None:
+    """An assertion counts beside a cookie with bytes beyond ASCII where no session could have been in it."""
+    authenticator = Authenticator([Bearer(tokens()), Assertion(tokens(), header="X-Jwt")], allowed_origins=frozenset())
+    assert authenticator.authenticate(asking(GOOD["assertion"]() | {"Cookie": ""}), NOW_MS) == "by-assertion"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from authsvc.auth.same_site import check_same_site, parse_allowed, parse_origin
+from authsvc.auth.same_site import MAX_ORIGIN, check_same_site, parse_allowed, parse_origin
 from authsvc.errors import CrossSite
 
 ALLOWED = frozenset({"https://app.example"})
@@ -181,3 +181,12 @@ def test_null_is_never_ours(sec_fetch_site: str | None) -> None:
     """Not even if somebody has put it among the allowed ones, or the browser calls it our own."""
     with pytest.raises(CrossSite, match="null"):
         check_same_site(origin="null", sec_fetch_site=sec_fetch_site, host=lambda: "null", allowed={"null"})
+
+
+def test_an_origin_longer_than_any_host_name() -> None:
+    """It is nobody's, and is not kept: a server may accept headers of hundreds of kilobytes."""
+    host = "a" * MAX_ORIGIN
+    check_same_site(origin=f"https://{host[8:]}", sec_fetch_site=None, host=lambda: host[8:], allowed=())
+    for longer in (host, f"{host}.example"):
+        with pytest.raises(CrossSite):
+            check_same_site(origin=f"https://{longer}", sec_fetch_site=None, host=lambda: host, allowed=())

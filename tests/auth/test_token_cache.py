@@ -41,6 +41,13 @@ def test_verified_again(cache: TokenCache[str]) -> None:
     assert len(cache) == 1
 
 
+def test_expired_at_once(cache: TokenCache[str]) -> None:
+    """What must be verified each time takes no other's place."""
+    for _ in range(2):
+        assert cache.user("a", NOW_MS, lambda _: ("ming", NOW_MS)) == "ming"
+    assert len(cache) == 0
+
+
 def test_bounded(cache: TokenCache[str]) -> None:
     """Of too many, the one that was verified longest ago is forgotten."""
     for number in (*range(MAX_TOKENS), 0):

@@ -13,11 +13,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from authsvc.web.request import BODY_S
 from tests.conftest import bearer_of
 from tests.processes.test_sockets import ISSUE, SECRET, TOKEN, head, is_issued, send, statuses
 from tests.support.promptness import check_prompt
@@ -239,6 +241,20 @@ def test_the_slow(server: Service, part: str, request: pytest.FixtureRequest) ->
         stack.callback(is_over.set)
         for _ in range(3):
             assert is_issued(send(server, HIDDEN, patience_s=patience_s))
+
+
+def test_a_body_that_is_held_back(server: Service) -> None:
+    """A login does not outlive its session, nor a payload its ten minutes, by a request that waits for its end."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=BODY_S + 1) as connection:
+        connection.sendall(head(TOKEN, JSON, b"Content-Length: 2") + b"{")
+        with suppress(TimeoutError):
+            assert not is_issued(connection.recv(65_536))
+            return
+        connection.settimeout(20)
+        connection.sendall(b"}")
+        answer = b"".join(iter(partial(connection.recv, 65_536), b""))
+        assert statuses(answer) == [400]
+        assert b"body: took longer than 10 s to arrive" in answer
 
 
 def leave_open(stack: ExitStack, server: Service, sent: bytes, *, connections: int) -> None:

