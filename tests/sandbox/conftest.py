@@ -141,7 +141,7 @@ class Sandbox:
 
     def wait_polled(self) -> None:
         """Wait until a poll waits here for something to send."""
-        wait_until(lambda: any(socket.is_polled for socket in self.hub.sockets.values()))
+        wait_until(lambda: any(socket.is_polled for socket in list(self.hub.sockets.values())))
 
     def close(self) -> None:
         self.run(self._end())
