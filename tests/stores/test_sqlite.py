@@ -441,6 +441,24 @@ def test_moved_and_restored(store: SqliteStore, path: Path, clock: Clock, suffix
         wait_until(lambda: claims(store, "later", clock.now_ms - 1))
 
 
+def test_moved_and_restored_while_closed(store: SqliteStore, path: Path, clock: Clock) -> None:
+    """A whole folder that comes back is trusted only from then on, also by a store that was closed in between."""
+    store.ping()
+    store.close()
+    path.parent.rename(path.parent.with_name("away"))
+    clock.now_ms += 5_000
+    store.ping()
+    clock.now_ms += 5_000
+    used_ms = clock.now_ms - 1
+    assert claims(store, "key", used_ms)
+    store.close()
+    path.parent.rename(path.parent.with_name("second"))
+    path.parent.with_name("away").rename(path.parent)
+    assert not claims(store, "key", used_ms)
+    clock.now_ms += 5_000
+    assert claims(store, "later", clock.now_ms - 1)
+
+
 def test_copy_written_over_the_file(store: SqliteStore, path: Path, clock: Clock) -> None:
     """A copy that is written over the file while nobody has it open is as little trusted as one that replaces it."""
     store.put("key", "copied", keep_ms=MINUTE_MS)
@@ -785,12 +803,13 @@ def test_a_failure_of_the_caller_leaves_nothing_open(store: SqliteStore, path: P
 
 
 def test_a_file_from_before_forgetting_was_noted(path: Path, clock: Clock) -> None:
-    """What an earlier version made is used, and remembers what that has claimed."""
+    """What an earlier version made is used, with its birth mark, and remembers what that has claimed."""
     with closing(SqliteStore(str(path), now_ms=clock)) as store:
         assert store.add("claim:1", "mine", keep_ms=MINUTE_MS)
-    with closing(sqlite3.connect(path)) as earlier:
-        earlier.execute("DROP TABLE forgotten")
-        earlier.execute("DROP TABLE born")
+        with closing(sqlite3.connect(path)) as earlier:
+            earlier.execute("DROP TABLE forgotten")
+            earlier.execute("DROP TABLE born")
+    clock.now_ms += 1_000
     with closing(SqliteStore(str(path), now_ms=clock)) as store:
         assert not store.add("claim:1", "other", keep_ms=MINUTE_MS)
-        store.ping()
+        assert born_ms(store) == BORN_MS

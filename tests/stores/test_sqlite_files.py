@@ -15,7 +15,7 @@ from authsvc.stores.sqlite import SqliteStore
 from authsvc.stores.store import Store
 from tests.stores.calls import CALLS, check_unavailable, works
 
-SOMEBODY = 65_534
+SOMEBODY = 1  # whose id is next to root's
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can try it as another user")
 
 
@@ -75,6 +75,23 @@ def as_somebody() -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+def test_link_in_the_place_of_the_lock(store: Store, folder: Path) -> None:
+    """It is not followed: root would make or lock a file that somebody else has chosen."""
+    (folder / ".store.db-lock").symlink_to(folder / "elsewhere")
+    raised = check_unavailable(store, CALLS["add"])
+    assert isinstance(raised.__cause__, OSError)
+    assert not (folder / "elsewhere").exists()
+
+
+def test_each_file_is_made_private(folder: Path) -> None:
+    """One that has no more rights than it should does not hide another that has."""
+    for _ in range(2):
+        with closing(SqliteStore(f"{folder}/store.db", now_ms=clock.now_ms)) as store:
+            store.ping()
+            assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        (folder / ".store.db-lock").chmod(0o666)
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
