@@ -70,6 +70,7 @@ def test_bounded_under_contention(path: Path, log: Path, store: SqliteStore, rat
     )
     assert max(peak_bytes, log.stat().st_size) < 64 * MB, measured
     if LOAD_S > 10:
+        assert sum(accepted) > 50 * LOAD_S, measured
         assert sum(away) == 0, measured
         assert rate is None or max(worst_s) < 0.2, measured
 
