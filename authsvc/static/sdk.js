@@ -580,7 +580,13 @@
     },
     sync_receipt(sdk, data) {
       sdk.ask("sync_receipt_ack", { sync_key: data.sync_key });
-      sdk.tell("onSyncMsgReceipt", data.receipts);
+      const found = new Map(); // one for each conversation
+      for (const receipt of data.receipts) {
+        const known = found.get(conversationOf(receipt));
+        if (known) known.receipt_msgs.push(...receipt.receipt_msgs);
+        else found.set(conversationOf(receipt), receipt);
+      }
+      sdk.tell("onSyncMsgReceipt", [...found.values()]);
     },
     receipt_change: (sdk, data) => sdk.tell("onMsgReceiptChange", data),
     trans_msg_rec: (sdk, data) => sdk.tell("onTransMsgRec", data),

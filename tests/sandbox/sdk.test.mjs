@@ -376,20 +376,24 @@ async function main() {
   omarsPhone.sdk.loginOut();
   await offline("omar");
   const missed = await ming.ask("sendSingleMsg", { target_username: "omar", content: "missed", need_receipt: true });
+  const second = await ming.ask("sendSingleMsg", { target_username: "omar", content: "too", need_receipt: true });
   await ming.ask("addFriend", { target_name: "omar", why: "again" });
   const back = await page("omar");
   const conversation = (await back.heard("onSyncConversation"))[0];
-  same(conversation.msgs.map((one) => one.msg_id), [missed.msg_id]);
-  assert.equal(conversation.unread_msg_count, 1);
+  same(conversation.msgs.map((one) => one.msg_id), [missed.msg_id, second.msg_id]);
+  assert.equal(conversation.unread_msg_count, 2);
   same((await back.heard("onSyncEvent")).map((event) => event.event_type), [5]);
   ming.sdk.loginOut();
   phone.sdk.loginOut();
   await offline("ming");
-  await back.ask("addSingleReceiptReport", { username: "ming", appkey, msg_ids: back.own([missed.msg_id]) });
+  for (const { msg_id } of [missed, second]) {
+    await back.ask("addSingleReceiptReport", { username: "ming", appkey, msg_ids: back.own([msg_id]) });
+  }
   const roaming = await page("ming", 1);
-  assert.equal((await roaming.heard("onSyncMsgReceipt"))[0].receipt_msgs[0].unread_count, 0);
+  const receipts = await roaming.heard("onSyncMsgReceipt");
+  same(receipts.map((one) => one.receipt_msgs.map(({ msg_id }) => msg_id)), [[missed.msg_id, second.msg_id]]);
   const history = (await roaming.heard("onSyncConversation")).find((one) => one.from_username === "omar");
-  assert.equal(history.msgs.at(-1).msg_id, missed.msg_id);
+  assert.equal(history.msgs.at(-1).msg_id, second.msg_id);
   assert.ok(history.msgs.length > 5);
 
   // a kick, a new password, and the end of the connection

@@ -63,7 +63,8 @@ def _push(core: Core, line: Line, user: User, *, with_history: bool) -> None:
     if user.events:
         line.socket.emit("sync_event", {"sync_key": user.events[-1]["event_id"], "events": user.events})
     if user.receipts:
-        line.socket.emit("sync_receipt", {"sync_key": user.receipts[-1]["key"], "receipts": user.receipts})
+        receipts = [{name: receipt[name] for name in receipt if name != "key"} for receipt in user.receipts]
+        line.socket.emit("sync_receipt", {"sync_key": user.receipts[-1]["key"], "receipts": receipts})
 
 
 def _item(core: Core, line: Line, user: User, conversation: str, *, with_history: bool) -> dict[str, Any]:

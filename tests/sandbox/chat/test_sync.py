@@ -8,6 +8,7 @@ import pytest
 from authsvc.sandbox import core as core_module
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.pages import Page
+from tests.support.made_up import APPKEY
 
 Opener = Callable[..., Page]
 KEYS = {"sync_key": 0, "sync_type": 0, "sync_event_key": 0, "msg_receipt_key": 0}
@@ -101,7 +102,8 @@ def test_missed_receipts(ming: Page, omar: Page, page: Opener) -> None:
         again = page("ming")
         again.do("sync_check", **KEYS)
         told = again.heard("sync_receipt")
-        assert told["receipts"][0]["receipt_msgs"] == [{"msg_id": sent["msg_id"], "unread_count": 0}]
+        read = [{"msg_id": sent["msg_id"], "unread_count": 0}]
+        assert told["receipts"] == [{"type": 3, "appkey": APPKEY, "username": "omar", "receipt_msgs": read}]
         again.close()
     again = page("ming")
     again.do("sync_receipt_ack", sync_key=told["sync_key"])
