@@ -93,7 +93,7 @@ class Process:
         while not self._answers():
             if self._process.poll() is not None:
                 raise BenchError(f"{self._command[0]} ended: {self.log_end()}")
-            if time.monotonic() - began_s > 30:
+            if time.monotonic() - began_s > 60:
                 raise BenchError(f"{self._command[0]} does not answer: {self.log_end()}")
             time.sleep(0.002)
         return time.monotonic() - began_s

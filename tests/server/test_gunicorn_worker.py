@@ -3,6 +3,7 @@
 import gc
 import http.client
 import re
+import selectors
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from authsvc.server.gunicorn_http import Socket
 from authsvc.server.gunicorn_worker import Worker
-from authsvc.server.limits import ANSWERED_S, READ_S
+from authsvc.server.limits import ANSWERED_S, READ_S, SENT_S
 from tests.conftest import bearer_of
 from tests.support import needed
 from tests.support.running import Service
@@ -370,6 +371,45 @@ def test_a_head_too_large() -> None:
             client.sendall(b"X: " + b"x" * 5_000 + b"\r\n")
         assert not is_kept
         assert client.recv(65_536).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_connection_that_cannot_be_accepted() -> None:
+    """With no file left, or a fault of the network: the worker goes on."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.close()
+    made(Worker, echoing).accept(listener)
+
+
+def test_who_reads_no_answer_is_given_up() -> None:
+    """An answer that has not gone out in time is not sent, and its thread is free."""
+    worker = made(Worker, echoing)
+    with connected(worker) as (conn, client):
+        conn.sock = Socket(conn.sock)
+        worker._begun_s[conn] = time.monotonic()
+        conn.sock.sends_since_s = time.monotonic() - SENT_S - 1
+        worker.murder_pending()
+        with pytest.raises(BrokenPipeError):
+            conn.sock.sendall(b"answer")
+        assert client.recv(6) == b""
+
+
+def test_what_comes_after_the_last_answer_is_thrown_away() -> None:
+    """A connection is closed when its client has closed it, and what it sends until then takes no answer back."""
+    worker = made(Worker, echoing)
+    worker.poller = selectors.DefaultSelector()
+    with closing(worker.poller), connected(worker) as (conn, client):
+        conn.sock = Socket(conn.sock)
+        worker.nr_conns = 1
+        worker._linger(conn)
+        for sent in (b"more", b"and more"):
+            client.sendall(sent)
+            ((key, _),) = worker.poller.select(60)
+            key.data(conn.sock)
+            assert (worker.nr_conns, len(worker.pending_conns)) == (1, 1)
+        client.shutdown(socket.SHUT_WR)
+        ((key, _),) = worker.poller.select(60)
+        key.data(conn.sock)
+        assert (worker.nr_conns, len(worker.pending_conns)) == (0, 0)
 
 
 @pytest.mark.parametrize(("age_s", "sent"), [(READ_S + 1, b"answer"), (ANSWERED_S + 1, b"")])

@@ -2,7 +2,7 @@
 
 import logging
 import os
-import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -183,15 +183,23 @@ def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
     assert watch.broken() == ("AUTHSVC_MASTER_SECRET_FILE",)
 
 
-def test_a_file_that_is_being_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_is_being_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half a secret looks like a complete one: a file is used when it is unchanged for a while, which is logged."""
     watch, applied = Watcher(variables_with_files(tmp_path)), Applied()
     half, whole = made_up.OTHER_MASTER_SECRET[:12], f"{made_up.OTHER_MASTER_SECRET}\n"
     (tmp_path / "master").write_text(half)
-    writer = threading.Timer(SETTLED_S / 4, (tmp_path / "master").write_text, [whole])
-    writer.start()
-    watch.look(applied)
-    writer.join()
+    paused_s: list[float] = []
+
+    def pause(for_s: float) -> None:
+        paused_s.append(for_s)
+        (tmp_path / "master").write_text(whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", pause)
+        watch.look(applied)
+    assert paused_s == [SETTLED_S]
     assert applied.secrets == []
     assert caplog.messages == ["changed settings are not used: a file is still being written"]
     watch.look(applied)

@@ -415,6 +415,18 @@ def test_a_frozen_vendor_costs_a_bounded_time(make: Make, stand_in: VendorStandI
     stand_in.thaw()
 
 
+def test_a_flight_is_not_waited_for_longer_than_the_vendor(
+    make: Make, stand_in: VendorStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it waits for a thread, and has no time-out of its own yet."""
+    media = make(total_s=60)
+    monkeypatch.setattr(media_module, "SLACK_S", -60.0)
+    stand_in.freeze()
+    with pytest.raises(VendorSlow):
+        media.resolve(APP, "ming", "a", NOW_MS)
+    stand_in.thaw()
+
+
 def test_what_came_in_time(make: Make, stand_in: VendorStandIn) -> None:
     """Of a batch that takes longer than there is time, the ids that were answered have their result."""
     places, is_over = threading.Semaphore(SLOTS), threading.Event()
