@@ -62,7 +62,7 @@ def test_a_bearer_token_logs_in(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "authorization", ["Basic bWluZzpwYXNz", "Digest a=b, c=d", "Bearerish abc", "Token abc", " ", "abc"]
+    "authorization", ["Basic bWluZzpwYXNz", "Digest a=b, c=d", "Bearerish abc", "Token abc", "X-Token abc", " ", "abc"]
 )
 def test_another_scheme_is_no_bearer_token(authorization: str) -> None:
     """A credential for somebody else is left to somebody else."""
