@@ -3,9 +3,11 @@
 import json
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Self
+
+from tests.support.http_server import OneByOneServer
 
 
 class LoginService:
@@ -27,7 +29,7 @@ class LoginService:
         self.between_chunks_s = 0.0
         self.publish()
         self._stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = OneByOneServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def publish(self, *keys: object) -> None:
