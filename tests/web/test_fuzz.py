@@ -134,7 +134,7 @@ def is_of_an_emptied_header(answer: Any) -> bool:
         return False
     sent = [answer.request.headers.get(name) for name in ("Authorization", "Cookie")]
     texts = [value.decode("latin-1") if isinstance(value, bytes) else value for value in sent if value is not None]
-    assert not all(value.strip() and value.isascii() for value in texts), texts
+    assert any(not value.strip() or value.strip()[0] in ",;" or not value.isascii() for value in texts), texts
     return True
 
 
