@@ -95,12 +95,6 @@ def long_timeouts() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait long for a real store, which a test does not stop, and whatever else there is."""
-    patience.with_everything(monkeypatch.setattr)
-
-
 class Seen(logging.Handler):
     """Everything that a test made visible: log records with their tracebacks, answers, output of processes."""
 

@@ -70,7 +70,7 @@ def files(tmp_path: Path) -> Files:
 
 
 @pytest.fixture
-def start(seen: Seen, patient_store: None) -> Iterator[Start]:
+def start(seen: Seen) -> Iterator[Start]:
     """Start services in this process; give a client of each."""
     apps: list[Flask] = []
 

@@ -133,7 +133,7 @@ def test_store_unavailable(settings: Settings, clock: Clock) -> None:
     assert "clock" not in every
 
 
-def test_store_that_may_evict(settings: Settings, clock: Clock, redis_server: RedisServer, patient_store: None) -> None:
+def test_store_that_may_evict(settings: Settings, clock: Clock, redis_server: RedisServer) -> None:
     """A failure, with the setting to change; it works until memory is short, and then nothing shows it."""
     settings = settings.model_copy(update={"store_url": Secret(redis_server.url)})
     assert "memory" not in found(settings, clock)
@@ -282,7 +282,7 @@ def test_a_server_that_repeats_the_password(settings: Settings, clock: Clock, tm
     assert "write failed: unknown command 'AUTH' (" in one.words
 
 
-def test_a_node_of_a_cluster(settings: Settings, clock: Clock, tmp_path: Path, patient_store: None) -> None:
+def test_a_node_of_a_cluster(settings: Settings, clock: Clock, tmp_path: Path) -> None:
     """The URL of one node names the URL to use."""
     with PortServer(tmp_path / "node", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
         url = f"redis://127.0.0.1:{server.port}"

@@ -51,7 +51,7 @@ def test_ready_though_a_secret_file_is_broken(store: Store, clock: Clock) -> Non
     assert is_ready(checks)
 
 
-def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Clock, patient_store: None) -> None:
+def test_ready_though_claims_may_be_evicted(redis_server: RedisServer, clock: Clock) -> None:
     """It is reported, and does not decide: all other instances have it too."""
     store = open_store(redis_server.url)
     with redis_server.client() as client:
