@@ -43,8 +43,11 @@ def test_after_a_fork() -> None:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover -- in another process
-        os.write(write, "".join(fresh_id() for _ in range(DRAWN)).encode())
-        os._exit(0)
+        try:
+            os.write(write, "".join(fresh_id() for _ in range(DRAWN)).encode())
+            os._exit(0)
+        finally:
+            os._exit(2)
     os.close(write)
     with os.fdopen(read) as pipe:
         childs = pipe.read()

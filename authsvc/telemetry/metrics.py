@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from authsvc.telemetry.access_log import Finished
@@ -97,12 +97,17 @@ class Metrics:
             self._own.gauges, self._own.gauged_s = fitting, time.monotonic()
             self._share()
 
-    def request(self, done: Finished) -> None:
-        """Count an answered request. Call it from the thread that publishes."""
-        # A refused request may have any appkey.
-        action, appkey = (None, None) if done.refusal else (done.action, done.appkey)
-        self._requests_done[done.route, done.status, done.code, done.refusal, action, appkey] += 1
-        self._took_s[done.route].append(done.took_s)
+    def requests(self, done: Iterable[Finished]) -> None:
+        """Count answered requests. Call it from the thread that publishes."""
+        counts, took_s = self._requests_done, self._took_s
+        # By position: each access by name is a function call.
+        for _, route, status, _, one_s, _, _, code, refusal, action, appkey, _, _ in done:
+            # A refused request may have any appkey.
+            kind = (
+                (route, status, code, refusal, None, None) if refusal else (route, status, code, None, action, appkey)
+            )
+            counts[kind] += 1
+            took_s[route].append(one_s)
 
     def publish(self) -> None:
         """Count all since the last call, and publish it for the other workers. Call it from one thread."""

@@ -50,7 +50,7 @@ def test_requests_and_payloads() -> None:
         done(action="verified", appkey=made_up.APPKEY),
         done(429, 0.3, code=889003, refusal="too-many-requests", action="issued", appkey=made_up.APPKEY),
     ):
-        counted.request(finished)
+        counted.requests([finished])
     counted.publish()
     counted.publish()
     values = figures(counted.text())
@@ -74,7 +74,7 @@ def test_histograms_are_prometheus_own(took_s: float) -> None:
     all_s = (took_s, took_s, 0.07)
     for one_s in all_s:
         reference.labels(ISSUE).observe(one_s)
-        counted.request(done(took_s=one_s))
+        counted.requests([done(took_s=one_s)])
     counted.publish()
     expected = figures(prometheus_client.generate_latest(registry))
     values = figures(counted.text())
@@ -171,15 +171,17 @@ def worker(slots: Slots, *, offset_ms: int = 0, checks: str = "ok") -> Iterator[
     stay, leave = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(leave)
-        slots.take()
-        counted = Metrics(slots)
-        counted.request(COUNT_ONE)
-        counted.publish()
-        counted.gauges(checks={"vendor": checks}, offsets_ms={"vendor": offset_ms}, **STATE)  # type: ignore[arg-type]
-        os.write(is_ready, b"x")
-        os.read(stay, 1)  # until the parent closes its end
-        os._exit(0)
+        try:
+            os.close(leave)
+            slots.take()
+            counted = Metrics(slots)
+            counted.requests([COUNT_ONE])
+            counted.publish()
+            counted.gauges(checks={"vendor": checks}, offsets_ms={"vendor": offset_ms}, **STATE)  # type: ignore[arg-type]
+            os.write(is_ready, b"x")
+            os.read(stay, 1)  # until the parent closes its end
+        finally:
+            os._exit(0)
     os.close(is_ready)
     os.close(stay)
     try:
@@ -218,7 +220,7 @@ def test_more_workers_than_slots(caplog: pytest.LogCaptureFixture) -> None:
         assert slots.take() is None
         slots.beat()
         counted = Metrics(slots)
-        counted.request(COUNT_ONE)
+        counted.requests([COUNT_ONE])
         counted.publish()
         assert figures(counted.text())["payloads_issued_total", "app"] == slots.number + 1
 
@@ -231,7 +233,7 @@ def test_no_more_is_counted_than_there_is_room_for(caplog: pytest.LogCaptureFixt
     apps = [f"{number:024}" for number in range(3_000)]
     for _ in range(2):
         for appkey in apps:
-            counted.request(done(action="verified", appkey=appkey))
+            counted.requests([done(action="verified", appkey=appkey)])
         counted.publish()
         gauged(counted, budget_left=dict.fromkeys(apps, 2**63))
     assert caplog.messages == ["the memory for metrics is full: new series are not counted"]

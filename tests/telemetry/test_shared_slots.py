@@ -12,8 +12,11 @@ def in_another_process(shared: Slots, *contents: bytes) -> None:
     """Take a slot in a process of its own, publish these one after the other, and end."""
     pid = os.fork()
     if pid == 0:
-        shared.take()
-        os._exit(0 if all(shared.publish(content) for content in contents) else 1)
+        try:
+            shared.take()
+            os._exit(not all(shared.publish(content) for content in contents))
+        finally:
+            os._exit(2)
     assert os.waitpid(pid, 0)[1] == 0
 
 
