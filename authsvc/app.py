@@ -43,8 +43,9 @@ from authsvc.web import flask_app
 from authsvc.web.direct import Direct
 from authsvc.web.forks import PerProcess
 from authsvc.web.lifecycle import Lifecycle
+from authsvc.web.media import MediaRoutes
+from authsvc.web.payloads import PayloadRoutes
 from authsvc.web.routes import routes
-from authsvc.web.services import Services
 
 _log = logging.getLogger(__name__)
 
@@ -181,22 +182,12 @@ def create_app(
         tracing=trace,
         now_ms=now_ms,
     )
-    services = Services(
-        apps=apps,
-        authenticator=authenticator,
-        verifiers=verifiers,
-        limiter=limiter,
-        media=media,
-        accounts=accounts,
-        has_signature_route=used.signature_route,
-        sdk={"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options},
-        store=store,
-        readiness=readiness,
-        now_ms=now_ms,
-    )
-    table = routes(services)
+    sdk = {"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options}
+    payloads = PayloadRoutes(authenticator, apps, verifiers, limiter, accounts, sdk, store, now_ms)
+    media_routes = MediaRoutes(authenticator, apps, media)
+    table = routes(payloads, media_routes, readiness, for_jchat_web=used.signature_route)
     app = flask_app.create(table, lifecycle)
-    direct = Direct(app.wsgi_app, table, lifecycle, is_open=flask_app.watch(app))
+    direct = Direct(app.wsgi_app, flask_app.unless_hooked(app, table), lifecycle)
     app.wsgi_app = PerProcess(direct, again)  # type: ignore[method-assign] # as in Flask's documentation
     # A new store's birth mark must be older than the first payload, or that payload would count as expired.
     with suppress(StoreUnavailable):

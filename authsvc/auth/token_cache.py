@@ -5,9 +5,9 @@ A credential is a token or a session cookie. Bounded, and by digest: the credent
 has the reason in place of its user. Imports nothing of the project.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Generic, TypeVar
 
 LIFE_MS = 60_000
@@ -29,7 +29,7 @@ class TokenCache(Generic[_Found]):
 
     def find(self, credential: str, now_ms: int) -> _Found | None:
         """Return the user of a credential that was verified within the last minute and has not expired."""
-        known = self._users.get(_digest(credential))
+        known = self._users.get(sha256(credential.encode("latin-1", "replace")).digest())
         if known is None:
             return None
         user_id, since_ms, until_ms = known
@@ -52,13 +52,9 @@ class TokenCache(Generic[_Found]):
 
     def add(self, credential: str, user_id: _Found, *, expires_ms: int, now_ms: int) -> None:
         """Cache a credential that has just been verified, until it expires (Unix ms) or a minute has passed."""
-        digest = _digest(credential)
+        digest = sha256(credential.encode("latin-1", "replace")).digest()
         with self._lock:
             self._users.pop(digest, None)  # so that it becomes the newest
             self._users[digest] = (user_id, now_ms, min(expires_ms, now_ms + LIFE_MS))
             if len(self._users) > MAX_TOKENS:
                 del self._users[next(iter(self._users))]
-
-
-def _digest(credential: str) -> bytes:
-    return hashlib.sha256(credential.encode("latin-1", "replace")).digest()

@@ -9,8 +9,8 @@ from authsvc.ratelimit.limiter import Quota
 
 def rate_limit_headers(quota: Quota) -> tuple[tuple[str, str], ...]:
     """Return the limit of a counted request, and what is left of it."""
-    rate = quota.rate
+    rate, remaining, reset_s = quota
     return (
         ("RateLimit-Policy", f'"user";q={rate.limit};w={rate.window_ms // 1000}'),
-        ("RateLimit", f'"user";r={quota.remaining};t={quota.reset_s}'),
+        ("RateLimit", f'"user";r={remaining};t={reset_s}'),
     )

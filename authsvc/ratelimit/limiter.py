@@ -107,7 +107,9 @@ class Limiter:
             if used < rate.limit:
                 tally.pending += 1
                 self._dirty[key] = tally
-        reset_s = -((max(now_ms, tally.begins_ms) - tally.ends_ms) // 1000)
+        if now_ms < tally.begins_ms:
+            now_ms = tally.begins_ms
+        reset_s = -((now_ms - tally.ends_ms) // 1000)
         if used >= rate.limit:
             raise TooManyRequests(limit=rate.limit, window_ms=rate.window_ms, retry_after_s=reset_s)
         return Quota(rate, rate.limit - used - 1, reset_s)

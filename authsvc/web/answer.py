@@ -1,13 +1,12 @@
 """
 The answer of a handler: JSON, text, or a refusal in the shape of all refusals.
 
-Imports `limiter`, `rate`, `problems`, `message` and `errors`.
+Imports `request`, `limiter`, `rate`, `problems`, `message` and `errors`.
 """
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -25,25 +24,26 @@ _log = logging.getLogger(__name__)
 _to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-@dataclass(slots=True)
 class Answer:
-    """
-    Status, body, and the headers of this answer alone.
+    """Status, body, and the headers of the body and of this answer alone. Without a body, `media_type` is None."""
 
-    `media_type` is None if there is no body; `cache_control` is the value of Cache-Control.
-    """
+    __slots__ = ("body", "headers", "status")
 
-    body: bytes
-    media_type: str | None = "application/json"
-    status: int = 200
-    headers: Headers = ()
-    cache_control: str = "no-store"
-
-    def head(self) -> list[tuple[str, str]]:
-        """Return the headers of the body, and those of this answer."""
-        if self.media_type is not None:
-            return [("Content-Type", self.media_type), ("Content-Length", str(len(self.body))), *self.headers]
-        return [*self.headers] if self.status == 304 else [("Content-Length", "0"), *self.headers]
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        media_type: str | None = "application/json",
+        status: int = 200,
+        headers: Headers = (),
+        cache_control: str = "no-store",
+    ) -> None:
+        self.body, self.status = body, status
+        self.headers = [*headers, ("Cache-Control", cache_control)]
+        if media_type is not None:
+            self.headers += (("Content-Type", media_type), ("Content-Length", str(len(body))))
+        elif status != 304:
+            self.headers.append(("Content-Length", "0"))
 
 
 def of_json(members: Mapping[str, object], *, headers: Headers = ()) -> Answer:

@@ -49,3 +49,16 @@ def preflight_headers(
         "Access-Control-Allow-Headers": ", ".join((*_REQUEST_HEADERS, *more_headers)),
         "Access-Control-Max-Age": str(_PREFLIGHT_MAX_AGE_S),
     }
+
+
+def add(
+    headers: list[tuple[str, str]], origin: str, allowed: Collection[str], more: Iterable[str], *, is_preflight: bool
+) -> None:
+    """Add the CORS headers to those of an answer, `more` as of `preflight_headers`."""
+    if is_preflight:
+        methods = next((value for name, value in headers if name == "Allow"), "")
+        added = preflight_headers(origin, allowed, methods, more)
+    else:
+        added = cors_headers(origin, allowed)
+    # An allowed origin replaces the `*` of some answers.
+    headers[:] = [*(pair for pair in headers if pair[0] not in added), *added.items()]

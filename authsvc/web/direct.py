@@ -5,7 +5,8 @@ Flask takes several times as long to find a view as the handler takes to answer.
 of routes exactly goes to Flask. Imports `routes`, `answer`, `lifecycle` and `request`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.http import HTTP_STATUS_CODES
@@ -20,42 +21,44 @@ _OPEN_PART = "{media_id}"
 
 
 class Direct:
-    """A WSGI app in front of another."""
+    """A WSGI app in front of another. It asks for its routes once, at the first request."""
 
-    def __init__(
-        self, flask: WSGIApplication, routes: Sequence[Route], lifecycle: Lifecycle, *, is_open: Callable[[], bool]
-    ) -> None:
-        """Take the app for all other requests; while `is_open` is false, it gets every request."""
+    def __init__(self, flask: WSGIApplication, routes: Callable[[], Sequence[Route]], lifecycle: Lifecycle) -> None:
         self.flask = flask
+        self._routes = routes
         self._lifecycle = lifecycle
-        self._is_open = is_open
-        self._exact = {(route.method, route.path): route for route in routes if "{" not in route.path}
-        self._beginnings = [route for route in routes if route.path.endswith(_OPEN_PART)]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, or pass the request on."""
-        lifecycle = self._lifecycle
-        if not self._is_open():
-            return self.flask(environ, start_response)
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        route, rest = self._exact.get((method, path)), ""
+        exact, beginnings = self._tables
+        route, rest = exact.get((method, path)), ""
         if route is None:
-            route, rest = self._by_beginning(method, path)
+            route, rest = _by_beginning(beginnings, method, path)
         if route is None or environ.get("SCRIPT_NAME") or "HTTP_UPGRADE" in environ:
             return self.flask(environ, start_response)
+        lifecycle = self._lifecycle
         request = Request(environ, lifecycle.now_ms(), lifecycle.tracing, rest)
         try:
             answer = route.handler(request)
         except Exception as exc:  # noqa: BLE001 -- a bug is logged there
             answer = of_exception(request, exc)
-        headers, status = answer.head(), answer.status
-        lifecycle.finish(request, headers, route=route.path, status=status, cache_control=answer.cache_control)
+        headers, status = answer.headers, answer.status
+        lifecycle.finish(request, headers, route=route.path, status=status)
         start_response(_STATUS_LINES[status], headers)
         return [answer.body]  # granian sends a list at once, and any other iterable through a channel
 
-    def _by_beginning(self, method: str, path: str) -> tuple[Route | None, str]:
-        for route in self._beginnings:
-            beginning = route.path.removesuffix(_OPEN_PART)
-            if method == route.method and path.startswith(beginning) and path != beginning and path.isascii():
-                return route, path.removeprefix(beginning)
-        return None, ""
+    @cached_property
+    def _tables(self) -> tuple[Mapping[tuple[str, str], Route], Sequence[Route]]:
+        """The routes by method and path, and those with an open part."""
+        routes = self._routes()
+        exact = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        return exact, [route for route in routes if route.path.endswith(_OPEN_PART)]
+
+
+def _by_beginning(routes: Iterable[Route], method: str, path: str) -> tuple[Route | None, str]:
+    for route in routes:
+        beginning = route.path.removesuffix(_OPEN_PART)
+        if method == route.method and path.startswith(beginning) and path != beginning and path.isascii():
+            return route, path.removeprefix(beginning)
+    return None, ""

@@ -1,14 +1,12 @@
 """
 Flask's door: a Flask app whose views call the handlers, with all features of Flask.
 
-These are unusual paths, 404 and 405, HEAD and OPTIONS, the test client, embedding in another app, and extensions. The
-only module of `web` that imports `flask`. Of the project it imports `routes`, `answer`, `lifecycle` and
-`request`.
+These are unusual paths, 404 and 405, HEAD and OPTIONS, the test client, embedding in another app, and extensions.
+Imports `routes`, `answer`, `lifecycle` and `request`.
 """
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import cache
 from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, request, signals
@@ -22,7 +20,7 @@ from authsvc.web.request import Request
 from authsvc.web.routes import Route
 
 _KEY = "authsvc.request"
-_OURS = frozenset({"Cache-Control", "X-Content-Type-Options", "X-Request-Id"})
+_OURS = frozenset({"X-Content-Type-Options", "X-Request-Id"})
 _HOOKS = (
     *("before_request_funcs", "after_request_funcs", "teardown_request_funcs", "teardown_appcontext_funcs"),
     *("url_value_preprocessors", "error_handler_spec", "view_functions"),
@@ -58,14 +56,10 @@ def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
     @app.after_request
     def end(response: Response) -> Response:
         rule = request.url_rule
+        route = "unmatched" if rule is None else paths.get(rule.endpoint, rule.rule)
+        response.headers.setdefault("Cache-Control", "no-store")
         headers = [pair for pair in response.headers if pair[0] not in _OURS]
-        lifecycle.finish(
-            request.environ[_KEY],
-            headers,
-            route="unmatched" if rule is None else paths.get(rule.endpoint, rule.rule),
-            status=response.status_code,
-            cache_control=response.headers.get("Cache-Control", "no-store"),
-        )
+        lifecycle.finish(request.environ[_KEY], headers, route=route, status=response.status_code)
         response.headers = Headers(headers)
         return response
 
@@ -79,20 +73,20 @@ def create(routes: Sequence[Route], lifecycle: Lifecycle) -> Flask:
     return app
 
 
-def watch(app: Flask) -> Callable[[], bool]:
+def unless_hooked(app: Flask, routes: Sequence[Route]) -> Callable[[], Sequence[Route]]:
     """
-    Return a function that returns whether the app has the same hooks as now. It decides at its first call.
+    Return a function that returns the routes; none if the app has other hooks than now, which need Flask for each.
 
-    Receivers of Flask's signals count too, whenever they were connected. An extension with a hook for each request
-    needs Flask for each. Flask itself accepts no more hooks after the first request.
+    Receivers of Flask's signals count too, whenever they were connected. Flask accepts no hooks after the first
+    request.
     """
     before = deepcopy(_hooks(app))
 
-    @cache
-    def is_unchanged() -> bool:
-        return _hooks(app) == before and not any(signal.has_receivers_for(app) for signal in _SIGNALS)
+    def of_now() -> Sequence[Route]:
+        is_hooked = _hooks(app) != before or any(signal.has_receivers_for(app) for signal in _SIGNALS)
+        return () if is_hooked else routes
 
-    return is_unchanged
+    return of_now
 
 
 def _hooks(app: Flask) -> list[object]:
@@ -110,5 +104,5 @@ def _view(route: Route) -> Callable[..., Response]:
 
 def _response(answer: Answer) -> Response:
     response = _Verbatim(answer.body, status=answer.status)
-    response.headers = Headers([*answer.head(), ("Cache-Control", answer.cache_control)])
+    response.headers = Headers(answer.headers)
     return response

@@ -1,8 +1,7 @@
 """
-The end of each answer, for both doors.
+The end of each answer, for both doors: it adds the common headers, ends the span and records the request.
 
-It adds the common headers: CORS, the rate limit, the request id. It ends the span and records the request. Imports
-`cors`, `headers`, `access_log`, `tracing` and `request`.
+Imports `cors`, `headers`, `access_log`, `tracing` and `request`.
 """
 
 import time
@@ -26,24 +25,21 @@ class Lifecycle:
     tracing: Tracing
     now_ms: Callable[[], int]
 
-    def finish(
-        self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int, cache_control: str
-    ) -> None:
-        """Add the headers that all answers have, end the span and record the request."""
+    def finish(self, request: Request, headers: list[tuple[str, str]], *, route: str, status: int) -> None:
+        """Add to the headers, end the span and record the request."""
+        language, origin = request.answered_in, request.environ.get("HTTP_ORIGIN")
         if request.quota is not None:
             headers += rate_limit_headers(request.quota)
-        language = request.answered_in
         if language is not None:
             headers.append(("Content-Language", language.tag))
         headers += (
-            ("Cache-Control", cache_control),
             ("X-Content-Type-Options", "nosniff"),
             ("X-Request-Id", request.request_id),
             ("Vary", "Origin" if language is None else "Origin, Accept-Language"),
         )
-        origin = request.environ.get("HTTP_ORIGIN")
         if origin in self.allowed_origins:
-            self._add_cors(request, headers, origin)
+            is_preflight = request.method == "OPTIONS"
+            cors.add(headers, origin, self.allowed_origins, self.allowed_headers, is_preflight=is_preflight)
         request.span.end(route=route, status=status)
         problem = request.problem
         self.record(
@@ -63,12 +59,3 @@ class Lifecycle:
                 request.random_str,
             )
         )
-
-    def _add_cors(self, request: Request, headers: list[tuple[str, str]], origin: str) -> None:
-        if request.method == "OPTIONS":
-            allow = next((value for name, value in headers if name == "Allow"), "")
-            added = cors.preflight_headers(origin, self.allowed_origins, allow, self.allowed_headers)
-        else:
-            added = cors.cors_headers(origin, self.allowed_origins)
-        # An allowed origin replaces the `*` of some answers.
-        headers[:] = [*(pair for pair in headers if pair[0] not in added), *added.items()]

@@ -1,89 +1,101 @@
 """
 The payload routes: issue one, alone or with all that a page needs at its start; verify one; sign one for jchat-web.
 
-Imports `issuing`, `verifying`, `payload`, `json_body`, `presented`, `apps` and `escaping`.
+Imports `authenticator`, `issuing`, `verifying`, `payload`, `apps`, `limiter`, `accounts`, `store`, `json_body`,
+`presented`, `answer`, `request` and `escaping`.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from authsvc.auth.authenticator import Authenticator
 from authsvc.escaping import escaped
 from authsvc.payloads import issuing, payload, verifying
-from authsvc.payloads.apps import Served
+from authsvc.payloads.apps import Apps
 from authsvc.payloads.payload import MAX_AGE_MS
+from authsvc.ratelimit.limiter import Limiter
+from authsvc.stores.store import Store
+from authsvc.vendor.accounts import Accounts
 from authsvc.web import json_body
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.presented import read_json
 from authsvc.web.request import Request
-from authsvc.web.services import Services
 
 _ISSUE_FIELDS = frozenset({"appkey", "random_str"})
 _BOOTSTRAP_FIELDS = frozenset({"appkey", "renew_login"})
 _EXPIRES_IN = ("X-Expires-In-Ms", str(MAX_AGE_MS))
 
 
-def auth_payload(services: Services, request: Request) -> Answer:
-    user_id = _authenticate(services, request)
-    fields = request.fields(_ISSUE_FIELDS, may_be_empty=True)
-    served = _find(services, request, json_body.text(fields, "appkey"))
-    request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
-    random_str = json_body.text(fields, "random_str")
-    request.random_str = None if random_str is None else escaped(random_str)
-    issued = issuing.issue(served, random_str=random_str, store=services.store, now_ms=request.now_ms)
-    request.random_str = issued.random_str
-    return Answer(issued.to_json().encode(), headers=(("X-Server-Time-Ms", str(request.now_ms)), _EXPIRES_IN))
+@dataclass(frozen=True, slots=True)
+class PayloadRoutes:
+    """The handlers, and what they use. `sdk` is the member of the same name in the answer of bootstrap."""
 
+    authenticator: Authenticator
+    apps: Apps
+    verifiers: verifying.Verifiers
+    limiter: Limiter
+    accounts: Accounts | None
+    sdk: Mapping[str, object]
+    store: Store
+    now_ms: Callable[[], int]
 
-def bootstrap(services: Services, request: Request) -> Answer:
-    user_id = _authenticate(services, request)
-    fields = request.fields(_BOOTSTRAP_FIELDS, may_be_empty=True)
-    served, renews = _find(services, request, json_body.text(fields, "appkey")), json_body.flag(fields, "renew_login")
-    request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
-    login = None
-    if services.accounts is not None:
-        log_in = services.accounts.renew if renews else services.accounts.login
-        login = log_in(served, user_id, request.now_ms)
-    now_ms = services.now_ms()  # the registration with the vendor may have taken a while
-    issued = issuing.issue(served, random_str=None, store=services.store, now_ms=now_ms)
-    request.random_str = issued.random_str
-    return of_json(
-        {
-            "sdk": services.sdk,
-            "init": {**issued.to_dict(), "flag": served.app.flag},
-            "server_time_ms": now_ms,
-            "expires_in_ms": MAX_AGE_MS,
-            "login": login.to_dict() if login else None,
-        }
-    )
+    def auth_payload(self, request: Request) -> Answer:
+        request.action = "issued"
+        request.user_id = user_id = self.authenticator.authenticate(request, request.now_ms)
+        fields = request.fields(_ISSUE_FIELDS, may_be_empty=True)
+        served = self.apps.find(json_body.text(fields, "appkey") if fields else None)
+        request.appkey = appkey = served.appkey
+        request.quota = self.limiter.hit(user_id, appkey, request.now_ms)
+        random_str = json_body.text(fields, "random_str") if fields else None
+        if random_str is not None:
+            request.random_str = escaped(random_str)
+        issued = issuing.issue(served, random_str=random_str, store=self.store, now_ms=request.now_ms)
+        request.random_str = issued.random_str
+        return Answer(issued.to_json().encode(), headers=(("X-Server-Time-Ms", str(request.now_ms)), _EXPIRES_IN))
 
+    def bootstrap(self, request: Request) -> Answer:
+        request.action = "issued"
+        request.user_id = user_id = self.authenticator.authenticate(request, request.now_ms)
+        fields = request.fields(_BOOTSTRAP_FIELDS, may_be_empty=True)
+        served = self.apps.find(json_body.text(fields, "appkey"))
+        request.appkey, renews = served.appkey, json_body.flag(fields, "renew_login")
+        request.quota = self.limiter.hit(user_id, served.appkey, request.now_ms)
+        login = None
+        if self.accounts is not None:
+            log_in = self.accounts.renew if renews else self.accounts.login
+            login = log_in(served, user_id, request.now_ms)
+        now_ms = self.now_ms()  # the registration with the vendor may have taken a while
+        issued = issuing.issue(served, random_str=None, store=self.store, now_ms=now_ms)
+        request.random_str = issued.random_str
+        return of_json(
+            {
+                "sdk": self.sdk,
+                "init": {**issued.to_dict(), "flag": served.app.flag},
+                "server_time_ms": now_ms,
+                "expires_in_ms": MAX_AGE_MS,
+                "login": login.to_dict() if login else None,
+            }
+        )
 
-def verify(services: Services, request: Request) -> Answer:
-    request.action = "verified"
-    services.verifiers.check(request.header("Authorization"))
-    presented, in_body = read_json(request.read(), content_type=request.content_type)
-    request.appkey, request.random_str = escaped(presented.appkey), presented.random_str
-    holder = verifying.holder_of(request.header(verifying.HOLDER), in_body)
-    verifying.verify(presented, holder=holder, apps=services.apps, store=services.store, now_ms=request.now_ms)
-    return of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
+    def verify(self, request: Request) -> Answer:
+        request.action = "verified"
+        self.verifiers.check(request.header("Authorization"))
+        presented, in_body = read_json(request.read(), content_type=request.content_type)
+        request.appkey, request.random_str = escaped(presented.appkey), presented.random_str
+        holder = verifying.holder_of(request.header(verifying.HOLDER), in_body)
+        verifying.verify(presented, holder=holder, apps=self.apps, store=self.store, now_ms=request.now_ms)
+        return of_json({"valid": True, "appkey": presented.appkey, "expires_at_ms": presented.expires_at_ms})
 
-
-def signature(services: Services, request: Request) -> Answer:
-    user_id = _authenticate(services, request)
-    fields = request.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
-    served = _find(services, request, json_body.required(fields, "appkey"))
-    random_str, timestamp_ms = json_body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
-    request.random_str = escaped(random_str)
-    request.quota = services.limiter.hit(user_id, served.appkey, request.now_ms)
-    signed = issuing.sign_chosen(
-        served, timestamp_ms=timestamp_ms, random_str=random_str, store=services.store, now_ms=request.now_ms
-    )
-    return Answer(signed.signature.encode(), media_type="text/plain; charset=utf-8")
-
-
-def _authenticate(services: Services, request: Request) -> str:
-    request.action = "issued"
-    request.user_id = user_id = services.authenticator.authenticate(request, request.now_ms)
-    return user_id
-
-
-def _find(services: Services, request: Request, appkey: str | None) -> Served:
-    served = services.apps.find(appkey)
-    request.appkey = served.appkey
-    return served
+    def signature(self, request: Request) -> Answer:
+        request.action = "issued"
+        request.user_id = user_id = self.authenticator.authenticate(request, request.now_ms)
+        fields = request.fields({"timestamp", "appkey", "randomStr"}, may_be_empty=False)
+        served = self.apps.find(json_body.required(fields, "appkey"))
+        request.appkey = served.appkey
+        random_str, timestamp_ms = json_body.required(fields, "randomStr"), payload.parse_timestamp_ms(fields)
+        request.random_str = escaped(random_str)
+        request.quota = self.limiter.hit(user_id, served.appkey, request.now_ms)
+        signed = issuing.sign_chosen(
+            served, timestamp_ms=timestamp_ms, random_str=random_str, store=self.store, now_ms=request.now_ms
+        )
+        return Answer(signed.signature.encode(), media_type="text/plain; charset=utf-8")

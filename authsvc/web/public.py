@@ -13,25 +13,25 @@ from werkzeug.http import generate_etag, parse_etags
 
 from authsvc.message import Message
 from authsvc.telemetry import health
+from authsvc.telemetry.health import Readiness
 from authsvc.web import accept_language, help_page, problems
 from authsvc.web.answer import Answer, of_json, of_problem
 from authsvc.web.request import Request
-from authsvc.web.services import Services
 
 
-def healthz(_services: Services, _request: Request) -> Answer:
+def healthz(_request: Request) -> Answer:
     return of_json({"alive": True})
 
 
-def readyz(services: Services, request: Request) -> Answer:
-    checks = services.readiness.checks(request.now_ms)
+def readyz(readiness: Readiness, request: Request) -> Answer:
+    checks = readiness.checks(request.now_ms)
     if health.is_ready(checks):
         return of_json({"ready": True, "checks": checks})
     wrong = ", ".join(f"{name}: {word}" for name, word in checks.items() if word != "ok")
     return of_problem(request, problems.NOT_READY, Message("{wrong}", wrong=wrong), checks=checks)
 
 
-def problem(_services: Services, request: Request) -> Answer:
+def problem(request: Request) -> Answer:
     found = problems.BY_NAME.get(request.rest)
     if found is None:
         return of_problem(request, problems.BY_STATUS[404])
@@ -41,20 +41,20 @@ def problem(_services: Services, request: Request) -> Answer:
     return Answer(help_page.render(found, request.language).encode(), media_type="text/html; charset=utf-8")
 
 
-def contract() -> Callable[[Services, Request], Answer]:
+def contract() -> Callable[[Request], Answer]:
     """Return the handler of openapi.yaml, which is in the installed package, or beside it in a checkout."""
     packaged, beside = resources.files("authsvc") / "openapi.yaml", Path(__file__).parents[2] / "openapi.yaml"
     content = (packaged if packaged.is_file() else beside).read_bytes()
-    return lambda _services, _request: Answer(content, media_type="application/yaml")
+    return lambda _request: Answer(content, media_type="application/yaml")
 
 
-def file(name: str, *, media_type: str) -> Callable[[Services, Request], Answer]:
+def file(name: str, *, media_type: str) -> Callable[[Request], Answer]:
     """Return the handler of a file that pages of any origin may import. They revalidate it, to notice an upgrade."""
     content = (resources.files("authsvc") / "static" / name).read_bytes()
     etag = generate_etag(content)
     headers = (("Access-Control-Allow-Origin", "*"), ("ETag", f'"{etag}"'))
 
-    def serve(_services: Services, request: Request) -> Answer:
+    def serve(request: Request) -> Answer:
         if parse_etags(request.header("If-None-Match")).contains_weak(etag):
             return Answer(b"", media_type=None, status=304, headers=headers, cache_control="no-cache")
         return Answer(content, media_type=media_type, headers=headers, cache_control="no-cache")

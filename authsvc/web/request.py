@@ -1,14 +1,13 @@
 """
-The request of a handler, read from the WSGI environ by Werkzeug's helpers, and only on demand; and its facts for the
-log.
+The request of a handler: the WSGI environ, read on demand by Werkzeug's helpers, and the facts for the log.
 
-Imports `json_body`, `accept_language`, `language`, `ids`, `limiter`, `access_log`,
-`problems`, `tracing` and `errors`.
+Imports `json_body`, `accept_language`, `language`, `ids`, `limiter`, `access_log`, `problems`, `tracing` and `errors`.
 """
 
 import re
 import time
 from collections.abc import Collection, Mapping
+from functools import cache
 from urllib.parse import parse_qsl
 from wsgiref.types import WSGIEnvironment
 
@@ -33,29 +32,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _WITHOUT_LENGTH = frozenset({"HTTP/1.1", "HTTP/1.0"})  # where a body without a length needs a transfer coding
 
 
-class _Variables(dict[str, str]):
-    """The WSGI variables of headers by their names; the code and the settings use only a few."""
-
-    def __missing__(self, header: str) -> str:
-        variable = self[header] = f"HTTP_{header.upper().replace('-', '_')}"
-        return variable
-
-
-_VARIABLES = _Variables()
+@cache  # the code and the settings use only a few
+def _variable(header: str) -> str:
+    return f"HTTP_{header.upper().replace('-', '_')}"
 
 
 class Request:
     """
     One request.
 
-    Attributes:
-        now_ms: the time of its arrival, Unix milliseconds by the server's clock.
-        rest: the open part of the path.
-        method_name: the method, or "other" for one that HTTP does not define.
-        quota: what the rate limit leaves, after the request was counted.
-        problem: its refusal, if any.
-        answered_in: the language of the answer, if it has words in one.
-        action, appkey, user_id, random_str: of its payload, for the log; see `Finished`.
+    `now_ms` is its arrival, Unix milliseconds by the server's clock; `rest` the open part of the path; `method_name`
+    the method, or "other" for one that HTTP does not define. The answer sets `quota`, what the rate limit leaves;
+    `problem`, of a refusal; `answered_in`; and for the log `action`, `appkey`, `user_id` and `random_str`.
     """
 
     __slots__ = (
@@ -67,8 +55,8 @@ class Request:
         """Start the time and the span of the request."""
         self.begun_s = time.perf_counter()
         self.environ = environ
-        self.method: str = environ["REQUEST_METHOD"].upper()
-        self.method_name = self.method if self.method in _METHODS else "other"
+        self.method = method = environ["REQUEST_METHOD"].upper()
+        self.method_name: str = method if method in _METHODS else "other"
         self.now_ms = now_ms
         self.rest = rest
         given = environ.get("HTTP_X_REQUEST_ID")
@@ -84,7 +72,7 @@ class Request:
 
     def header(self, name: str, /) -> str | None:
         """Return a header's value, by its name in any case. Werkzeug's `Headers` take three times as long."""
-        value: str | None = self.environ.get(_VARIABLES[name])
+        value: str | None = self.environ.get(_variable(name))
         return value
 
     @property

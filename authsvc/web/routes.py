@@ -1,17 +1,19 @@
 """
 The table of routes: each handler with its method and its path, as in the contract.
 
-Imports the modules of handlers.
+Imports the modules of handlers, `health`, `answer` and `request`.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from authsvc.web import media, payloads, public
+from authsvc.telemetry.health import Readiness
+from authsvc.web import public
 from authsvc.web.answer import Answer
+from authsvc.web.media import MediaRoutes
+from authsvc.web.payloads import PayloadRoutes
 from authsvc.web.request import Request
-from authsvc.web.services import Services
 
 
 class Route(NamedTuple):
@@ -23,22 +25,20 @@ class Route(NamedTuple):
     handler: Callable[[Request], Answer]
 
 
-def routes(services: Services) -> tuple[Route, ...]:
+def routes(payloads: PayloadRoutes, media: MediaRoutes, readiness: Readiness, *, for_jchat_web: bool) -> list[Route]:
     """Return every route of the service."""
-    table: list[tuple[str, str, str, Callable[[Services, Request], Answer]]] = [
-        ("POST", "/v1/auth-payload", "issueAuthPayload", payloads.auth_payload),
-        ("POST", "/v1/bootstrap", "bootstrap", payloads.bootstrap),
-        ("POST", "/v1/auth-payload/verify", "verifyAuthPayload", payloads.verify),
-        ("GET", "/v1/resource", "resolveMedia", media.resource),
-        ("GET", "/v1/resource/{media_id}", "redirectToMedia", media.resource_redirect),
-        ("POST", "/v1/resources", "resolveMediaBatch", media.resources),
-        ("GET", "/healthz", "isAlive", public.healthz),
-        ("GET", "/readyz", "isReady", public.readyz),
-        ("GET", "/problems/{name}", "explainProblem", public.problem),
-        ("GET", "/openapi.yaml", "getContract", public.contract()),
-        ("GET", "/client.js", "getModule", public.file("client.js", media_type="text/javascript; charset=utf-8")),
-        ("GET", "/client.d.ts", "getModuleTypes", public.file("client.d.ts", media_type="application/typescript")),
+    table = [
+        Route("POST", "/v1/auth-payload", "issueAuthPayload", payloads.auth_payload),
+        Route("POST", "/v1/bootstrap", "bootstrap", payloads.bootstrap),
+        Route("POST", "/v1/auth-payload/verify", "verifyAuthPayload", payloads.verify),
+        Route("GET", "/v1/resource", "resolveMedia", media.resource),
+        Route("GET", "/v1/resource/{media_id}", "redirectToMedia", media.redirect),
+        Route("POST", "/v1/resources", "resolveMediaBatch", media.resources),
+        Route("GET", "/healthz", "isAlive", public.healthz),
+        Route("GET", "/readyz", "isReady", partial(public.readyz, readiness)),
+        Route("GET", "/problems/{name}", "explainProblem", public.problem),
+        Route("GET", "/openapi.yaml", "getContract", public.contract()),
+        Route("GET", "/client.js", "getModule", public.file("client.js", media_type="text/javascript; charset=utf-8")),
+        Route("GET", "/client.d.ts", "getModuleTypes", public.file("client.d.ts", media_type="application/typescript")),
     ]
-    if services.has_signature_route:
-        table.append(("POST", "/v1/signature", "signForJchatWeb", payloads.signature))
-    return tuple(Route(method, path, name, partial(handler, services)) for method, path, name, handler in table)
+    return [*table, Route("POST", "/v1/signature", "signForJchatWeb", payloads.signature)] if for_jchat_web else table

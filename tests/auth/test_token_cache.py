@@ -41,6 +41,13 @@ def test_verified_again(cache: TokenCache[str]) -> None:
     assert len(cache) == 1
 
 
+def test_any_text(cache: TokenCache[str]) -> None:
+    """A server that does not decode headers as WSGI requires may give text that is not Latin-1."""
+    cache.add("session=a; name=用户", "ming", expires_ms=NOW_MS + HOUR_MS, now_ms=NOW_MS)
+    assert cache.find("session=a; name=用户", NOW_MS) == "ming"
+    assert cache.find("session=b; name=用户", NOW_MS) is None
+
+
 def test_expired_at_once(cache: TokenCache[str]) -> None:
     """What must be verified each time takes no other's place."""
     for _ in range(2):

@@ -8,7 +8,6 @@ from werkzeug.test import EnvironBuilder
 
 from authsvc.errors import InvalidRequest
 from authsvc.telemetry import tracing
-from authsvc.web import request as module
 from authsvc.web.request import Request
 
 
@@ -19,11 +18,11 @@ def request(**variables: Any) -> Request:
     return Request(given, 1_750_000_000_000, tracing.create({}))
 
 
-def test_variable_of_a_header() -> None:
-    """As WSGI names it; a name is translated once."""
-    variables = module._Variables()
-    assert variables["X-Request-Id"] == "HTTP_X_REQUEST_ID"
-    assert variables == {"X-Request-Id": "HTTP_X_REQUEST_ID"}
+@pytest.mark.parametrize("name", ["X-Team", "x-team", "X_Team"])
+def test_header(name: str) -> None:
+    """By its name in any case, as WSGI names it."""
+    assert request(HTTP_X_TEAM="blue").header(name) == "blue"
+    assert request().header(name) is None
 
 
 @pytest.mark.parametrize(
