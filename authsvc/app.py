@@ -42,9 +42,8 @@ from authsvc.vendor.media import Media
 from authsvc.web import flask_app
 from authsvc.web.direct import Direct
 from authsvc.web.forks import PerProcess
+from authsvc.web.handlers import Handlers
 from authsvc.web.lifecycle import Lifecycle
-from authsvc.web.media import MediaRoutes
-from authsvc.web.payloads import PayloadRoutes
 from authsvc.web.routes import routes
 
 _log = logging.getLogger(__name__)
@@ -183,9 +182,8 @@ def create_app(
         now_ms=now_ms,
     )
     sdk = {"script": used.sdk_script, "integrity": used.sdk_integrity, "options": used.sdk_options}
-    payloads = PayloadRoutes(authenticator, apps, verifiers, limiter, accounts, sdk, store, now_ms)
-    media_routes = MediaRoutes(authenticator, apps, media)
-    table = routes(payloads, media_routes, readiness, for_jchat_web=used.signature_route)
+    handlers = Handlers(authenticator, apps, verifiers, limiter, accounts, media, sdk, store, now_ms)
+    table = routes(handlers, readiness, for_jchat_web=used.signature_route)
     app = flask_app.create(table, lifecycle)
     direct = Direct(app.wsgi_app, flask_app.unless_hooked(app, table), lifecycle)
     app.wsgi_app = PerProcess(direct, again)  # type: ignore[method-assign] # as in Flask's documentation

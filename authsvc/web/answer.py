@@ -72,8 +72,8 @@ def of_problem(
     )
     if problem.retry == "after":
         headers = (("Retry-After", str(retry_after_s or 5)), *headers)
-    content = _encoded(body | members)
-    return Answer(content, media_type="application/problem+json", status=problem.status, headers=headers)
+    media_type = "application/problem+json"
+    return Answer(_encoded(body | members), media_type=media_type, status=problem.status, headers=headers)
 
 
 def of_exception(request: Request, exc: Exception) -> Answer:

@@ -43,9 +43,8 @@ class Direct:
             answer = route.handler(request)
         except Exception as exc:  # noqa: BLE001 -- a bug is logged there
             answer = of_exception(request, exc)
-        headers, status = answer.headers, answer.status
-        lifecycle.finish(request, headers, route=route.path, status=status)
-        start_response(_STATUS_LINES[status], headers)
+        lifecycle.finish(request, answer.headers, route=route.path, status=answer.status)
+        start_response(_STATUS_LINES[answer.status], answer.headers)
         return [answer.body]  # granian sends a list at once, and any other iterable through a channel
 
     @cached_property

@@ -80,17 +80,13 @@ def unless_hooked(app: Flask, routes: Sequence[Route]) -> Callable[[], Sequence[
     Receivers of Flask's signals count too, whenever they were connected. Flask accepts no hooks after the first
     request.
     """
-    before = deepcopy(_hooks(app))
+    before = deepcopy([getattr(app, name) for name in _HOOKS])
 
     def of_now() -> Sequence[Route]:
-        is_hooked = _hooks(app) != before or any(signal.has_receivers_for(app) for signal in _SIGNALS)
-        return () if is_hooked else routes
+        is_hooked = [getattr(app, name) for name in _HOOKS] != before
+        return () if is_hooked or any(signal.has_receivers_for(app) for signal in _SIGNALS) else routes
 
     return of_now
-
-
-def _hooks(app: Flask) -> list[object]:
-    return [getattr(app, name) for name in _HOOKS]
 
 
 def _view(route: Route) -> Callable[..., Response]:

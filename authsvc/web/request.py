@@ -96,13 +96,7 @@ class Request:
         return parse_options_header(self.environ.get("CONTENT_TYPE"))[0].lower()
 
     def read(self) -> bytes:
-        """
-        Return the body.
-
-        Raises:
-            RequestEntityTooLarge, BadRequest: it is too large, ends early or is malformed.
-            InvalidRequest: it has taken so long that `now_ms`, and a login, no longer hold.
-        """
+        """Return the body. Raises RequestEntityTooLarge, BadRequest, or InvalidRequest for one that took too long."""
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if length == "0" or (
@@ -113,7 +107,7 @@ class Request:
         content = get_input_stream(environ, max_content_length=json_body.MAX_BYTES + 1).read()
         if len(content) > json_body.MAX_BYTES:
             raise RequestEntityTooLarge
-        if time.perf_counter() - self.begun_s > BODY_S:
+        if time.perf_counter() - self.begun_s > BODY_S:  # `now_ms` holds no longer, and neither may a login
             raise InvalidRequest("body", "took longer than {most_s} s to arrive", most_s=f"{BODY_S:g}")
         return content
 

@@ -1,7 +1,7 @@
 """
 The table of routes: each handler with its method and its path, as in the contract.
 
-Imports the modules of handlers, `health`, `answer` and `request`.
+Imports `handlers`, `public`, `health`, `answer` and `request`.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,7 @@ from typing import NamedTuple
 from authsvc.telemetry.health import Readiness
 from authsvc.web import public
 from authsvc.web.answer import Answer
-from authsvc.web.media import MediaRoutes
-from authsvc.web.payloads import PayloadRoutes
+from authsvc.web.handlers import Handlers
 from authsvc.web.request import Request
 
 
@@ -25,15 +24,15 @@ class Route(NamedTuple):
     handler: Callable[[Request], Answer]
 
 
-def routes(payloads: PayloadRoutes, media: MediaRoutes, readiness: Readiness, *, for_jchat_web: bool) -> list[Route]:
+def routes(handlers: Handlers, readiness: Readiness, *, for_jchat_web: bool) -> list[Route]:
     """Return every route of the service."""
     table = [
-        Route("POST", "/v1/auth-payload", "issueAuthPayload", payloads.auth_payload),
-        Route("POST", "/v1/bootstrap", "bootstrap", payloads.bootstrap),
-        Route("POST", "/v1/auth-payload/verify", "verifyAuthPayload", payloads.verify),
-        Route("GET", "/v1/resource", "resolveMedia", media.resource),
-        Route("GET", "/v1/resource/{media_id}", "redirectToMedia", media.redirect),
-        Route("POST", "/v1/resources", "resolveMediaBatch", media.resources),
+        Route("POST", "/v1/auth-payload", "issueAuthPayload", handlers.auth_payload),
+        Route("POST", "/v1/bootstrap", "bootstrap", handlers.bootstrap),
+        Route("POST", "/v1/auth-payload/verify", "verifyAuthPayload", handlers.verify),
+        Route("GET", "/v1/resource", "resolveMedia", handlers.resource),
+        Route("GET", "/v1/resource/{media_id}", "redirectToMedia", handlers.redirect),
+        Route("POST", "/v1/resources", "resolveMediaBatch", handlers.resources),
         Route("GET", "/healthz", "isAlive", public.healthz),
         Route("GET", "/readyz", "isReady", partial(public.readyz, readiness)),
         Route("GET", "/problems/{name}", "explainProblem", public.problem),
@@ -41,4 +40,4 @@ def routes(payloads: PayloadRoutes, media: MediaRoutes, readiness: Readiness, *,
         Route("GET", "/client.js", "getModule", public.file("client.js", media_type="text/javascript; charset=utf-8")),
         Route("GET", "/client.d.ts", "getModuleTypes", public.file("client.d.ts", media_type="application/typescript")),
     ]
-    return [*table, Route("POST", "/v1/signature", "signForJchatWeb", payloads.signature)] if for_jchat_web else table
+    return [*table, Route("POST", "/v1/signature", "signForJchatWeb", handlers.signature)] if for_jchat_web else table

@@ -175,3 +175,11 @@ def test_makefile_names_existing_tests() -> None:
     named = set(re.findall(r"\btests/[\w/]+(?:\.py)?(?!\S)", printed))
     assert {"tests/payloads/test_model.py", "tests/web/test_fuzz.py", "tests/stores"} <= named
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("page", ["decisions.md", "zh/decisions.md"])
+def test_decisions_name_existing_modules(page: str) -> None:
+    """Whoever wants to change what a decision is about finds the module."""
+    named = set(re.findall(r"`([a-z]+/[a-z_]+)`", (ROOT / "docs" / page).read_text()))
+    assert {"settings/loader", "server/gunicorn_worker"} <= named
+    assert [name for name in named if not (ROOT / "authsvc" / f"{name}.py").exists()] == []

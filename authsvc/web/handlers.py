@@ -1,33 +1,35 @@
 """
-The payload routes: issue one, alone or with all that a page needs at its start; verify one; sign one for jchat-web.
+The handlers of all routes under `/v1/`: payloads to issue and to verify, all that a page needs at its start, and media.
 
-Imports `authenticator`, `issuing`, `verifying`, `payload`, `apps`, `limiter`, `accounts`, `store`, `json_body`,
-`presented`, `answer`, `request` and `escaping`.
+Imports `answer`, `request`, `json_body`, `presented`, `problems`, `escaping` and `errors`, and the rules of the rooms
+above: `authenticator`, `limiter`, `apps`, `issuing`, `verifying`, `payload`, `accounts`, `media`, `media_url`, `store`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from authsvc.auth.authenticator import Authenticator
+from authsvc.errors import InvalidRequest, Refusal
 from authsvc.escaping import escaped
 from authsvc.payloads import issuing, payload, verifying
 from authsvc.payloads.apps import Apps
-from authsvc.payloads.payload import MAX_AGE_MS
 from authsvc.ratelimit.limiter import Limiter
 from authsvc.stores.store import Store
 from authsvc.vendor.accounts import Accounts
-from authsvc.web import json_body
+from authsvc.vendor.media import MAX_BATCH, Media
+from authsvc.vendor.media_url import Resource
+from authsvc.web import json_body, problems
 from authsvc.web.answer import Answer, of_json
 from authsvc.web.presented import read_json
 from authsvc.web.request import Request
 
 _ISSUE_FIELDS = frozenset({"appkey", "random_str"})
 _BOOTSTRAP_FIELDS = frozenset({"appkey", "renew_login"})
-_EXPIRES_IN = ("X-Expires-In-Ms", str(MAX_AGE_MS))
+_EXPIRES_IN = ("X-Expires-In-Ms", str(payload.MAX_AGE_MS))
 
 
 @dataclass(frozen=True, slots=True)
-class PayloadRoutes:
+class Handlers:
     """The handlers, and what they use. `sdk` is the member of the same name in the answer of bootstrap."""
 
     authenticator: Authenticator
@@ -35,6 +37,7 @@ class PayloadRoutes:
     verifiers: verifying.Verifiers
     limiter: Limiter
     accounts: Accounts | None
+    media: Media
     sdk: Mapping[str, object]
     store: Store
     now_ms: Callable[[], int]
@@ -72,7 +75,7 @@ class PayloadRoutes:
                 "sdk": self.sdk,
                 "init": {**issued.to_dict(), "flag": served.app.flag},
                 "server_time_ms": now_ms,
-                "expires_in_ms": MAX_AGE_MS,
+                "expires_in_ms": payload.MAX_AGE_MS,
                 "login": login.to_dict() if login else None,
             }
         )
@@ -99,3 +102,45 @@ class PayloadRoutes:
             served, timestamp_ms=timestamp_ms, random_str=random_str, store=self.store, now_ms=request.now_ms
         )
         return Answer(signed.signature.encode(), media_type="text/plain; charset=utf-8")
+
+    def resource(self, request: Request) -> Answer:
+        user_id = self.authenticator.authenticate(request, request.now_ms)
+        query = request.query({"media_id", "appkey", "fresh"})
+        media_id, fresh = json_body.required(query, "media_id"), _is_fresh(query)
+        served = self.apps.find(query.get("appkey"))
+        return of_json(self.media.resolve(served, user_id, media_id, request.now_ms, fresh=fresh).to_dict())
+
+    def redirect(self, request: Request) -> Answer:
+        user_id = self.authenticator.authenticate(request, request.now_ms)
+        query = request.query({"appkey", "fresh"})
+        fresh, served = _is_fresh(query), self.apps.find(query.get("appkey"))
+        found = self.media.resolve(served, user_id, request.rest, request.now_ms, fresh=fresh)
+        until_ms = found.fresh_until_ms if found.expires_at_ms is None else found.expires_at_ms
+        if fresh:
+            until_ms = request.now_ms  # no browser may cache it: the next request for a fresh URL needs another one
+        cache_control = f"private, max-age={max(0, until_ms - request.now_ms) // 1000}"
+        return Answer(b"", media_type=None, status=302, headers=(("Location", found.url),), cache_control=cache_control)
+
+    def resources(self, request: Request) -> Answer:
+        user_id = self.authenticator.authenticate(request, request.now_ms)
+        fields = request.fields({"media_ids", "appkey", "fresh"}, may_be_empty=False)
+        media_ids, fresh = json_body.texts(fields, "media_ids", most=MAX_BATCH), json_body.flag(fields, "fresh")
+        served = self.apps.find(json_body.text(fields, "appkey"))
+        found = self.media.resolve_many(served, user_id, media_ids, request.now_ms, fresh=fresh)
+        results = {media_id: _result(request, one) for media_id, one in found.items()}
+        # A page that caches the URLs computes their age by this clock, not by its own.
+        return of_json({"results": results}, headers=(("X-Server-Time-Ms", str(request.now_ms)),))
+
+
+def _is_fresh(query: Mapping[str, str]) -> bool:
+    value = query.get("fresh", "false")
+    if value not in ("true", "false"):
+        raise InvalidRequest("fresh", "must be true or false")
+    return value == "true"
+
+
+def _result(request: Request, found: Resource | Refusal) -> dict[str, object]:
+    if isinstance(found, Refusal):
+        message = found.message.text(request.language.details)
+        return {"code": problems.BY_REFUSAL[type(found)].code, "message": message}
+    return found.to_dict()
