@@ -29,6 +29,7 @@ class TokenCache(Generic[_Found]):
 
     def find(self, credential: str, now_ms: int) -> _Found | None:
         """Return the user of a credential that was verified within the last minute and has not expired."""
+        # The digest is written out here and in `add`: a call less for each request.
         known = self._users.get(sha256(credential.encode("latin-1", "replace")).digest())
         if known is None:
             return None
